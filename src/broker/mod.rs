@@ -1,0 +1,1 @@
+//! A small Kafka broker in memory, for the demo and the tests.

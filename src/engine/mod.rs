@@ -1,0 +1,3 @@
+//! The pure, deterministic core: no clock, no I/O, no threads, no randomness, no Kafka.
+
+pub mod types;

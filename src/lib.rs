@@ -1,0 +1,7 @@
+//! driftline watches machine-learning models in production: it joins predictions and outcomes from Kafka, summarises them
+//! per cell, detects drift on closed panes and publishes each alert exactly once. Start reading at `flow`.
+#![warn(missing_docs)]
+
+pub mod broker;
+pub mod engine;
+pub mod log;
