@@ -1,0 +1,158 @@
+//! What an application watches and how: the part of the configuration that decides results.
+//!
+//! Guarantees: everybody obeys the definitions that the summaries log carries (with a version and the first pane they hold for),
+//! whatever a pod's own file says; equal definitions have equal bytes and so equal hashes.
+//! Never: holds anything about where data comes from (topics, formats, brokers): that may differ between pods.
+
+use super::types::{EventTime, PaneSize, Span};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Everything that decides verdicts, summaries and alerts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Definitions {
+    /// The application: prefix of its topics, part of each fingerprint.
+    pub app: String,
+    /// Higher replaces lower even if this content was superseded before.
+    pub revision: u64,
+    /// Width of all panes.
+    pub pane: PaneSize,
+    /// How predictions and outcomes find each other.
+    pub join: JoinRules,
+    /// The models, by name. A model that is not listed is watched as `Task::Unknown`: inputs and scores only.
+    pub models: BTreeMap<String, ModelRules>,
+    /// Names of the dimensions of a cell, sorted.
+    pub dimensions: Vec<String>,
+    /// Each entry names the dimensions whose combinations of values are segments. The root segment is always watched.
+    pub segments: Vec<Vec<String>>,
+    /// The largest number of segments per model; rows of refused segments stay in their ancestors.
+    pub segment_cap: u32,
+    /// Where normal comes from.
+    pub baseline: BaselineRule,
+    /// The one knob: allowed false alarms of the whole application.
+    pub budget: Budget,
+    /// The number of streams that the budget is split over (until a census exists).
+    pub streams_cap: u32,
+    /// Changes smaller than these are nobody's business.
+    pub tolerance: Tolerance,
+    /// A still firing alert is repeated after this much event time.
+    pub reminder: Span,
+    /// Put on every alert.
+    pub labels: BTreeMap<String, String>,
+    /// Put on every alert.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// Rules of the join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinRules {
+    /// Allowed lateness of predictions and outcomes, by `Input::index`.
+    pub lateness: [Span; 2],
+    /// An outcome matches up to this long after its prediction.
+    pub window: Span,
+    /// And up to this long before it.
+    pub early: Span,
+    /// A prediction with the id of an earlier one is a duplicate within this span.
+    pub duplicates: Span,
+    /// A further outcome this long after the first match is a duplicate or a conflict, later an orphan.
+    pub settle: Span,
+    /// Rows are released when one input's watermark trails the other's by window + hold.
+    pub hold: Span,
+}
+
+/// What a model does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelRules {
+    /// Its task.
+    pub task: Task,
+    /// The positive class of a binary model.
+    pub positive: Option<String>,
+}
+
+/// The kind of answer that a model gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Task {
+    /// One of two classes; errors are wrong classes.
+    Binary,
+    /// One of several classes; errors are wrong classes.
+    Multiclass,
+    /// A number; errors are differences.
+    Regression,
+    /// Not said: inputs and scores only.
+    Unknown,
+}
+
+/// Where the reference comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BaselineRule {
+    /// Panes that start in `[from, to)`.
+    Range {
+        /// First instant.
+        from: EventTime,
+        /// First instant after it.
+        to: EventTime,
+    },
+    /// The first `span` of what each model shows.
+    Learn {
+        /// Its length.
+        span: Span,
+    },
+}
+
+/// Allowed false alarms per span of event time, for the whole application.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Budget {
+    /// How many.
+    pub false_alarms: f64,
+    /// In how much event time.
+    pub per: Span,
+}
+
+/// Effects below these never alert, however significant.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tolerance {
+    /// Shift of location, in standard deviations of the reference's normal scores.
+    pub location: f64,
+    /// Relative change of scale.
+    pub scale: f64,
+    /// Relative change of a rate; both this and `rate_points` must be passed.
+    pub rate_relative: f64,
+    /// Absolute change of a rate (0.002 = .2 points).
+    pub rate_points: f64,
+    /// Bias-corrected PSI of a categorical signal.
+    pub psi: f64,
+}
+
+impl Default for Tolerance {
+    fn default() -> Self {
+        Tolerance { location: 0.1, scale: 0.05, rate_relative: 0.1, rate_points: 0.002, psi: 0.02 }
+    }
+}
+
+impl Definitions {
+    /// Canonical bytes (postcard: field order, no maps without order).
+    pub fn to_bytes(&self) -> Vec<u8> {
+        postcard::to_stdvec(self).expect("definitions hold nothing that postcard refuses")
+    }
+
+    /// Reads what `to_bytes` wrote.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Definitions, postcard::Error> {
+        postcard::from_bytes(bytes)
+    }
+
+    /// 16 hex digits that identify the content (without its revision).
+    pub fn hash(&self) -> String {
+        let content = Definitions { revision: 0, ..self.clone() };
+        format!("{:016x}", xxhash_rust::xxh3::xxh3_64(&content.to_bytes()))
+    }
+
+    /// The rules of a model, listed or not.
+    pub fn model(&self, name: &str) -> ModelRules {
+        self.models.get(name).cloned().unwrap_or(ModelRules { task: Task::Unknown, positive: None })
+    }
+
+    /// Panes that a source may be ahead of the last closed one: 64 plus the allowed lateness.
+    pub fn look_ahead(&self) -> i64 {
+        64 + self.pane.panes_in(self.join.lateness[0].max(self.join.lateness[1]))
+    }
+}

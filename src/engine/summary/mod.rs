@@ -1,0 +1,5 @@
+//! Summaries: what a cell's rows of one pane become. Each is a commutative monoid of integers.
+
+pub mod aged;
+pub mod category;
+pub mod numeric;

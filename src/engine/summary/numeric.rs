@@ -1,0 +1,110 @@
+//! Numeric signals: exact, mergeable, order-free.
+//!
+//! Guarantees: merge is associative and commutative with `NumericBins::empty` as identity; integers only, so any order of
+//! events, partitions and restarts gives the same bytes. Sums stay exact for 2^47 rows (z is clamped to ±2^20, fixed point 2^-20).
+//! Never: adds floating point numbers.
+
+use serde::{Deserialize, Serialize};
+
+/// Bins of a numeric signal at most.
+pub const MAX_BINS: usize = 64;
+/// Fixed point: one unit of z is 2^20 steps.
+pub const Z_ONE: f64 = 1_048_576.0;
+/// |z| is clamped to this on entry (and counted in `clipped`).
+pub const Z_LIMIT: f64 = 1_048_576.0;
+
+/// Where the bins of a (model, signal) lie: quantiles of its reference, fixed with a version in the plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NumericEdges {
+    /// Version in the plan.
+    pub version: u32,
+    /// Median of the sample that fixed them.
+    pub median: f64,
+    /// Median absolute deviation; never 0 (1 where the sample has none).
+    pub mad: f64,
+    /// Ascending and distinct. Bin i holds values x with exactly i cuts below or equal to x; there are `cuts.len() + 1` bins.
+    pub cuts: Vec<f64>,
+}
+
+impl NumericEdges {
+    /// Number of bins.
+    pub fn bins(&self) -> usize {
+        self.cuts.len() + 1
+    }
+
+    /// The bin of a value that is not NaN.
+    pub fn bin_of(&self, x: f64) -> usize {
+        self.cuts.partition_point(|c| *c <= x)
+    }
+
+    /// Standardised value in fixed point, and whether it had to be clamped.
+    pub fn z(&self, x: f64) -> (i64, bool) {
+        let z = (x - self.median) / self.mad;
+        let clamped = z.clamp(-Z_LIMIT, Z_LIMIT);
+        ((clamped * Z_ONE).round_ties_even() as i64, clamped != z)
+    }
+
+    /// The value that a mean of z (in fixed point) stands for.
+    pub fn value_of(&self, mean_z: f64) -> f64 {
+        self.median + self.mad * mean_z / Z_ONE
+    }
+}
+
+/// The summary of a numeric signal under one version of its edges.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NumericBins {
+    /// Values counted in the bins (infinities are, at the ends; NaN is not).
+    pub n: u64,
+    /// NaN values.
+    pub nan: u64,
+    /// Values whose z was clamped.
+    pub clipped: u64,
+    /// Sum of z, fixed point 2^-20.
+    pub sum: i128,
+    /// Sum of z², fixed point 2^-40.
+    pub sum_squares: i128,
+    /// Smallest value; +∞ if there is none.
+    pub min: f64,
+    /// Largest value; -∞ if there is none.
+    pub max: f64,
+    /// Events per bin.
+    pub counts: Vec<u64>,
+}
+
+impl NumericBins {
+    /// Of no events.
+    pub fn empty(bins: usize) -> NumericBins {
+        NumericBins { n: 0, nan: 0, clipped: 0, sum: 0, sum_squares: 0, min: f64::INFINITY, max: f64::NEG_INFINITY, counts: vec![0; bins] }
+    }
+
+    /// Counts one value.
+    pub fn add(&mut self, x: f64, edges: &NumericEdges) {
+        if x.is_nan() {
+            self.nan += 1;
+            return;
+        }
+        let (z, clipped) = edges.z(x);
+        self.n += 1;
+        self.clipped += u64::from(clipped);
+        self.sum += i128::from(z);
+        self.sum_squares += i128::from(z) * i128::from(z);
+        self.min = self.min.min(x);
+        self.max = self.max.max(x);
+        self.counts[edges.bin_of(x)] += 1;
+    }
+
+    /// Adds what another summary under the same edges has seen.
+    pub fn merge(&mut self, other: &NumericBins) {
+        debug_assert_eq!(self.counts.len(), other.counts.len(), "summaries of different edges do not merge");
+        self.n += other.n;
+        self.nan += other.nan;
+        self.clipped += other.clipped;
+        self.sum += other.sum;
+        self.sum_squares += other.sum_squares;
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+        for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
+            *mine += theirs;
+        }
+    }
+}
