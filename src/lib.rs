@@ -3,5 +3,7 @@
 #![warn(missing_docs)]
 
 pub mod broker;
+pub mod codec;
+pub mod config;
 pub mod engine;
 pub mod log;

@@ -1,0 +1,137 @@
+//! What a decoded record is: borrowed from the record's bytes, owned only where an escape or a number had to become text.
+//!
+//! Guarantees: no decoded event refers to another record; decoding allocates nothing for an ordinary record (the feature list is reused).
+
+use crate::engine::types::{EventTime, RequestKey};
+use std::borrow::Cow;
+
+/// A value of a feature, a dimension or a label.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// Missing.
+    Null,
+    /// A number (NaN and infinities included); integers beyond 2^53 are rounded.
+    Number(f64),
+    /// True or false.
+    Bool(bool),
+    /// Text.
+    Text(Cow<'a, str>),
+}
+
+/// A feature's place in the decoder's list of names: local to the process, never written anywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FeatureIx(pub u32);
+
+/// A decoded prediction.
+#[derive(Debug, PartialEq)]
+pub struct Prediction<'a> {
+    /// Hash of the request id.
+    pub key: RequestKey,
+    /// The request id itself.
+    pub request_id: Cow<'a, str>,
+    /// When it was made.
+    pub time: EventTime,
+    /// The model.
+    pub model: Cow<'a, str>,
+    /// Its version, if it has one.
+    pub version: Option<Cow<'a, str>>,
+    /// Regression value or probability of the positive class.
+    pub score: Option<f64>,
+    /// Predicted class, as canonical text (`canonical_text`).
+    pub label: Option<Cow<'a, str>>,
+    /// Values of the configured dimensions, in the order of `Definitions::dimensions`; missing ones are empty text.
+    pub dimensions: Vec<Cow<'a, str>>,
+    /// Present features in the order they came, each name once (the last wins). Nulls are absent.
+    pub features: Vec<(FeatureIx, Value<'a>)>,
+}
+
+/// A decoded outcome.
+#[derive(Debug, PartialEq)]
+pub struct Outcome<'a> {
+    /// Hash of the request id.
+    pub key: RequestKey,
+    /// The request id itself.
+    pub request_id: Cow<'a, str>,
+    /// When it became known.
+    pub time: EventTime,
+    /// Observed class, as canonical text.
+    pub label: Option<Cow<'a, str>>,
+    /// Observed number.
+    pub value: Option<f64>,
+}
+
+/// Why a record can't be used: what the counter and the dead letter say. The words are fixed for subscribers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// The bytes are not of the configured format.
+    Undecodable,
+    /// The value is null.
+    Tombstone,
+    /// A required field is absent.
+    MissingField,
+    /// The request id is null or empty.
+    EmptyId,
+    /// A field has another type than it must have.
+    WrongType,
+    /// The event time can't be a time in the configured unit.
+    BadTime,
+    /// The event time lies beyond `max_ahead`.
+    Future,
+    /// More features than a record may have.
+    TooManyFeatures,
+    /// Decoding panicked: a bug of driftline; the record is kept.
+    Panic,
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Reason; 9] = [
+        Reason::Undecodable,
+        Reason::Tombstone,
+        Reason::MissingField,
+        Reason::EmptyId,
+        Reason::WrongType,
+        Reason::BadTime,
+        Reason::Future,
+        Reason::TooManyFeatures,
+        Reason::Panic,
+    ];
+
+    /// The word in metrics and dead letters.
+    pub fn word(self) -> &'static str {
+        match self {
+            Reason::Undecodable => "undecodable",
+            Reason::Tombstone => "tombstone",
+            Reason::MissingField => "missing_field",
+            Reason::EmptyId => "empty_id",
+            Reason::WrongType => "wrong_type",
+            Reason::BadTime => "bad_time",
+            Reason::Future => "future",
+            Reason::TooManyFeatures => "too_many_features",
+            Reason::Panic => "panic",
+        }
+    }
+}
+
+/// A record that can't be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct BadRecord {
+    /// The class of the fault.
+    pub reason: Reason,
+    /// Field, what was found, what to do.
+    pub detail: String,
+}
+
+/// A label or category as text: integers without a point, `true`/`false`, text as it is.
+pub fn canonical_text<'a>(value: Value<'a>) -> Option<Cow<'a, str>> {
+    match value {
+        Value::Null => None,
+        Value::Text(t) => Some(t),
+        Value::Bool(b) => Some(Cow::Borrowed(if b { "true" } else { "false" })),
+        Value::Number(x) if x == 0.0 => Some(Cow::Borrowed("0")),
+        Value::Number(x) if x == 1.0 => Some(Cow::Borrowed("1")),
+        Value::Number(x) if x.fract() == 0.0 && x.abs() < 9e15 => Some(Cow::Owned(format!("{}", x as i64))),
+        Value::Number(x) => Some(Cow::Owned(format!("{x}"))),
+    }
+}

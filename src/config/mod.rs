@@ -1,0 +1,3 @@
+//! The configuration: what was typed, what it means.
+
+pub mod settings;

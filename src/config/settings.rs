@@ -1,0 +1,203 @@
+//! What the configuration means, checked: every name resolved, every default filled in.
+//!
+//! Guarantees: a `Settings` that exists passed every semantic check. Comes from `config::load`. Goes to everything else.
+
+use crate::engine::definitions::Definitions;
+use crate::engine::types::Span;
+use secrecy::SecretString;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// One application's settings.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Prefix of driftline's own topics and consumer groups.
+    pub app: String,
+    /// How to reach Kafka.
+    pub kafka: Kafka,
+    /// The predictions topic.
+    pub predictions: Source,
+    /// The outcomes topic.
+    pub outcomes: Source,
+    /// What decides results; travels through the log.
+    pub definitions: Definitions,
+    /// An event time further ahead of the clock than this is a wrong unit.
+    pub max_ahead: Span,
+    /// An input that is quiet at its end for this long (wall clock) holds nobody back.
+    pub idle_timeout: Span,
+    /// An input that is quiet everywhere for this long is silent: its last panes close.
+    pub silence_after: Span,
+    /// Where reading begins when the group has no position.
+    pub start_from: StartFrom,
+    /// Epoch limits of the join stage.
+    pub epoch: EpochLimits,
+    /// Alerts out.
+    pub alerts: Alerts,
+    /// HTTP listener of /metrics, /livez, /readyz, /status; `None` switches it off.
+    pub http: Option<SocketAddr>,
+    /// Upper limit of exported time series.
+    pub max_series: usize,
+    /// Partitions of the summaries, state and alerts topics.
+    pub summaries_partitions: i32,
+    /// Replication factor of driftline's own topics; -1 is the broker's default.
+    pub replication: i32,
+    /// Name of this instance, stable over restarts (`static id = <app>-<stage>-<instance>-<thread>`).
+    pub instance: String,
+    /// Threads (group members) per stage in this process.
+    pub threads: Threads,
+    /// Limit on the memory of pending rows, in bytes.
+    pub memory_limit: u64,
+}
+
+/// How to reach Kafka.
+#[derive(Clone, Debug)]
+pub struct Kafka {
+    /// `bootstrap.servers`.
+    pub brokers: String,
+    /// Further librdkafka properties, passed through as they are.
+    pub client: BTreeMap<String, String>,
+    /// librdkafka properties that are never shown (passwords, keys): from files or the environment.
+    pub secrets: BTreeMap<String, SecretString>,
+}
+
+/// One input topic.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Topic name.
+    pub topic: String,
+    /// How values are encoded.
+    pub format: Format,
+    /// Where fields are found.
+    pub fields: Fields,
+}
+
+/// Encoding of a topic's values.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Format {
+    /// One JSON object a record.
+    Json,
+    /// Avro by a schema file.
+    Avro {
+        /// The schema's file.
+        path: PathBuf,
+        /// Its text.
+        schema: String,
+        /// True if each value begins with Confluent's magic byte and schema id.
+        confluent: bool,
+    },
+}
+
+/// Where an event's fields are found. Of the two sources each uses what it needs.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Fields {
+    /// The request id.
+    pub request_id: Option<FieldSource>,
+    /// The event time and its unit.
+    pub event_time: Option<(FieldSource, TimeUnit)>,
+    /// The model (predictions).
+    pub model: Option<FieldSource>,
+    /// The model's version (predictions).
+    pub version: Option<FieldSource>,
+    /// Score (predictions).
+    pub score: Option<FieldSource>,
+    /// Predicted or observed class.
+    pub label: Option<FieldSource>,
+    /// Observed number (outcomes).
+    pub value: Option<FieldSource>,
+    /// Features (predictions).
+    pub features: Option<Features>,
+    /// Dimension name → where it is (predictions).
+    pub dimensions: BTreeMap<String, FieldSource>,
+}
+
+/// Where one field is found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FieldSource {
+    /// Dotted path into the value.
+    Path(Vec<String>),
+    /// The record's key as text.
+    Key,
+    /// A header as text.
+    Header(String),
+    /// Kafka's timestamp in ms.
+    Timestamp,
+    /// Always this.
+    Const(String),
+}
+
+/// Which entries of an object (or record, or map) are features.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Features {
+    /// Path of the object that holds them; empty is the value itself.
+    pub path: Vec<String>,
+    /// Entries that are none.
+    pub exclude: Vec<String>,
+}
+
+/// Unit of a numeric event time; text is read as RFC 3339.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeUnit {
+    /// Seconds since 1970.
+    Seconds,
+    /// Milliseconds since 1970.
+    Millis,
+    /// Microseconds since 1970.
+    Micros,
+    /// Nanoseconds since 1970.
+    Nanos,
+    /// By the Avro logical type, else milliseconds; text as RFC 3339.
+    Auto,
+}
+
+/// Where reading begins without a committed position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartFrom {
+    /// The first record that is there.
+    Earliest,
+    /// What comes from now on.
+    Latest,
+}
+
+/// When a join epoch ends at the latest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EpochLimits {
+    /// After this many records.
+    pub records: u64,
+    /// After this much wall-clock time.
+    pub time: Span,
+}
+
+/// Alerts out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Alerts {
+    /// Topic.
+    pub topic: String,
+    /// Encoding.
+    pub format: AlertFormat,
+}
+
+/// Encoding of alerts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AlertFormat {
+    /// Plain JSON.
+    Json,
+    /// Avro by `schemas/alert.avsc`, bare.
+    Avro,
+}
+
+/// Group members of this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Threads {
+    /// Join stage.
+    pub join: usize,
+    /// Detect stage.
+    pub detect: usize,
+}
+
+impl Settings {
+    /// `<app>.journal` and its siblings.
+    pub fn topic(&self, name: &str) -> String {
+        format!("{}.{name}", self.app)
+    }
+}
