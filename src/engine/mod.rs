@@ -1,5 +1,10 @@
 //! The pure, deterministic core: no clock, no I/O, no threads, no randomness, no Kafka.
 
+pub mod cell;
 pub mod definitions;
+pub mod join;
+pub mod journal;
+pub mod pending;
 pub mod summary;
+pub mod time;
 pub mod types;

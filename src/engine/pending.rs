@@ -1,0 +1,327 @@
+//! Memory of the join: rows (accepted predictions) and waiting outcomes, found by request key, forgotten by time.
+//!
+//! Guarantees: of one key, entries are visited in input-offset order; an entry is a fixed number of bytes; `digest` and `len` depend
+//! on the live entries alone, not on the order of changes.
+//! Never: decides anything (that is `join`).
+
+use super::cell::CellId;
+use super::types::{EventTime, Offset, RequestKey};
+use hashbrown::HashTable;
+use std::collections::BTreeMap;
+
+/// No entry.
+pub const NONE: u32 = u32::MAX;
+
+/// An entry of a `Store`.
+pub trait Entry: Copy {
+    /// Its request key.
+    fn key(&self) -> RequestKey;
+    /// Its input offset; -1 marks a free place.
+    fn offset(&self) -> i64;
+    /// The next entry with the same key.
+    fn next(&self) -> u32;
+    /// Sets `next`.
+    fn set_next(&mut self, next: u32);
+    /// Marks the place as free.
+    fn clear(&mut self);
+}
+
+/// An accepted prediction: 48 bytes and four stored values.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    key: [u64; 2],
+    offset: i64,
+    /// t_p.
+    pub time: EventTime,
+    /// e_1, or one of the two marks below.
+    first: i64,
+    /// Its cell.
+    pub cell: CellId,
+    next: u32,
+    /// Score; NaN if there is none.
+    pub score: f64,
+    /// XXH3-64 of the predicted class; 0 if there is none.
+    pub label: u64,
+    /// Observed number of the first outcome; NaN if there is none.
+    pub outcome_value: f64,
+    /// XXH3-64 of the observed class of the first outcome; 0 if there is none.
+    pub outcome_label: u64,
+}
+const _: () = assert!(std::mem::size_of::<Row>() == 80, "48 bytes and four values of 8");
+
+const UNMATCHED: i64 = i64::MIN;
+const UNLABELLED: i64 = i64::MIN + 1;
+
+impl Row {
+    /// A row without outcome.
+    pub fn new(key: RequestKey, offset: Offset, time: EventTime, cell: CellId, score: f64, label: u64) -> Row {
+        let key = [key.0 as u64, (key.0 >> 64) as u64];
+        Row { key, offset: offset.0, time, first: UNMATCHED, cell, next: NONE, score, label, outcome_value: f64::NAN, outcome_label: 0 }
+    }
+
+    /// Effective time of the first outcome.
+    pub fn first(&self) -> Option<EventTime> {
+        (self.first > UNLABELLED).then_some(EventTime(self.first))
+    }
+
+    /// Remembers the first outcome.
+    pub fn set_first(&mut self, e: EventTime, label: u64, value: f64) {
+        self.first = e.0.max(UNLABELLED + 1);
+        self.outcome_label = label;
+        self.outcome_value = value;
+    }
+
+    /// Whether it was decided that no outcome came in time.
+    pub fn is_unlabelled(&self) -> bool {
+        self.first == UNLABELLED
+    }
+
+    /// Decides it.
+    pub fn set_unlabelled(&mut self) {
+        self.first = UNLABELLED;
+    }
+
+    /// A hash of everything that later verdicts depend on.
+    pub fn digest(&self, cell_hash: u64) -> u64 {
+        let first = self.first().map_or(UNMATCHED, |e| e.0) as u64;
+        digest(&[self.key[0], self.key[1], self.offset as u64, self.time.0 as u64, first, cell_hash, self.score.to_bits(), self.label, self.outcome_value.to_bits(), self.outcome_label])
+    }
+}
+
+impl Entry for Row {
+    fn key(&self) -> RequestKey {
+        RequestKey(u128::from(self.key[0]) | u128::from(self.key[1]) << 64)
+    }
+    fn offset(&self) -> i64 {
+        self.offset
+    }
+    fn next(&self) -> u32 {
+        self.next
+    }
+    fn set_next(&mut self, next: u32) {
+        self.next = next;
+    }
+    fn clear(&mut self) {
+        self.offset = -1;
+    }
+}
+
+/// An outcome whose prediction has not come yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Waiting {
+    key: [u64; 2],
+    offset: i64,
+    /// Effective time.
+    pub e: EventTime,
+    /// XXH3-64 of the observed class; 0 if there is none.
+    pub label: u64,
+    /// Observed number; NaN if there is none.
+    pub value: f64,
+    next: u32,
+}
+
+impl Waiting {
+    /// A new one.
+    pub fn new(key: RequestKey, offset: Offset, e: EventTime, label: u64, value: f64) -> Waiting {
+        Waiting { key: [key.0 as u64, (key.0 >> 64) as u64], offset: offset.0, e, label, value, next: NONE }
+    }
+
+    /// A hash of everything that later verdicts depend on.
+    pub fn digest(&self) -> u64 {
+        digest(&[self.key[0], self.key[1], self.offset as u64, self.e.0 as u64, self.label, self.value.to_bits(), 1])
+    }
+}
+
+impl Entry for Waiting {
+    fn key(&self) -> RequestKey {
+        RequestKey(u128::from(self.key[0]) | u128::from(self.key[1]) << 64)
+    }
+    fn offset(&self) -> i64 {
+        self.offset
+    }
+    fn next(&self) -> u32 {
+        self.next
+    }
+    fn set_next(&mut self, next: u32) {
+        self.next = next;
+    }
+    fn clear(&mut self) {
+        self.offset = -1;
+    }
+}
+
+/// A cheap mix with full avalanche per word (the multiply-xorshift of SplitMix64).
+fn digest(words: &[u64]) -> u64 {
+    words.iter().fold(0x9e37_79b9_7f4a_7c15, |h, w| {
+        let x = (h ^ w).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^ (x >> 31)
+    })
+}
+
+/// Entries in a slab, with one index from key to the first entry of that key.
+pub struct Store<E> {
+    entries: Vec<E>,
+    free: Vec<u32>,
+    index: HashTable<u32>,
+    live: usize,
+}
+
+impl<E: Entry> Default for Store<E> {
+    fn default() -> Self {
+        Store { entries: Vec::new(), free: Vec::new(), index: HashTable::new(), live: 0 }
+    }
+}
+
+fn short(key: RequestKey) -> u64 {
+    key.0 as u64 // the key is a hash already
+}
+
+impl<E: Entry> Store<E> {
+    /// Live entries.
+    pub fn len(&self) -> usize {
+        self.live
+    }
+
+    /// True if there are none.
+    pub fn is_empty(&self) -> bool {
+        self.live == 0
+    }
+
+    /// Bytes held, free places included.
+    pub fn bytes(&self) -> usize {
+        self.entries.capacity() * size_of::<E>() + (self.free.capacity() + self.index.capacity()) * 5
+    }
+
+    /// The entry at `slot` if it is live.
+    pub fn get(&self, slot: u32) -> Option<&E> {
+        self.entries.get(slot as usize).filter(|e| e.offset() >= 0)
+    }
+
+    /// A live entry.
+    pub fn at(&self, slot: u32) -> &E {
+        &self.entries[slot as usize]
+    }
+
+    /// A live entry, to change.
+    pub fn at_mut(&mut self, slot: u32) -> &mut E {
+        &mut self.entries[slot as usize]
+    }
+
+    /// The first entry of a key, or `NONE`.
+    pub fn first(&self, key: RequestKey) -> u32 {
+        self.index.find(short(key), |s| self.entries[*s as usize].key() == key).copied().unwrap_or(NONE)
+    }
+
+    /// Adds an entry in its place by offset among those with its key; returns its slot.
+    pub fn insert(&mut self, entry: E) -> u32 {
+        let (key, offset) = (entry.key(), entry.offset());
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.entries[slot as usize] = entry;
+                slot
+            }
+            None => {
+                self.entries.push(entry);
+                self.entries.len() as u32 - 1
+            }
+        };
+        self.live += 1;
+        let entries = &mut self.entries;
+        match self.index.find_mut(short(key), |s| entries[*s as usize].key() == key) {
+            None => {
+                entries[slot as usize].set_next(NONE);
+                self.index.insert_unique(short(key), slot, |s| short(entries[*s as usize].key()));
+            }
+            Some(head) if entries[*head as usize].offset() > offset => {
+                entries[slot as usize].set_next(*head);
+                *head = slot;
+            }
+            Some(head) => {
+                let mut before = *head;
+                loop {
+                    let next = entries[before as usize].next();
+                    if next == NONE || entries[next as usize].offset() > offset {
+                        break;
+                    }
+                    before = next;
+                }
+                let after = entries[before as usize].next();
+                entries[slot as usize].set_next(after);
+                entries[before as usize].set_next(slot);
+            }
+        }
+        slot
+    }
+
+    /// Removes a live entry.
+    pub fn remove(&mut self, slot: u32) {
+        let (key, next) = (self.entries[slot as usize].key(), self.entries[slot as usize].next());
+        let entries = &mut self.entries;
+        if let Ok(mut found) = self.index.find_entry(short(key), |s| entries[*s as usize].key() == key) {
+            let head = *found.get();
+            if head != slot {
+                let mut before = head;
+                while entries[before as usize].next() != slot {
+                    before = entries[before as usize].next();
+                }
+                entries[before as usize].set_next(next);
+            } else if next == NONE {
+                found.remove();
+            } else {
+                *found.get_mut() = next;
+            }
+        }
+        self.entries[slot as usize].clear();
+        self.free.push(slot);
+        self.live -= 1;
+    }
+
+    /// Live entries with their slots.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &E)> {
+        self.entries.iter().enumerate().filter(|(_, e)| e.offset() >= 0).map(|(s, e)| (s as u32, e))
+    }
+}
+
+/// When to look at an entry again: lists of slots by time bucket. Entries may be stale; whoever pops them checks.
+pub struct Wheel {
+    width: i64,
+    buckets: BTreeMap<i64, Vec<u32>>,
+}
+
+impl Wheel {
+    /// With buckets of `width` ms.
+    pub fn new(width: i64) -> Wheel {
+        Wheel { width, buckets: BTreeMap::new() }
+    }
+
+    /// Look at `slot` once a watermark passes `due`.
+    pub fn push(&mut self, due: EventTime, slot: u32) {
+        self.buckets.entry(due.0.div_euclid(self.width)).or_default().push(slot);
+    }
+
+    /// Pops every slot whose `due` (asked of the caller; `None` drops a stale one) lies below `watermark`, in bucket order.
+    pub fn pop(&mut self, watermark: EventTime, mut due: impl FnMut(u32) -> Option<EventTime>, popped: &mut Vec<u32>) {
+        popped.clear();
+        while let Some(mut first) = self.buckets.first_entry() {
+            let bucket = *first.key();
+            if bucket.saturating_mul(self.width) >= watermark.0 {
+                return;
+            }
+            let width = self.width;
+            first.get_mut().retain(|slot| match due(*slot) {
+                Some(at) if at.0.div_euclid(width) != bucket => false,
+                Some(at) if at < watermark => {
+                    popped.push(*slot);
+                    false
+                }
+                Some(_) => true,
+                None => false,
+            });
+            if !first.get().is_empty() {
+                return; // the bucket that the watermark stands in
+            }
+            first.remove();
+        }
+    }
+}
