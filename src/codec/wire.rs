@@ -244,6 +244,11 @@ impl<'a> Reader<'a> {
         if n > self.rest.len() { Err(Malformed::Value("a count beyond the record's end")) } else { Ok(n) }
     }
 
+    /// Everything that is left (at most `limit` bytes).
+    pub fn rest_of(&mut self, limit: usize) -> Result<&'a [u8], Malformed> {
+        self.take(self.rest.len().min(limit), "the rest")
+    }
+
     /// UTF-8.
     pub fn text(&mut self) -> Result<&'a str, Malformed> {
         std::str::from_utf8(self.blob()?).map_err(|_| Malformed::Value("text that is not UTF-8"))

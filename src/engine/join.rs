@@ -84,6 +84,8 @@ pub enum PairKind {
 pub struct Pairing {
     /// Does it count?
     pub kind: PairKind,
+    /// The request key.
+    pub key: RequestKey,
     /// The prediction's cell.
     pub cell: CellId,
     /// The prediction's time.
@@ -266,7 +268,7 @@ impl Join {
             self.match_row(slot, e, label, value);
             self.changes.matched(Offset(row.offset()), e, label, value);
         }
-        Pairing { kind, cell: row.cell, time: row.time, e, score: row.score, label: row.label, outcome_label: label, outcome_value: value }
+        Pairing { kind, key: row.key(), cell: row.cell, time: row.time, e, score: row.score, label: row.label, outcome_label: label, outcome_value: value }
     }
 
     fn row_digest(&self, row: &Row) -> u64 {

@@ -1,10 +1,15 @@
 //! The pure, deterministic core: no clock, no I/O, no threads, no randomness, no Kafka.
 
+pub mod baseline;
+pub mod book;
 pub mod cell;
 pub mod definitions;
 pub mod join;
 pub mod journal;
+pub mod mark;
+pub mod partial;
 pub mod pending;
+pub mod plan;
 pub mod summary;
 pub mod time;
 pub mod types;

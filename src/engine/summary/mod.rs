@@ -2,4 +2,6 @@
 
 pub mod aged;
 pub mod category;
+pub mod cell;
+pub mod form;
 pub mod numeric;

@@ -1,0 +1,221 @@
+//! The plan: what the detect stage tells the join stage. Edges and categories with the pane they take effect in, definitions with
+//! their version, and how far panes are closed.
+//!
+//! Guarantees: by look-ahead no source has booked a pane at or after an entry's `effective_from` when the entry appears, and the
+//! plan's order (edges before the progress that allows those panes) makes every reader know it in time.
+
+use super::definitions::Definitions;
+use super::summary::category::Categories;
+use super::summary::numeric::NumericEdges;
+use super::types::{PaneId, PaneKind, Partition};
+use crate::codec::wire::{Kind, Malformed, Reader, Writer};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// How the values of a signal are counted from a pane on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Bins {
+    /// Numeric edges.
+    Numeric(NumericEdges),
+    /// Pinned categories.
+    Categories(Categories),
+}
+
+/// An entry of the plan for one signal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EdgesRecord {
+    /// The model.
+    pub model: String,
+    /// The signal's name.
+    pub signal: String,
+    /// Which panes it concerns.
+    pub kind: PlanKind,
+    /// First pane that is counted so.
+    pub effective_from: PaneId,
+    /// The bins.
+    pub bins: Bins,
+}
+
+/// `PaneKind` as the plan writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum PlanKind {
+    /// Input panes.
+    Input,
+    /// Pair panes.
+    Pair,
+}
+
+impl From<PaneKind> for PlanKind {
+    fn from(kind: PaneKind) -> Self {
+        if kind == PaneKind::Input { PlanKind::Input } else { PlanKind::Pair }
+    }
+}
+
+impl EdgesRecord {
+    /// Key in the compacted plan topic.
+    pub fn key(&self) -> Vec<u8> {
+        let form = if matches!(self.bins, Bins::Numeric(_)) { "numeric" } else { "categories" };
+        format!("edges/{}/{}/{form}/1", self.model, self.signal).into_bytes()
+    }
+
+    /// Its record.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        sealed(Kind::Edges, self)
+    }
+}
+
+/// How far a summaries partition has closed its panes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The summaries partition.
+    pub partition: i32,
+    /// Last closed input pane.
+    pub input: PaneId,
+    /// Last closed pair pane.
+    pub pair: PaneId,
+}
+
+impl Progress {
+    /// Key in the plan topic.
+    pub fn key(partition: Partition) -> Vec<u8> {
+        format!("progress/{:04}", partition.0).into_bytes()
+    }
+    /// Its record.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        sealed(Kind::Progress, self)
+    }
+}
+
+/// Definitions in force.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Versioned {
+    /// Counted by the coordinator from 1.
+    pub version: u32,
+    /// First pane they hold for; version 1 holds from the first.
+    pub effective_from: PaneId,
+    /// The definitions.
+    pub definitions: Definitions,
+}
+
+impl Versioned {
+    /// Key in the plan topic.
+    pub const KEY: &'static [u8] = b"definitions";
+    /// Its record.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        sealed(Kind::Definitions, self)
+    }
+}
+
+/// Seals a serde value as a record body.
+pub fn sealed<T: Serialize>(kind: Kind, value: &T) -> Vec<u8> {
+    Writer { bytes: postcard::to_stdvec(value).expect("plain data encodes") }.sealed(kind)
+}
+
+/// Opens what `sealed` wrote.
+pub fn opened<T: for<'a> Deserialize<'a>>(r: &mut Reader<'_>, len: usize) -> Result<T, Malformed> {
+    let bytes = r.rest_of(len)?;
+    postcard::from_bytes(bytes).map_err(|_| Malformed::Value("the record's content"))
+}
+
+/// What a plan record is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PlanRecord {
+    /// Bins of a signal.
+    Edges(EdgesRecord),
+    /// Progress of a partition.
+    Progress(Progress),
+    /// Definitions.
+    Definitions(Box<Versioned>),
+}
+
+impl PlanRecord {
+    /// Reads one.
+    pub fn read(bytes: &[u8]) -> Result<PlanRecord, Malformed> {
+        let (kind, mut r) = Reader::open(bytes)?;
+        let len = bytes.len();
+        Ok(match kind {
+            k if k == Kind::Edges as u8 => PlanRecord::Edges(opened(&mut r, len)?),
+            k if k == Kind::Progress as u8 => PlanRecord::Progress(opened(&mut r, len)?),
+            k if k == Kind::Definitions as u8 => PlanRecord::Definitions(Box::new(opened(&mut r, len)?)),
+            _ => return Err(Malformed::Value("a record of another kind in the plan")),
+        })
+    }
+}
+
+/// Bins of one signal, shared by everything that counts with them.
+#[derive(Clone, Debug)]
+pub enum SharedBins {
+    /// Numeric edges.
+    Numeric(Rc<NumericEdges>),
+    /// Categories.
+    Categories(Rc<Categories>),
+}
+
+type BinsTable<T> = BTreeMap<(String, String), Vec<(PaneId, Rc<T>)>>;
+
+/// The plan as one reader knows it.
+#[derive(Default)]
+pub struct Plan {
+    numeric: BinsTable<NumericEdges>,
+    categories: BinsTable<Categories>,
+    progress: BTreeMap<i32, Progress>,
+    /// Definitions in force.
+    pub definitions: Option<Rc<Versioned>>,
+    /// Grows with each change of bins: caches compare it.
+    pub generation: u64,
+}
+
+impl Plan {
+    /// Takes a record in.
+    pub fn observe(&mut self, record: PlanRecord) {
+        match record {
+            PlanRecord::Progress(p) => {
+                let known = self.progress.entry(p.partition).or_insert(p);
+                *known = Progress { partition: p.partition, input: known.input.max(p.input), pair: known.pair.max(p.pair) };
+            }
+            PlanRecord::Definitions(d) => {
+                if self.definitions.as_ref().is_none_or(|known| known.version < d.version) {
+                    self.definitions = Some(Rc::new(*d));
+                    self.generation += 1;
+                }
+            }
+            PlanRecord::Edges(e) => {
+                self.generation += 1;
+                let key = (e.model, e.signal);
+                match e.bins {
+                    Bins::Numeric(edges) => add_version(self.numeric.entry(key).or_default(), e.effective_from, edges),
+                    Bins::Categories(c) => add_version(self.categories.entry(key).or_default(), e.effective_from, c),
+                }
+            }
+        }
+    }
+
+    /// The last pane of each kind (input, pair) that every summaries partition has closed; `None` until all have spoken.
+    pub fn closed(&self, partitions: i32) -> Option<(PaneId, PaneId)> {
+        if (self.progress.len() as i32) < partitions {
+            return None;
+        }
+        Some((self.progress.values().map(|p| p.input).min()?, self.progress.values().map(|p| p.pair).min()?))
+    }
+
+    /// Edges of a numeric signal in `pane`, if they are fixed.
+    pub fn numeric(&self, model: &str, signal: &str, pane: PaneId) -> Option<Rc<NumericEdges>> {
+        in_force(self.numeric.get(&(model.to_string(), signal.to_string()))?, pane)
+    }
+
+    /// Categories of a signal in `pane`, if they are fixed.
+    pub fn categories(&self, model: &str, signal: &str, pane: PaneId) -> Option<Rc<Categories>> {
+        in_force(self.categories.get(&(model.to_string(), signal.to_string()))?, pane)
+    }
+}
+
+fn add_version<T>(versions: &mut Vec<(PaneId, Rc<T>)>, from: PaneId, bins: T) {
+    versions.retain(|v| v.0 != from);
+    versions.push((from, Rc::new(bins)));
+    versions.sort_by_key(|v| v.0);
+}
+
+fn in_force<T>(versions: &[(PaneId, Rc<T>)], pane: PaneId) -> Option<Rc<T>> {
+    versions.iter().rev().find(|v| v.0 <= pane).map(|v| v.1.clone())
+}

@@ -1,0 +1,143 @@
+//! What a cell's rows of one pane become: counts, and one summary per signal.
+//!
+//! Guarantees: merge is associative and commutative. A signal's nulls are not stored: they are the cell's rows less the present values.
+
+use super::aged::AgedCounts;
+use super::form::{CategoryForm, NumericForm};
+use crate::codec::wire::{Malformed, Reader, Writer};
+use std::collections::BTreeMap;
+
+/// The values of one signal: numbers and texts apart, so that its form is no matter of which came first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SignalSummary {
+    /// Its numbers.
+    pub numeric: Option<NumericForm>,
+    /// Its texts and booleans.
+    pub category: Option<CategoryForm>,
+}
+
+impl SignalSummary {
+    /// Values seen.
+    pub fn present(&self) -> u64 {
+        self.numeric.as_ref().map_or(0, NumericForm::present) + self.category.as_ref().map_or(0, CategoryForm::present)
+    }
+}
+
+/// Counts of an input pane of a cell, by name in the order they are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InputCounts {
+    /// Accepted predictions.
+    pub rows: u64,
+    /// Late predictions.
+    pub late: u64,
+    /// Predictions with the id of an earlier one.
+    pub duplicates: u64,
+}
+
+/// Counts of a pair pane of a cell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PairCounts {
+    /// First outcomes of predictions.
+    pub matched: u64,
+    /// Further outcomes that say the same.
+    pub duplicates: u64,
+    /// Further outcomes that say something else.
+    pub conflicting: u64,
+    /// Predictions whose window passed without an outcome.
+    pub unlabelled: u64,
+    /// Outcomes without prediction (in the cell of no model).
+    pub orphans: u64,
+    /// The same from before the first prediction.
+    pub before_start: u64,
+    /// Sum of label delays of `matched`, ms (early outcomes count 0).
+    pub delay_ms: u64,
+    /// Pairs and errors by label age.
+    pub errors: AgedCounts,
+}
+
+/// Counts of either kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counts {
+    /// Of an input pane.
+    Input(InputCounts),
+    /// Of a pair pane.
+    Pair(PairCounts),
+}
+
+impl Counts {
+    /// Adds what another cell summary of the same kind has seen.
+    pub fn merge(&mut self, other: &Counts) {
+        match (self, other) {
+            (Counts::Input(a), Counts::Input(b)) => {
+                a.rows += b.rows;
+                a.late += b.late;
+                a.duplicates += b.duplicates;
+            }
+            (Counts::Pair(a), Counts::Pair(b)) => {
+                a.matched += b.matched;
+                a.duplicates += b.duplicates;
+                a.conflicting += b.conflicting;
+                a.unlabelled += b.unlabelled;
+                a.orphans += b.orphans;
+                a.before_start += b.before_start;
+                a.delay_ms += b.delay_ms;
+                a.errors.merge(&b.errors);
+            }
+            _ => debug_assert!(false, "input and pair panes do not merge"),
+        }
+    }
+}
+
+/// The summary of one cell in one pane.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CellSummary {
+    /// Its counts.
+    pub counts: Counts,
+    /// Its signals by name.
+    pub signals: BTreeMap<String, SignalSummary>,
+}
+
+/// Writes counts.
+pub fn write_counts(w: &mut Writer, counts: &Counts) {
+    match counts {
+        Counts::Input(c) => [c.rows, c.late, c.duplicates].iter().for_each(|v| w.uint(*v)),
+        Counts::Pair(c) => {
+            [c.matched, c.duplicates, c.conflicting, c.unlabelled, c.orphans, c.before_start, c.delay_ms].iter().for_each(|v| w.uint(*v));
+            let ages: Vec<usize> = (0..c.errors.pairs.len()).filter(|i| c.errors.pairs[*i] > 0).collect();
+            w.uint(ages.len() as u64);
+            for i in ages {
+                w.uint(i as u64);
+                w.uint(c.errors.pairs[i]);
+                w.uint(c.errors.errors[i]);
+            }
+        }
+    }
+}
+
+/// Reads counts of an input pane.
+pub fn read_input_counts(r: &mut Reader<'_>) -> Result<InputCounts, Malformed> {
+    Ok(InputCounts { rows: r.uint()?, late: r.uint()?, duplicates: r.uint()? })
+}
+
+/// Reads counts of a pair pane.
+pub fn read_pair_counts(r: &mut Reader<'_>) -> Result<PairCounts, Malformed> {
+    let mut c = PairCounts {
+        matched: r.uint()?,
+        duplicates: r.uint()?,
+        conflicting: r.uint()?,
+        unlabelled: r.uint()?,
+        orphans: r.uint()?,
+        before_start: r.uint()?,
+        delay_ms: r.uint()?,
+        errors: AgedCounts::default(),
+    };
+    for _ in 0..r.count()? {
+        let age = r.uint()? as usize;
+        if age >= c.errors.pairs.len() {
+            return Err(Malformed::Value("a label age"));
+        }
+        c.errors.pairs[age] = r.uint()?;
+        c.errors.errors[age] = r.uint()?;
+    }
+    Ok(c)
+}

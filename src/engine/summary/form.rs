@@ -1,0 +1,309 @@
+//! The three forms of a signal's summary: rows, bins, learning.
+//!
+//! Guarantees: closed under merge; `summarise(a ++ b) = merge(summarise(a), summarise(b))`; equal content has equal bytes.
+//! *Rows* (up to 8 raw values, sorted, free of edges) become *bins* (under one version of the edges) when there are more; *learning*
+//! (counts and a bottom-32 sample) stands where no edges exist yet.
+//! Never: merges bins of different versions: the pane is not folded for that signal (`Mixed`).
+
+use super::category::{Categories, CategoryCounts};
+use super::numeric::{NumericBins, NumericEdges};
+use crate::codec::wire::{Malformed, Reader, Writer};
+use crate::engine::baseline::sample::Sample;
+
+/// Raw values that the rows form holds at most.
+pub const ROWS: usize = 8;
+
+/// Numeric values of one signal, one cell, one pane.
+#[derive(Clone, Debug, PartialEq)]
+pub enum NumericForm {
+    /// Few values, as they are.
+    Rows(Vec<f64>),
+    /// Counted under a version of the edges.
+    Bins {
+        /// The edges' version.
+        version: u32,
+        /// The counts.
+        bins: NumericBins,
+    },
+    /// Before edges exist.
+    Learning {
+        /// Values that are not NaN.
+        n: u64,
+        /// NaN values.
+        nan: u64,
+        /// Uniform sample of the values that are not NaN.
+        sample: Sample<f64>,
+    },
+    /// Partials under different versions met: not folded.
+    Mixed {
+        /// Values seen.
+        n: u64,
+    },
+}
+
+impl NumericForm {
+    /// Of no values, in the form that `edges` ask for.
+    pub fn empty(edges: Option<&NumericEdges>) -> NumericForm {
+        match edges {
+            Some(_) => NumericForm::Rows(Vec::with_capacity(ROWS)),
+            None => NumericForm::Learning { n: 0, nan: 0, sample: Sample::new() },
+        }
+    }
+
+    /// Counts one value of the event with sample hash `hash`.
+    pub fn add(&mut self, x: f64, hash: u64, edges: Option<&NumericEdges>) {
+        match (&mut *self, edges) {
+            (NumericForm::Rows(values), _) if values.len() < ROWS => values.push(if x.is_nan() { f64::NAN } else { x }),
+            (NumericForm::Rows(_), Some(edges)) => {
+                self.to_bins(edges);
+                self.add(x, hash, Some(edges));
+            }
+            (NumericForm::Bins { bins, .. }, Some(edges)) => bins.add(x, edges),
+            (NumericForm::Learning { n, nan, sample }, _) => {
+                if x.is_nan() {
+                    *nan += 1;
+                } else {
+                    *n += 1;
+                    sample.offer(hash, x);
+                }
+            }
+            (NumericForm::Mixed { n }, _) => *n += 1,
+            (_, None) => debug_assert!(false, "rows and bins exist only under edges"),
+        }
+    }
+
+    /// Values seen, NaN included.
+    pub fn present(&self) -> u64 {
+        match self {
+            NumericForm::Rows(values) => values.len() as u64,
+            NumericForm::Bins { bins, .. } => bins.n + bins.nan,
+            NumericForm::Learning { n, nan, .. } => n + nan,
+            NumericForm::Mixed { n } => *n,
+        }
+    }
+
+    /// Adds what another form has seen. `edges` are those of the pane, if they exist.
+    pub fn merge(&mut self, other: &NumericForm, edges: Option<&NumericEdges>) {
+        match (&mut *self, other) {
+            (NumericForm::Rows(mine), NumericForm::Rows(theirs)) if mine.len() + theirs.len() <= ROWS => mine.extend_from_slice(theirs),
+            (NumericForm::Bins { version: a, bins: mine }, NumericForm::Bins { version: b, bins: theirs }) if a == b => mine.merge(theirs),
+            (NumericForm::Learning { n, nan, sample }, NumericForm::Learning { n: n2, nan: nan2, sample: sample2 }) => {
+                *n += n2;
+                *nan += nan2;
+                sample.merge(sample2);
+            }
+            (NumericForm::Rows(_) | NumericForm::Bins { .. }, NumericForm::Rows(_) | NumericForm::Bins { .. }) => self.merge_binned(other, edges),
+            _ => *self = NumericForm::Mixed { n: self.present() + other.present() },
+        }
+    }
+
+    fn merge_binned(&mut self, other: &NumericForm, edges: Option<&NumericEdges>) {
+        let mut theirs = other.clone();
+        if let Some(edges) = edges {
+            self.to_bins(edges);
+            theirs.to_bins(edges);
+        }
+        match (&mut *self, &theirs) {
+            (NumericForm::Bins { version: a, bins: mine }, NumericForm::Bins { version: b, bins }) if a == b => mine.merge(bins),
+            _ => *self = NumericForm::Mixed { n: self.present() + other.present() },
+        }
+    }
+
+    /// Counts rows under `edges`; other forms stay.
+    pub fn to_bins(&mut self, edges: &NumericEdges) {
+        if let NumericForm::Rows(values) = self {
+            let mut bins = NumericBins::empty(edges.bins());
+            values.iter().for_each(|x| bins.add(*x, edges));
+            *self = NumericForm::Bins { version: edges.version, bins };
+        }
+    }
+
+    /// Writes the canonical encoding.
+    pub fn write(&self, w: &mut Writer) {
+        match self {
+            NumericForm::Rows(values) => {
+                w.byte(0);
+                let mut sorted = values.clone();
+                sorted.sort_by(f64::total_cmp);
+                w.uint(sorted.len() as u64);
+                sorted.iter().for_each(|x| w.float(*x));
+            }
+            NumericForm::Bins { version, bins } => {
+                w.byte(1);
+                w.uint(u64::from(*version));
+                write_bins(w, bins);
+            }
+            NumericForm::Learning { n, nan, sample } => {
+                w.byte(2);
+                w.uint(*n);
+                w.uint(*nan);
+                write_sample(w, sample, |w, x| w.float(*x));
+            }
+            NumericForm::Mixed { n } => {
+                w.byte(3);
+                w.uint(*n);
+            }
+        }
+    }
+
+    /// Reads it.
+    pub fn read(r: &mut Reader<'_>) -> Result<NumericForm, Malformed> {
+        Ok(match r.byte()? {
+            0 => {
+                let n = r.count()?;
+                NumericForm::Rows((0..n).map(|_| r.float()).collect::<Result<_, _>>()?)
+            }
+            1 => NumericForm::Bins { version: r.uint()? as u32, bins: read_bins(r)? },
+            2 => NumericForm::Learning { n: r.uint()?, nan: r.uint()?, sample: read_sample(r, |r| r.float())? },
+            3 => NumericForm::Mixed { n: r.uint()? },
+            _ => return Err(Malformed::Value("a numeric form")),
+        })
+    }
+}
+
+fn write_bins(w: &mut Writer, b: &NumericBins) {
+    w.uint(b.n);
+    w.uint(b.nan);
+    w.uint(b.clipped);
+    w.int128(b.sum);
+    w.int128(b.sum_squares);
+    w.float(b.min);
+    w.float(b.max);
+    write_counts(w, &b.counts);
+}
+
+fn read_bins(r: &mut Reader<'_>) -> Result<NumericBins, Malformed> {
+    Ok(NumericBins { n: r.uint()?, nan: r.uint()?, clipped: r.uint()?, sum: r.int128()?, sum_squares: r.int128()?, min: r.float()?, max: r.float()?, counts: read_counts(r)? })
+}
+
+fn write_counts(w: &mut Writer, counts: &[u64]) {
+    w.uint(counts.len() as u64);
+    counts.iter().for_each(|c| w.uint(*c));
+}
+
+fn read_counts(r: &mut Reader<'_>) -> Result<Vec<u64>, Malformed> {
+    let n = r.count()?;
+    (0..n).map(|_| r.uint()).collect()
+}
+
+fn write_sample<T: crate::engine::baseline::sample::Value>(w: &mut Writer, sample: &Sample<T>, mut value: impl FnMut(&mut Writer, &T)) {
+    w.fixed64(sample.threshold());
+    w.uint(sample.items().len() as u64);
+    for (hash, v) in sample.items() {
+        w.fixed64(*hash);
+        value(w, v);
+    }
+}
+
+fn read_sample<'a, T: crate::engine::baseline::sample::Value>(r: &mut Reader<'a>, mut value: impl FnMut(&mut Reader<'a>) -> Result<T, Malformed>) -> Result<Sample<T>, Malformed> {
+    let threshold = r.fixed64()?;
+    let n = r.count()?;
+    let kept = (0..n).map(|_| Ok((r.fixed64()?, value(r)?))).collect::<Result<Vec<_>, Malformed>>()?;
+    Ok(Sample::from_parts(threshold, kept))
+}
+
+/// Categorical values of one signal, one cell, one pane.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CategoryForm {
+    /// Counted under a version of the categories.
+    Counts {
+        /// The categories' version.
+        version: u32,
+        /// The counts.
+        counts: CategoryCounts,
+    },
+    /// Before categories are pinned.
+    Learning {
+        /// Values seen.
+        n: u64,
+        /// Uniform sample of them.
+        sample: Sample<String>,
+    },
+    /// Partials under different versions met: not folded.
+    Mixed {
+        /// Values seen.
+        n: u64,
+    },
+}
+
+impl CategoryForm {
+    /// Of no values, in the form that `categories` ask for.
+    pub fn empty(categories: Option<&Categories>) -> CategoryForm {
+        match categories {
+            Some(c) => CategoryForm::Counts { version: c.version, counts: CategoryCounts::empty(c.pinned.len()) },
+            None => CategoryForm::Learning { n: 0, sample: Sample::new() },
+        }
+    }
+
+    /// Counts one value of the event with sample hash `hash`.
+    pub fn add(&mut self, value: &str, hash: u64, categories: Option<&Categories>) {
+        match (&mut *self, categories) {
+            (CategoryForm::Counts { counts, .. }, Some(c)) => counts.add(value, c),
+            (CategoryForm::Learning { n, sample }, _) => {
+                *n += 1;
+                if hash < sample.threshold() {
+                    sample.offer(hash, value.to_string());
+                }
+            }
+            (CategoryForm::Mixed { n }, _) => *n += 1,
+            (CategoryForm::Counts { .. }, None) => debug_assert!(false, "counts exist only under categories"),
+        }
+    }
+
+    /// Values seen.
+    pub fn present(&self) -> u64 {
+        match self {
+            CategoryForm::Counts { counts, .. } => counts.n,
+            CategoryForm::Learning { n, .. } | CategoryForm::Mixed { n } => *n,
+        }
+    }
+
+    /// Adds what another form has seen.
+    pub fn merge(&mut self, other: &CategoryForm) {
+        match (&mut *self, other) {
+            (CategoryForm::Counts { version: a, counts: mine }, CategoryForm::Counts { version: b, counts: theirs }) if a == b => mine.merge(theirs),
+            (CategoryForm::Learning { n, sample }, CategoryForm::Learning { n: n2, sample: sample2 }) => {
+                *n += n2;
+                sample.merge(sample2);
+            }
+            _ => *self = CategoryForm::Mixed { n: self.present() + other.present() },
+        }
+    }
+
+    /// Writes the canonical encoding.
+    pub fn write(&self, w: &mut Writer) {
+        match self {
+            CategoryForm::Counts { version, counts } => {
+                w.byte(0);
+                w.uint(u64::from(*version));
+                w.uint(counts.n);
+                w.uint(counts.other);
+                w.uint(counts.unseen);
+                write_counts(w, &counts.counts);
+            }
+            CategoryForm::Learning { n, sample } => {
+                w.byte(1);
+                w.uint(*n);
+                write_sample(w, sample, |w, v| w.text(v));
+            }
+            CategoryForm::Mixed { n } => {
+                w.byte(2);
+                w.uint(*n);
+            }
+        }
+    }
+
+    /// Reads it.
+    pub fn read(r: &mut Reader<'_>) -> Result<CategoryForm, Malformed> {
+        Ok(match r.byte()? {
+            0 => {
+                let version = r.uint()? as u32;
+                let (n, other, unseen) = (r.uint()?, r.uint()?, r.uint()?);
+                CategoryForm::Counts { version, counts: CategoryCounts { n, other, unseen, counts: read_counts(r)? } }
+            }
+            1 => CategoryForm::Learning { n: r.uint()?, sample: read_sample(r, |r| Ok(r.text()?.to_string()))? },
+            2 => CategoryForm::Mixed { n: r.uint()? },
+            _ => return Err(Malformed::Value("a category form")),
+        })
+    }
+}
