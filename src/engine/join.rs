@@ -11,9 +11,9 @@
 use super::cell::{CellId, CellKey, Cells};
 use super::definitions::JoinRules;
 use super::journal::Changes;
-use super::pending::{Entry, NONE, Row, Store, Waiting, Wheel};
+use super::pending::{Entry, NONE, Row, Since, Store, Waiting, Wheel};
 use super::time::InputClock;
-use super::types::{EventTime, Input, Offset, RequestKey};
+use super::types::{EpochSeq, EventTime, Input, Offset, RequestKey};
 use std::collections::HashMap;
 
 /// An accepted prediction as the join keeps it.
@@ -138,6 +138,10 @@ pub struct Join {
     by_duplicates: Wheel,
     by_early: Wheel,
     first_prediction: Option<EventTime>,
+    rows_since: Since,
+    waiting_since: Since,
+    /// The running epoch.
+    pub epoch: EpochSeq,
     digest: u64,
     /// What changed since the last epoch, for the journal.
     pub changes: Changes,
@@ -162,6 +166,9 @@ impl Join {
             by_duplicates: Wheel::new(bucket_width(rules.duplicates.0)),
             by_early: Wheel::new(bucket_width(rules.early.0)),
             first_prediction: None,
+            rows_since: Since::new(bucket_width(rules.window.0)),
+            waiting_since: Since::new(bucket_width(rules.window.0)),
+            epoch: EpochSeq(1),
             digest: 0,
             changes: Changes::default(),
             popped: Vec::new(),
@@ -181,6 +188,7 @@ impl Join {
         self.first_prediction.get_or_insert(p.time);
         let slot = self.insert_row(Row::new(p.key, p.offset, p.time, p.cell, p.score, p.label));
         self.by_window.push(p.time.plus(self.rules.window), slot);
+        self.rows_since.note(p.time, self.epoch);
         self.changes.row(&mut self.cells, p);
         let mut next = self.waiting.first(p.key);
         while next != NONE {
@@ -211,6 +219,7 @@ impl Join {
         }
         let w = Waiting::new(o.key, o.offset, e, o.label, o.value);
         self.insert_waiting(w);
+        self.waiting_since.note(e, self.epoch);
         self.changes.waiting(o, e);
         (OutcomeVerdict::Waiting, raised)
     }
@@ -219,9 +228,13 @@ impl Join {
     pub fn expire(&mut self, decisions: &mut Vec<Decision>) {
         self.expire_rows(decisions);
         self.expire_waiting(decisions);
-        if self.cells.len() > 4096 {
-            self.cells.sweep();
-        }
+    }
+
+    /// The first epoch that a recovery needs when epoch `now` is the newest: no live entry is older.
+    pub fn floor(&mut self, now: EpochSeq) -> EpochSeq {
+        let rows = self.clocks[1].watermark().minus(self.rules.window).min(self.clocks[0].watermark().minus(self.rules.duplicates));
+        let waiting = self.clocks[0].watermark().minus(self.rules.early);
+        self.rows_since.floor(rows).min(self.waiting_since.floor(waiting)).min(now)
     }
 
     /// Live rows, waiting outcomes, and a digest of their content that does not depend on order.
@@ -377,6 +390,11 @@ impl Recovery {
         Recovery { join: Join::new(rules), rows: HashMap::new(), waiting: HashMap::new() }
     }
 
+    /// What follows belongs to this epoch.
+    pub fn epoch(&mut self, seq: EpochSeq) {
+        self.join.epoch = seq;
+    }
+
     /// A row (an upsert by input offset); with its match state if it is a copy.
     pub fn row(&mut self, p: &NewPrediction, cell: &CellKey, matched: Option<(EventTime, u64, f64)>) {
         let cell = self.join.cells.intern_key(cell);
@@ -385,6 +403,7 @@ impl Recovery {
         }
         let slot = self.join.insert_row(Row::new(p.key, p.offset, p.time, cell, p.score, p.label));
         self.join.by_window.push(p.time.plus(self.join.rules.window), slot);
+        self.join.rows_since.note(p.time, self.join.epoch);
         self.rows.insert(p.offset, slot);
         if let Some((e, label, value)) = matched {
             self.join.match_row(slot, e, label, value);
@@ -405,6 +424,7 @@ impl Recovery {
         self.join.digest = self.join.digest.wrapping_add(w.digest());
         let slot = self.join.waiting.insert(w);
         self.join.by_early.push(e.plus(self.join.rules.early), slot);
+        self.join.waiting_since.note(e, self.join.epoch);
         self.waiting.insert(offset, slot);
     }
 
@@ -424,6 +444,7 @@ impl Recovery {
             self.join.clocks[i] = InputClock::restored(self.join.rules.lateness[i], clocks[i].0, clocks[i].1);
         }
         self.join.first_prediction = first_prediction;
+        self.join.epoch = EpochSeq(self.join.epoch.0 + 1);
         self.join.expire(&mut Vec::new());
         self.join
     }

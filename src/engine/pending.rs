@@ -5,7 +5,7 @@
 //! Never: decides anything (that is `join`).
 
 use super::cell::CellId;
-use super::types::{EventTime, Offset, RequestKey};
+use super::types::{EpochSeq, EventTime, Offset, RequestKey};
 use hashbrown::HashTable;
 use std::collections::BTreeMap;
 
@@ -323,5 +323,35 @@ impl Wheel {
             }
             first.remove();
         }
+    }
+}
+
+/// Which epoch first held an entry of each time bucket: what the journal may forget.
+pub struct Since {
+    width: i64,
+    first: BTreeMap<i64, EpochSeq>,
+    last: i64,
+}
+
+impl Since {
+    /// With buckets of `width` ms.
+    pub fn new(width: i64) -> Since {
+        Since { width, first: BTreeMap::new(), last: i64::MIN }
+    }
+
+    /// An entry of `time` came in `epoch`.
+    pub fn note(&mut self, time: EventTime, epoch: EpochSeq) {
+        let bucket = time.0.div_euclid(self.width);
+        if bucket != self.last || !self.first.contains_key(&bucket) {
+            self.last = bucket;
+            self.first.entry(bucket).or_insert(epoch);
+        }
+    }
+
+    /// The oldest epoch that still matters when entries before `horizon` are over; forgets their buckets.
+    pub fn floor(&mut self, horizon: EventTime) -> EpochSeq {
+        let width = self.width;
+        self.first.retain(|bucket, _| (bucket + 1).saturating_mul(width) > horizon.0);
+        self.first.values().copied().min().unwrap_or(EpochSeq(u64::MAX))
     }
 }

@@ -1,0 +1,90 @@
+//! Learning of bins: samples of closed panes until edges or categories can be fixed.
+//!
+//! Guarantees: what is fixed, and from which pane on, is a function of the closed panes alone.
+
+use crate::engine::baseline::edges::{categories, numeric_edges};
+use crate::engine::baseline::sample::{Pool, Sample};
+use crate::engine::definitions::{BaselineRule, Definitions};
+use crate::engine::plan::Bins;
+use crate::engine::types::PaneId;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Panes that bins are learned from at least.
+pub const LEARN_PANES: i64 = 200;
+/// Events that bins are learned from at least.
+pub const LEARN_EVENTS: u64 = 2_000;
+/// With fewer events not even the end of a given range fixes bins.
+const FEWEST_EVENTS: u64 = 100;
+
+/// What one (model, signal, form) has shown so far.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Learner {
+    first: PaneId,
+    events: u64,
+    pool: LearnerPool,
+    fixed: bool,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum LearnerPool {
+    Numeric(Pool<f64>),
+    Categories(Pool<String>),
+}
+
+impl Learner {
+    /// Of numbers, from `first` on.
+    pub fn numeric(first: PaneId) -> Learner {
+        Learner { first, events: 0, pool: LearnerPool::Numeric(Pool::default()), fixed: false }
+    }
+
+    /// Of texts, from `first` on.
+    pub fn categories(first: PaneId) -> Learner {
+        Learner { first, events: 0, pool: LearnerPool::Categories(Pool::default()), fixed: false }
+    }
+
+    /// One closed pane's numbers.
+    pub fn numbers(&mut self, n: u64, sample: &Sample<f64>) {
+        self.events += n;
+        if let LearnerPool::Numeric(pool) = &mut self.pool {
+            pool.absorb(sample);
+        }
+    }
+
+    /// One closed pane's texts.
+    pub fn texts(&mut self, n: u64, sample: &Sample<String>) {
+        self.events += n;
+        if let LearnerPool::Categories(pool) = &mut self.pool {
+            pool.absorb(sample);
+        }
+    }
+
+    /// The bins, once: after 200 panes and 2,000 events, or at the end of a given range that has fewer.
+    pub fn fix(&mut self, pane: PaneId, definitions: &Definitions) -> Option<Bins> {
+        let enough = pane.0 - self.first.0 + 1 >= LEARN_PANES && self.events >= LEARN_EVENTS;
+        let range_over = match definitions.baseline {
+            BaselineRule::Range { to, .. } => definitions.pane.end(pane) >= to && definitions.pane.start(self.first) < to && self.events >= FEWEST_EVENTS,
+            BaselineRule::Learn { .. } => false,
+        };
+        if self.fixed || !(enough || range_over) {
+            return None;
+        }
+        self.fixed = true;
+        Some(match std::mem::replace(&mut self.pool, LearnerPool::Numeric(Pool::default())) {
+            LearnerPool::Numeric(pool) => Bins::Numeric(numeric_edges(1, &pool.values().copied().collect::<Vec<_>>())),
+            LearnerPool::Categories(pool) => {
+                let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+                pool.values().for_each(|v| *counts.entry(v.clone()).or_default() += 1);
+                Bins::Categories(categories(1, &counts))
+            }
+        })
+    }
+}
+
+/// Whether panes of the reference have begun: earlier ones teach nothing.
+pub fn has_begun(pane: PaneId, definitions: &Definitions) -> bool {
+    match definitions.baseline {
+        BaselineRule::Range { from, .. } => definitions.pane.start(pane) >= from,
+        BaselineRule::Learn { .. } => true,
+    }
+}

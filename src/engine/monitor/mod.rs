@@ -1,0 +1,293 @@
+//! One summaries partition: partials in, panes closed, streams fed, alerts and plan entries out.
+//!
+//! Guarantees: everything that leaves is a function of the partition's own log, in offset order; a pane closes once; per kind of pane,
+//! alerts come in the order (pane, stream).
+//! Never: reads a clock, another partition, or a configuration file.
+//! Comes from: `<app>.summaries`. Goes to: `<app>.alerts`, `<app>.plan`, `<app>.state`.
+
+mod close;
+mod learn;
+pub mod state;
+
+use super::alert::Alert;
+use super::cell::CellKey;
+use super::definitions::Definitions;
+use super::detect::stream::{Stream, StreamKey};
+use super::mark::{Mark, Marks};
+use super::partial::{self, Partial, PartialEntry};
+use super::plan::{EdgesRecord, Plan, PlanRecord, Progress, Versioned, opened};
+use super::summary::cell::{CellSummary, Counts};
+use super::types::{Offset, PaneId, PaneKind, Partition};
+use crate::codec::wire::{Kind, Malformed, Reader};
+use learn::Learner;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+/// What a pane holds before it closes.
+#[derive(Debug, Default)]
+struct OpenPane {
+    /// Offset of the first record that it holds.
+    since: Option<Offset>,
+    cells: BTreeMap<CellKey, CellSummary>,
+}
+
+/// An alert with the kind of pane that it came from: its place in the alerts topic.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Raised {
+    /// Input or pair panes.
+    pub kind: PaneKind,
+    /// The alert.
+    pub alert: Alert,
+}
+
+/// What a step asks the world to do.
+#[derive(Default, Debug)]
+pub struct Effects {
+    /// Alerts in order.
+    pub alerts: Vec<Raised>,
+    /// New entries of the plan.
+    pub edges: Vec<EdgesRecord>,
+    /// Definitions to send to all summaries partitions and to the plan.
+    pub definitions: Option<Versioned>,
+    /// True if panes have closed (or the first pane became known): progress and head must be published.
+    pub moved: bool,
+}
+
+/// Counts for the metrics; not part of the state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Closed panes that held something, by kind (input, pair).
+    pub panes: [u64; 2],
+    /// Rows of input partials that came for a closed pane.
+    pub late_rows: u64,
+    /// Pairs that were moved from a closed pane to the first open one.
+    pub moved_pairs: u64,
+    /// Signals of panes that were not folded because partials disagreed on the version of their bins.
+    pub mixed: u64,
+    /// Segments refused by the cap.
+    pub refused_segments: u64,
+    /// Matched pairs, unlabelled predictions and the sum of label delays in ms, of closed panes.
+    pub labels: (u64, u64, u64),
+    /// Proposals of definitions that differ from those in force.
+    pub other_definitions: u64,
+}
+
+/// The state of one summaries partition.
+pub struct Monitor {
+    partition: Partition,
+    definitions: Option<(Rc<Versioned>, String)>,
+    assigned: Option<Versioned>,
+    marks: Marks,
+    closed: Option<[PaneId; 2]>,
+    closings: Vec<(Offset, [PaneId; 2])>,
+    open: [BTreeMap<PaneId, OpenPane>; 2],
+    plan: Plan,
+    edges: Vec<EdgesRecord>,
+    learners: BTreeMap<(String, String, bool), Learner>,
+    features: BTreeMap<String, BTreeSet<String>>,
+    segments: BTreeMap<String, BTreeSet<BTreeMap<String, String>>>,
+    streams: BTreeMap<StreamKey, Stream>,
+    tally: Tally,
+}
+
+fn at(kind: PaneKind) -> usize {
+    match kind {
+        PaneKind::Input => 0,
+        PaneKind::Pair => 1,
+    }
+}
+
+impl Monitor {
+    /// Of a partition whose log has not been read.
+    pub fn new(partition: Partition) -> Monitor {
+        Monitor {
+            partition,
+            definitions: None,
+            assigned: None,
+            marks: Marks::default(),
+            closed: None,
+            closings: Vec::new(),
+            open: [BTreeMap::new(), BTreeMap::new()],
+            plan: Plan::default(),
+            edges: Vec::new(),
+            learners: BTreeMap::new(),
+            features: BTreeMap::new(),
+            segments: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            tally: Tally::default(),
+        }
+    }
+
+    /// Takes in the record at `offset`.
+    pub fn observe(&mut self, offset: Offset, bytes: &[u8], effects: &mut Effects) -> Result<(), Malformed> {
+        let (kind, mut body) = Reader::open(bytes)?;
+        match kind {
+            k if k == Kind::Partial as u8 => self.book(offset, partial::read(&mut body)?),
+            k if k == Kind::Mark as u8 => {
+                self.marks.observe(Mark::read(&mut body)?);
+                self.advance(offset, effects);
+            }
+            k if k == Kind::Definitions as u8 => self.adopt(opened(&mut body, bytes.len())?),
+            k if k == Kind::Proposal as u8 => self.consider(opened(&mut body, bytes.len())?, effects),
+            k if k == Kind::Command as u8 || k == Kind::Census as u8 => {} // of a later version
+            _ => return Err(Malformed::Value("a record of this kind in the summaries topic")),
+        }
+        Ok(())
+    }
+
+    /// How far panes are closed.
+    pub fn progress(&self) -> Option<Progress> {
+        self.closed.map(|[input, pair]| Progress { partition: self.partition.0, input, pair })
+    }
+
+    /// True when every source has declared both inputs finished and all panes are closed.
+    pub fn finished(&self) -> bool {
+        self.marks.finished() && self.open.iter().all(BTreeMap::is_empty)
+    }
+
+    /// Definitions in force.
+    pub fn definitions(&self) -> Option<&Definitions> {
+        self.definitions.as_ref().map(|d| &d.0.definitions)
+    }
+
+    /// The last marks.
+    pub fn marks(&self) -> &Marks {
+        &self.marks
+    }
+
+    /// Streams in order.
+    pub fn streams(&self) -> impl Iterator<Item = (&StreamKey, &Stream)> {
+        self.streams.iter()
+    }
+
+    /// Hash of the definitions in force.
+    pub fn definition_hash(&self) -> &str {
+        self.definitions.as_ref().map_or("", |d| &d.1)
+    }
+
+    /// Counts since the last call.
+    pub fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
+    }
+
+    /// Open panes by kind.
+    pub fn open_panes(&self) -> [usize; 2] {
+        [self.open[0].len(), self.open[1].len()]
+    }
+
+    fn adopt(&mut self, versioned: Versioned) {
+        if self.definitions.as_ref().is_none_or(|d| d.0.version < versioned.version) {
+            let hash = versioned.definitions.hash();
+            self.assigned = Some(versioned.clone());
+            self.plan.observe(PlanRecord::Definitions(Box::new(versioned.clone())));
+            self.definitions = Some((Rc::new(versioned), hash));
+        }
+    }
+
+    /// The coordinator's work: the first proposal becomes version 1, which holds from the first pane.
+    fn consider(&mut self, proposal: Definitions, effects: &mut Effects) {
+        match &self.assigned {
+            None => {
+                let first = Versioned { version: 1, effective_from: PaneId(i64::MIN), definitions: proposal };
+                self.assigned = Some(first.clone());
+                effects.definitions = Some(first);
+            }
+            Some(known) if known.definitions.hash() == proposal.hash() => {}
+            Some(_) => self.tally.other_definitions += 1,
+        }
+    }
+
+    fn book(&mut self, offset: Offset, partial: Partial) {
+        for entry in partial.entries {
+            let kind = entry.kind();
+            let closed = self.closed.map(|c| c[at(kind)]);
+            match self.place(&entry, closed) {
+                Some(pane) => self.merge(offset, kind, pane, entry),
+                None => {
+                    if let Counts::Input(c) = entry.summary.counts {
+                        self.tally.late_rows += c.rows;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The pane that an entry goes to when `closed` is the last closed one: its own, or for pairs the first open one.
+    fn place(&mut self, entry: &PartialEntry, closed: Option<PaneId>) -> Option<PaneId> {
+        match closed {
+            Some(closed) if entry.pane <= closed => match entry.summary.counts {
+                Counts::Input(_) => None,
+                Counts::Pair(c) => {
+                    self.tally.moved_pairs += c.matched;
+                    Some(closed.offset(1))
+                }
+            },
+            _ => Some(entry.pane),
+        }
+    }
+
+    fn merge(&mut self, offset: Offset, kind: PaneKind, pane: PaneId, entry: PartialEntry) {
+        let plan = &self.plan;
+        let open = self.open[at(kind)].entry(pane).or_default();
+        open.since.get_or_insert(offset);
+        let model = entry.cell.model.clone();
+        match open.cells.entry(entry.cell) {
+            std::collections::btree_map::Entry::Vacant(v) => {
+                v.insert(entry.summary);
+            }
+            std::collections::btree_map::Entry::Occupied(mut o) => merge_cell(o.get_mut(), &entry.summary, &model, pane, plan),
+        }
+    }
+
+    /// Closes what the marks allow.
+    fn advance(&mut self, offset: Offset, effects: &mut Effects) {
+        let Some((versioned, _)) = &self.definitions else { return };
+        let size = versioned.definitions.pane;
+        let Some(closed) = self.closed else {
+            if let Some(time) = self.marks.beginning() {
+                let before = size.last_closed_by(time);
+                self.closed = Some([before, before]);
+                self.closings.push((offset, [before, before]));
+                effects.moved = true;
+            }
+            return;
+        };
+        let mut through = closed;
+        for kind in [PaneKind::Input, PaneKind::Pair] {
+            let certain = self.marks.certain(kind, size);
+            if certain > super::types::EventTime::MIN {
+                through[at(kind)] = through[at(kind)].max(size.last_closed_by(certain));
+            }
+        }
+        if through != closed {
+            self.closings.push((offset, through));
+            self.close_through(through, effects);
+        }
+    }
+
+    /// Closes input panes, then pair panes, up to the given ones.
+    fn close_through(&mut self, through: [PaneId; 2], effects: &mut Effects) {
+        for kind in [PaneKind::Input, PaneKind::Pair] {
+            self.close_kind(kind, through[at(kind)], effects);
+        }
+        effects.moved = true;
+    }
+}
+
+/// Adds a cell's summary to another one of the same pane.
+fn merge_cell(into: &mut CellSummary, other: &CellSummary, model: &str, pane: PaneId, plan: &Plan) {
+    into.counts.merge(&other.counts);
+    for (name, signal) in &other.signals {
+        let mine = into.signals.entry(name.clone()).or_default();
+        match (&mut mine.numeric, &signal.numeric) {
+            (Some(a), Some(b)) => a.merge(b, plan.numeric(model, name, pane).as_deref()),
+            (none @ None, Some(b)) => *none = Some(b.clone()),
+            _ => {}
+        }
+        match (&mut mine.category, &signal.category) {
+            (Some(a), Some(b)) => a.merge(b),
+            (none @ None, Some(b)) => *none = Some(b.clone()),
+            _ => {}
+        }
+    }
+}

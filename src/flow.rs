@@ -1,0 +1,116 @@
+//! The whole pipeline on one screen. Read this first; each line is a room of the house.
+//!
+//! A record's way: `log` hands it over → `codec` decodes it (or says why not) → `engine::join` judges it → `engine::book` adds it to
+//! one cell of one pane → at the epoch's end the book becomes partial summaries, memory becomes a journal, time becomes a mark →
+//! `engine::monitor` merges partials, closes panes, feeds streams → `engine::detect` decides → `engine::alert` is published.
+//! Everything that an epoch publishes becomes visible in one transaction with the input positions (`log::epoch`).
+
+use crate::codec::event::{Outcome, Prediction};
+use crate::engine::definitions::Definitions;
+use crate::engine::join::{NewOutcome, NewPrediction, OutcomeVerdict, PredictionVerdict};
+use crate::engine::journal::Epoch;
+use crate::engine::mark::Mark;
+use crate::engine::partial::Origin;
+use crate::engine::plan::Plan;
+use crate::engine::types::{EpochSeq, Offset};
+use crate::stage::join_task::JoinTask;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// One prediction, judged and booked.
+pub fn prediction(task: &mut JoinTask, offset: Offset, p: &Prediction<'_>, d: &Definitions, plan: &Plan, name: impl Fn(crate::codec::event::FeatureIx) -> String) {
+    let cell = task.join.cells.intern(&p.model, p.version.as_deref(), &p.dimensions);
+    let new = NewPrediction { offset, key: p.key, time: p.time, cell, score: p.score.unwrap_or(f64::NAN), label: class_hash(p.label.as_deref()) };
+    let mut pairs = std::mem::take(&mut task.pairs);
+    match task.join.predict(&new, &mut pairs) {
+        PredictionVerdict::Accepted => {
+            task.tally.accepted += 1;
+            task.book.accepted(d.pane.pane_of(p.time), cell, p, plan, name);
+        }
+        PredictionVerdict::Duplicate => {
+            task.tally.duplicates += 1;
+            task.book.duplicate(d.pane.pane_of(p.time), cell);
+        }
+        PredictionVerdict::Late(watermark) => {
+            task.tally.late += 1;
+            task.book.late(d.pane.pane_of(watermark), cell);
+        }
+    }
+    for pair in pairs.drain(..) {
+        task.tally.pair(&pair);
+        task.book.paired(&pair, &task.join.cells, d, plan);
+    }
+    task.pairs = pairs;
+}
+
+/// One outcome, judged and booked.
+pub fn outcome(task: &mut JoinTask, offset: Offset, o: &Outcome<'_>, d: &Definitions, plan: &Plan) {
+    let new = NewOutcome { offset, key: o.key, time: o.time, label: class_hash(o.label.as_deref()), value: o.value.unwrap_or(f64::NAN) };
+    let (verdict, raised) = task.join.outcome(&new);
+    task.tally.outcome_time_raised += u64::from(raised);
+    match verdict {
+        OutcomeVerdict::Paired(pair) => {
+            task.tally.pair(&pair);
+            task.book.paired(&pair, &task.join.cells, d, plan);
+        }
+        OutcomeVerdict::Waiting => task.tally.waiting += 1,
+    }
+}
+
+/// What a join task publishes at an epoch's end.
+pub struct JoinOutput {
+    /// Partial summaries with the model that decides their partition.
+    pub partials: Vec<(String, Vec<u8>)>,
+    /// Journal records.
+    pub journal: Vec<Vec<u8>>,
+    /// How far time is certain.
+    pub mark: Mark,
+    /// The first epoch that a recovery needs.
+    pub floor: EpochSeq,
+}
+
+/// The end of a join task's epoch: decide what time has settled, then partials, journal, mark.
+pub fn end_join_epoch(task: &mut JoinTask, d: &Definitions, definitions: u32, sources: u32, wall: i64, name: impl Fn(crate::codec::event::FeatureIx) -> String) -> JoinOutput {
+    let seq = task.join.epoch;
+    let mut decisions = std::mem::take(&mut task.decisions);
+    task.join.expire(&mut decisions);
+    for decision in decisions.drain(..) {
+        task.tally.decided(&decision);
+        task.book.decided(decision, d);
+    }
+    task.decisions = decisions;
+    let origin = Origin { source: task.partition, seq, definitions };
+    let partials = task.book.flush(origin, &task.join.cells, name);
+    let floor = task.join.floor(seq);
+    let epoch = Epoch {
+        seq,
+        floor,
+        next: task.next,
+        clocks: task.join.clocks.map(|c| (c.max, c.peeked)),
+        first_prediction: task.join.first_prediction(),
+        activity: task.activity,
+        definitions,
+        decisions: std::mem::take(&mut task.edge_decisions),
+        census: task.join.census(),
+    };
+    let journal = task.join.changes.take(&epoch);
+    let mark = Mark {
+        source: task.partition,
+        sources,
+        seq,
+        watermark: task.join.clocks.map(|c| c.watermark()),
+        highest: task.join.clocks.map(|c| c.peeked),
+        activity: task.activity,
+        wall,
+        definitions,
+    };
+    if task.join.cells.len() > 4_096 {
+        task.join.cells.sweep();
+    }
+    task.join.epoch = EpochSeq(seq.0 + 1);
+    JoinOutput { partials, journal, mark, floor }
+}
+
+/// Identity of a class: XXH3-64 of its text; 0 stands for none.
+pub fn class_hash(label: Option<&str>) -> u64 {
+    label.map_or(0, |l| xxh3_64(l.as_bytes()).max(1))
+}

@@ -1,0 +1,8 @@
+//! The two stages: wiring of the engine to a log. Written against `Log`; they know neither Kafka nor threads.
+
+pub mod counters;
+pub mod detect;
+pub mod inbox;
+pub mod join;
+pub mod join_task;
+pub mod recover;
