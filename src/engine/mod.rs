@@ -1,6 +1,6 @@
 //! The pure, deterministic core: no clock, no I/O, no threads, no randomness, no Kafka.
 
-pub mod baseline;
+
 pub mod book;
 pub mod cell;
 pub mod definitions;
