@@ -1,12 +1,16 @@
 //! The pure, deterministic core: no clock, no I/O, no threads, no randomness, no Kafka.
 
-
+pub mod alert;
+pub mod baseline;
 pub mod book;
+pub mod budget;
 pub mod cell;
 pub mod definitions;
+pub mod detect;
 pub mod join;
 pub mod journal;
 pub mod mark;
+pub mod monitor;
 pub mod partial;
 pub mod pending;
 pub mod plan;

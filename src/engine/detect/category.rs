@@ -1,0 +1,128 @@
+//! G on dyadic windows: has the mix of categories changed?
+//!
+//! Likelihood-ratio test of homogeneity, Sokal and Rohlf, "Biometry" (1995), section 17.4; Williams' correction, Biometrika 63 (1976).
+//!
+//! For each window of `dyadic` with counts o (n in all) against the reference counts r (m in all): groups with fewer than 2
+//! expected events (n r_i/m) are counted as one; with B groups left and n >= 5B,
+//! `G = 2 Σ [o ln(o/(n q)) + r ln(r/(m q))]`, `q = (o + r)/(n + m)`, divided by `1 + (Σ 1/p_i - 1)/(6 n (B-1))`, p_i the reference
+//! shares (at least 2/n). Statistic: the maximum over windows of -ln p, p the chi-square tail with B-1 degrees of freedom.
+//! Also read for grouped bins of numbers, where it sees changes of shape. Blind to: windows between powers of two (at most a
+//! factor 2 longer than the best one); order among categories.
+//!
+//! ```
+//! # use driftline::engine::detect::category::evidence;
+//! // by hand: 30 of 40 against 500 of 1,000: G = 10.1625; Williams 1 + (4-1)/240; -ln P(chi² > 10.0371) = 6.4718
+//! assert!((evidence(&[30, 10], &[500, 500]) - 6.47).abs() < 0.02);
+//! ```
+
+use super::dyadic::{Block, History};
+use super::normal::chi_square_nats;
+use super::{Candidate, Fold, Gathered, Noise};
+use serde::{Deserialize, Serialize};
+
+/// Groups with fewer expected events in a window are counted as one.
+pub const LEAST_EXPECTED: f64 = 2.0;
+/// A window counts with this many events per group.
+pub const EVENTS_PER_GROUP: f64 = 5.0;
+
+/// -ln p that `window` and `reference` are samples of the same mix; 0 if the window is too small to say.
+pub fn evidence(window: &[u64], reference: &[u64]) -> f64 {
+    let (n, m) = (total(window), total(reference));
+    if n == 0.0 || m == 0.0 {
+        return 0.0;
+    }
+    let all = n + m;
+    let term = |o: f64, r: f64| {
+        let q = (o + r) / all;
+        let part = |x: f64, expected: f64| if x > 0.0 { x * libm::log(x / expected) } else { 0.0 };
+        part(o, n * q) + part(r, m * q)
+    };
+    let (mut g, mut groups, mut inverse) = (0.0, 0u32, 0.0);
+    let (mut rest_o, mut rest_r) = (0.0, 0.0);
+    for (o, r) in window.iter().zip(reference) {
+        let (o, r) = (*o as f64, *r as f64);
+        if n * r < LEAST_EXPECTED * m {
+            rest_o += o;
+            rest_r += r;
+        } else {
+            g += term(o, r);
+            inverse += m / r;
+            groups += 1;
+        }
+    }
+    if rest_o + rest_r > 0.0 {
+        g += term(rest_o, rest_r);
+        inverse += 1.0 / (rest_r / m).max(LEAST_EXPECTED / n);
+        groups += 1;
+    }
+    if groups < 2 || n < EVENTS_PER_GROUP * f64::from(groups) {
+        return 0.0;
+    }
+    let freedom = groups - 1;
+    let williams = 1.0 + (inverse - 1.0) / (6.0 * n * f64::from(freedom));
+    chi_square_nats(2.0 * g / williams, freedom)
+}
+
+fn total(counts: &[u64]) -> f64 {
+    counts.iter().sum::<u64>() as f64
+}
+
+/// Watches the mix of groups against reference counts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Mix {
+    reference: Vec<u64>,
+    history: History,
+}
+
+/// What `Mix` reads of a pane.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Groups {
+    /// Events per group.
+    pub counts: Vec<u64>,
+    /// Sum of z in fixed point (kept for descriptions; 0 for categories).
+    pub sum: i128,
+    /// Sum of z² in fixed point.
+    pub squares: i128,
+}
+
+impl Mix {
+    /// Against reference counts per group.
+    pub fn new(reference: Vec<u64>) -> Mix {
+        Mix { reference, history: History::default() }
+    }
+
+    /// The reference counts.
+    pub fn reference(&self) -> &[u64] {
+        &self.reference
+    }
+
+    /// Shows each window that ends now with its -ln p.
+    pub fn windows(&self, noise: &Noise, visit: &mut dyn FnMut(f64, Block)) {
+        for block in self.history.windows() {
+            let nats = evidence(&block.counts, &self.reference) / noise.phi(block.folds);
+            visit(nats, block);
+        }
+    }
+
+    /// Counts since about `first`.
+    pub fn since(&self, first: crate::engine::types::PaneId) -> Option<Block> {
+        self.history.since(first)
+    }
+}
+
+impl Fold for Mix {
+    type Pane = Groups;
+
+    fn observe(&mut self, pane: &Groups, at: Gathered) {
+        self.history.push(&pane.counts, pane.sum, pane.squares, at);
+    }
+
+    fn candidates(&self, noise: &Noise, visit: &mut dyn FnMut(Candidate)) {
+        self.windows(noise, &mut |statistic, block| {
+            if statistic > 0.0 {
+                let n = block.n() as f64;
+                visit(Candidate { statistic, first: block.first, folds: block.folds, n, sum: 0.0, along: 0.0 });
+            }
+        });
+    }
+}

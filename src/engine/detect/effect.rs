@@ -1,0 +1,77 @@
+//! How large a change is, with a 95 % interval: what decides whether a significant change is anybody's business.
+//!
+//! All effects compare a window with the pinned reference. The window was chosen because it looks changed, so a fresh effect is
+//! a little too large on average.
+
+use super::distance::{psi_error, psi_unbiased};
+use super::normal::Z95;
+use crate::engine::alert::Effect;
+use crate::engine::definitions::Tolerance;
+use libm::sqrt;
+
+fn effect(name: &str, unit: &str, value: f64, error: f64, tolerance: f64) -> Effect {
+    Effect { name: name.into(), unit: unit.into(), value, low: value - Z95 * error, high: value + Z95 * error, tolerance }
+}
+
+/// Standard error of a difference of two means of unit variance.
+fn noise(n: f64, m: f64) -> f64 {
+    sqrt(1.0 / n + 1.0 / m)
+}
+
+/// Shift of the mean normal score, in reference standard deviations (sigma). `sum` of `n` standardised scores, reference of `m`.
+pub fn location(n: f64, sum: f64, m: f64, tolerance: &Tolerance) -> Effect {
+    effect("location", "sigma", sum / n, noise(n, m), tolerance.location)
+}
+
+/// Relative change of the standard deviation of the normal scores: `√(E a² - (E a)²) - 1`.
+/// `squares` is the sum of standardised a², `spread` the reference deviation of a².
+pub fn scale(n: f64, squares: f64, sum: f64, spread: f64, m: f64, tolerance: &Tolerance) -> Effect {
+    let mean = sum / n;
+    let deviation = sqrt((1.0 + spread * squares / n - mean * mean).max(0.0));
+    let error = spread * 0.5 / deviation.max(0.05) * noise(n, m);
+    effect("scale", "relative", deviation - 1.0, error, tolerance.scale)
+}
+
+/// Bias-corrected PSI between counts per group.
+pub fn mix(window: &[u64], reference: &[u64], tolerance: &Tolerance) -> Effect {
+    effect("psi", "psi", psi_unbiased(reference, window), psi_error(reference, window), tolerance.psi)
+}
+
+/// Difference of two rates in percentage points; the tolerance is the larger of the absolute and the relative one.
+/// Interval: Newcombe's from two Wilson intervals (Statistics in Medicine 17, 1998, method 10).
+pub fn rate((n, k): (f64, f64), (m, r): (f64, f64), tolerance: &Tolerance) -> Effect {
+    let (now, before) = (k / n, r / m);
+    let (low, high) = wilson(n, k);
+    let (below, above) = wilson(m, r);
+    let down = sqrt((now - low) * (now - low) + (above - before) * (above - before));
+    let up = sqrt((high - now) * (high - now) + (before - below) * (before - below));
+    let points = |x: f64| 100.0 * x;
+    Effect {
+        name: "rate_difference".into(),
+        unit: "points".into(),
+        value: points(now - before),
+        low: points(now - before - down),
+        high: points(now - before + up),
+        tolerance: points(tolerance.rate_points.max(tolerance.rate_relative * before)),
+    }
+}
+
+/// Wilson's 95 % interval of a rate (JASA 22, 1927).
+///
+/// ```
+/// # use driftline::engine::detect::effect::wilson;
+/// let (low, high) = wilson(100.0, 10.0); // textbook: .0552 to .1744
+/// assert!((low - 0.0552).abs() < 1e-4 && (high - 0.1744).abs() < 1e-4);
+/// ```
+pub fn wilson(n: f64, k: f64) -> (f64, f64) {
+    let (p, z2) = (k / n, Z95 * Z95);
+    let middle = p + z2 / (2.0 * n);
+    let half = Z95 * sqrt((p * (1.0 - p)).max(0.0) / n + z2 / (4.0 * n * n));
+    (((middle - half) / (1.0 + z2 / n)).max(0.0), ((middle + half) / (1.0 + z2 / n)).min(1.0))
+}
+
+/// True if an effect passes its tolerance in the direction that its detector watches.
+pub fn beyond(effect: &Effect) -> bool {
+    let size = if effect.name == "rate_difference" || effect.name == "psi" { effect.value } else { effect.value.abs() };
+    size > 0.0 && size >= effect.tolerance
+}

@@ -1,0 +1,78 @@
+//! The life of an alarm: it stays open while the change persists and ends when the last window looks normal again.
+//!
+//! The last window is as long as the one that opened the episode (at least 32 events). Recovered: its statistic is below half the
+//! threshold and its effect below the tolerance. Escalated: the lower end of its effect's interval reaches a higher severity
+//! (the estimate alone would climb by chance in a long episode).
+
+use super::FOLD_EVENTS;
+use super::channels::Detector;
+use crate::engine::alert::Alert;
+use crate::engine::baseline::reference::Tally;
+use crate::engine::types::{EventTime, PaneId};
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// The last window is kept in about this many parts, so that it slides in steps.
+const PARTS: u64 = 4;
+
+/// Neighbouring folds of an open episode, added up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    /// First pane.
+    pub first: PaneId,
+    /// Folds.
+    pub folds: u32,
+    /// What they held.
+    pub tally: Tally,
+}
+
+/// An open episode.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Episode {
+    /// Who opened it.
+    pub detector: Detector,
+    /// The last event written.
+    pub last: Alert,
+    /// When it was written, in event time.
+    pub written_at: EventTime,
+    /// Statistic of the last window.
+    pub statistic: f64,
+    length: u64,
+    parts: VecDeque<Part>,
+}
+
+impl Episode {
+    /// Opened by `alert`, whose window held `events`.
+    pub fn new(detector: Detector, alert: Alert, events: u64) -> Episode {
+        let (written_at, statistic) = (alert.detected_at, alert.statistic);
+        Episode { detector, last: alert, written_at, statistic, length: events.max(FOLD_EVENTS), parts: VecDeque::new() }
+    }
+
+    /// Adds a fold; the last window if it is long enough.
+    pub fn observe(&mut self, pane: Tally, first: PaneId) -> Option<Part> {
+        match self.parts.back_mut().filter(|part| part.tally.n() * PARTS < self.length) {
+            Some(part) => {
+                part.folds += 1;
+                let fits = part.tally.merge(&pane);
+                debug_assert!(fits, "panes of one stream fit together");
+            }
+            None => self.parts.push_back(Part { first, folds: 1, tally: pane }),
+        }
+        let mut held: u64 = self.parts.iter().map(|p| p.tally.n()).sum();
+        while let Some(oldest) = self.parts.front().filter(|p| held - p.tally.n() >= self.length) {
+            held -= oldest.tally.n();
+            self.parts.pop_front();
+        }
+        if held < self.length {
+            return None;
+        }
+        let mut parts = self.parts.iter().cloned();
+        let mut window = parts.next()?;
+        for part in parts {
+            window.folds += part.folds;
+            let fits = window.tally.merge(&part.tally);
+            debug_assert!(fits, "panes of one stream fit together");
+        }
+        Some(window)
+    }
+}

@@ -1,0 +1,196 @@
+//! FOCuS: has the mean changed, at any time, by any amount?
+//!
+//! Romano, Eckley, Fearnhead, Rigaill, "Fast online changepoint detection via functional pruning CUSUM", JMLR 24 (2023); for
+//! exponential families Ward, Dilillo, Eckley, Fearnhead, "Poisson-FOCuS", JASA (2023).
+//!
+//! Statistic: the maximum over windows (n2, s2) that end now, against the reference and all history before them (n1, s1), of
+//! the two-sample likelihood ratio + ½ ln w, w = folds in the window, at most 1,000.
+//! - Normal family, values of unit variance: `LR = n1 n2/(n1+n2) (s1/n1 - s2/n2)² / 2`.
+//! - Skewed values (skewness g): the gamma family with the same three moments,
+//!   `LR = 4/g² [(n1+n2) l(x) - n1 l(x1) - n2 l(x2)]`, `l(x) = ln(1 + g x/2)`, x, x1, x2 the means; its limit for g = 0 is the above.
+//! - Variance estimated with f degrees of freedom: `LR' = (f+1)/2 ln(1 + 2 LR/f)`.
+//!
+//! Only corners of the convex hull of the prefix sums can win (both sides): about 2 ln T points after T folds.
+//! Blind to: changes that leave the mean as it is; changes inside one pane; anything that came before the reference.
+//!
+//! ```
+//! # use driftline::engine::{detect::{focus::{Family, Focus}, Fold, Gathered}, types::PaneId};
+//! let mut f = Focus::new(Family::NORMAL, 100.0); // a reference of 100 values of mean 0 and variance 1
+//! f.observe(&[10.0, 0.0, 0.0], Gathered::one(PaneId(0))); // 10 values, sum 0
+//! f.observe(&[10.0, 10.0, 0.0], Gathered::one(PaneId(1))); // 10 values of mean 1
+//! // by hand: window of the last pane: 110·10/120·1²/2 = 4.5833; of both: 100·20/120·.5²/2 + ½ ln 2 = 2.4299
+//! let best = f.best(&Default::default()).unwrap();
+//! assert!((best.statistic - 4.5833).abs() < 1e-4 && best.first == PaneId(1));
+//! ```
+
+use super::{Candidate, Fold, Gathered, Noise, bonus};
+use crate::engine::types::PaneId;
+use serde::{Deserialize, Serialize};
+
+/// Corners of one side's hull at most. 64 corners would need e^32 panes of noise; a long trend is thinned instead.
+pub const HULL_CAP: usize = 64;
+
+/// The likelihood behind the ratio.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Family {
+    /// Values of mean 0 and variance 1 in the reference.
+    Standardised {
+        /// Their skewness in the reference.
+        skew: f64,
+        /// Degrees of freedom of the reference's variance; infinite if it is known.
+        freedom: f64,
+    },
+    /// Zeros and ones.
+    Bernoulli,
+}
+
+impl Family {
+    /// Symmetric values of known variance.
+    pub const NORMAL: Family = Family::Standardised { skew: 0.0, freedom: f64::INFINITY };
+
+    /// The two-sample likelihood ratio of (n1, s1) and (n2, s2), in nats.
+    pub fn ratio(&self, before: (f64, f64), window: (f64, f64)) -> f64 {
+        match *self {
+            Family::Standardised { skew, freedom } => {
+                let ratio = if skew.abs() < 0.02 { normal(before, window) } else { gamma(skew, before, window) };
+                if freedom.is_finite() { (freedom + 1.0) * 0.5 * libm::log1p(2.0 * ratio / freedom) } else { ratio }
+            }
+            Family::Bernoulli => bernoulli(before, window),
+        }
+    }
+}
+
+fn normal((n1, s1): (f64, f64), (n2, s2): (f64, f64)) -> f64 {
+    let d = s1 / n1 - s2 / n2;
+    n1 * n2 / (n1 + n2) * d * d * 0.5
+}
+
+fn gamma(skew: f64, (n1, s1): (f64, f64), (n2, s2): (f64, f64)) -> f64 {
+    // A mean beyond the end of the gamma's support cannot be told from one at its end.
+    let l = |n: f64, s: f64| n * libm::log1p((skew * 0.5 * s / n).max(-0.999));
+    (4.0 / (skew * skew) * (l(n1 + n2, s1 + s2) - l(n1, s1) - l(n2, s2))).max(0.0)
+}
+
+fn bernoulli((n1, k1): (f64, f64), (n2, k2): (f64, f64)) -> f64 {
+    let l = |n: f64, k: f64| {
+        let part = |a: f64| if a <= 0.0 { 0.0 } else { a * libm::log(a / n) };
+        part(k) + part(n - k)
+    };
+    (l(n1, k1) + l(n2, k2) - l(n1 + n2, k1 + k2)).max(0.0)
+}
+
+/// Sums over the reference and everything folded up to some pane.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Prefix {
+    /// Events.
+    pub n: f64,
+    /// Sum of the values.
+    pub s: f64,
+    /// Sum of what travels along.
+    pub along: f64,
+    /// Folds.
+    pub folds: u32,
+    /// First pane that is not in it.
+    pub next: PaneId,
+}
+
+/// Lower (`up`) or upper hull of the prefix sums: the only change points from which the mean can have risen (fallen).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Hull {
+    up: bool,
+    corners: Vec<Prefix>,
+}
+
+impl Hull {
+    /// An empty hull for rises (`up`) or falls.
+    pub fn new(up: bool) -> Hull {
+        Hull { up, corners: Vec::new() }
+    }
+
+    /// Adds the newest prefix, dropping those that can never win again.
+    pub fn push(&mut self, q: Prefix) {
+        while let [.., a, b] = self.corners.as_slice() {
+            let bend = (q.s - b.s) / (q.n - b.n) - (b.s - a.s) / (b.n - a.n);
+            if (self.up && bend > 0.0) || (!self.up && bend < 0.0) {
+                break;
+            }
+            self.corners.pop();
+        }
+        self.corners.push(q);
+        if self.corners.len() > HULL_CAP {
+            // every second corner of the older half, never the reference itself
+            let mut at = 0;
+            self.corners.retain(|_| {
+                at += 1;
+                at > HULL_CAP / 2 || at % 2 == 1
+            });
+        }
+    }
+
+    /// Shows (prefix, events, sum) of each window from a corner to `now` whose mean lies on this hull's side.
+    pub fn windows(&self, now: &Prefix, visit: &mut dyn FnMut(&Prefix, f64, f64)) {
+        for p in self.corners.iter().rev() {
+            let (n2, s2) = (now.n - p.n, now.s - p.s);
+            let d = s2 / n2 - p.s / p.n;
+            if (self.up && d > 0.0) || (!self.up && d < 0.0) {
+                visit(p, n2, s2);
+            }
+        }
+    }
+
+    /// Number of corners.
+    pub fn len(&self) -> usize {
+        self.corners.len()
+    }
+
+    /// True before the first fold.
+    pub fn is_empty(&self) -> bool {
+        self.corners.is_empty()
+    }
+}
+
+/// Two-sided FOCuS on standardised values.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Focus {
+    family: Family,
+    now: Prefix,
+    rises: Hull,
+    falls: Hull,
+}
+
+impl Focus {
+    /// Against a reference of `m` values with mean 0 and variance 1.
+    pub fn new(family: Family, m: f64) -> Focus {
+        let now = Prefix { n: m, s: 0.0, along: 0.0, folds: 0, next: PaneId(i64::MIN) };
+        Focus { family, now, rises: Hull::new(true), falls: Hull::new(false) }
+    }
+
+    /// The likelihood that it uses.
+    pub fn family(&self) -> Family {
+        self.family
+    }
+}
+
+impl Fold for Focus {
+    /// Events, sum of the values, sum of what travels along.
+    type Pane = [f64; 3];
+
+    fn observe(&mut self, &[n, s, along]: &[f64; 3], at: Gathered) {
+        let before = Prefix { next: at.first, ..self.now };
+        self.rises.push(before);
+        self.falls.push(before);
+        let now = &mut self.now;
+        *now = Prefix { n: now.n + n, s: now.s + s, along: now.along + along, folds: now.folds + 1, next: at.last.offset(1) };
+    }
+
+    fn candidates(&self, noise: &Noise, visit: &mut dyn FnMut(Candidate)) {
+        let now = self.now;
+        for hull in [&self.rises, &self.falls] {
+            hull.windows(&now, &mut |p, n, sum| {
+                let folds = now.folds - p.folds;
+                let statistic = self.family.ratio((p.n, p.s), (n, sum)) / noise.phi(folds) + bonus(folds);
+                visit(Candidate { statistic, first: p.next, folds, n, sum, along: now.along - p.along });
+            });
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! From closed panes of one stream to alerts: folds, thresholds, effects, the life of an episode.
+//!
+//! Guarantees: equal panes and definitions give equal state and equal alerts on every machine: integers until the fold, then
+//! f64 in a fixed order with `libm`. The cost of a pane does not depend on how many events it held.
+//! Never: knows what time it is, touches I/O, compares a stream with anything but its own pinned reference and history.
+//! Comes from: `baseline::reference::Observed` (merged panes). Goes to: `engine::alert`.
+
+pub mod bernoulli;
+pub mod category;
+pub mod channels;
+pub mod describe;
+pub mod distance;
+pub mod dyadic;
+pub mod effect;
+pub mod episode;
+pub mod errors;
+pub mod focus;
+pub mod groups;
+pub mod normal;
+pub mod normal_scores;
+pub mod stream;
+pub mod tables;
+pub mod thresholds;
+
+use super::types::PaneId;
+
+/// A stream is folded when at least this many events have gathered.
+pub const FOLD_EVENTS: u64 = 32;
+/// The bonus for long windows, ½ ln w, stops growing here.
+pub const LONGEST_BONUS: u32 = 1_000;
+
+/// The panes that one fold reads at once: one, or several of a sparse stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gathered {
+    /// The first pane.
+    pub first: PaneId,
+    /// The last pane.
+    pub last: PaneId,
+}
+
+impl Gathered {
+    /// A single pane.
+    pub fn one(pane: PaneId) -> Gathered {
+        Gathered { first: pane, last: pane }
+    }
+}
+
+/// A window that ends with the newest pane: a change may have happened just before it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Candidate {
+    /// Evidence for the change, in nats, with the bonus for its length.
+    pub statistic: f64,
+    /// First pane of the window.
+    pub first: PaneId,
+    /// Folds in the window.
+    pub folds: u32,
+    /// Events in the window (exposure for errors by label age).
+    pub n: f64,
+    /// Sum of the channel's own quantity over the window.
+    pub sum: f64,
+    /// Sum of what travels along (the other channel's scores, real pairs).
+    pub along: f64,
+}
+
+/// How much noisier a window is than its events: divides the likelihood ratio. One place for variance factors and seasonal
+/// offsets to enter; in this version every window is as noisy as independent events.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Noise;
+
+impl Noise {
+    /// The variance factor phi of a window of `folds` gathered panes, at least 1.
+    pub fn phi(&self, _folds: u32) -> f64 {
+        1.0
+    }
+}
+
+/// One incremental detector: reads gathered panes, knows at any time which windows look changed.
+pub trait Fold {
+    /// What it needs of a pane.
+    type Pane: ?Sized;
+
+    /// Reads the next gathered pane.
+    fn observe(&mut self, pane: &Self::Pane, at: Gathered);
+
+    /// Shows every window that may be the best one, in a fixed order.
+    fn candidates(&self, noise: &Noise, visit: &mut dyn FnMut(Candidate));
+
+    /// The best window (the first of equals).
+    fn best(&self, noise: &Noise) -> Option<Candidate> {
+        let mut best: Option<Candidate> = None;
+        self.candidates(noise, &mut |c| {
+            if best.is_none_or(|b| c.statistic > b.statistic) {
+                best = Some(c);
+            }
+        });
+        best
+    }
+
+    /// Its statistic; 0 if no window looks changed.
+    fn statistic(&self) -> f64 {
+        self.best(&Noise).map_or(0.0, |c| c.statistic)
+    }
+}
+
+/// ½ ln w for a window of `folds` gathered panes.
+pub(crate) fn bonus(folds: u32) -> f64 {
+    0.5 * libm::log(f64::from(folds.clamp(1, LONGEST_BONUS)))
+}

@@ -1,0 +1,437 @@
+//! One stream: one signal in one segment, from its first pane to its alerts.
+//!
+//! It learns its reference, then watches; an episode opens, stays open, is recovered. Guarantees: state and alerts are a function
+//! of the panes passed in, in order, and the definitions; equal histories have equal bytes.
+//! Never: compares a newborn segment with anybody else's reference; opens a second episode while one is open.
+
+pub use super::super::baseline::reference::Observed;
+use super::channels::{Detector, Verdict, Watch};
+use super::describe::describe;
+use super::episode::Episode;
+use super::{FOLD_EVENTS, Gathered, effect};
+use crate::engine::alert::{Alert, Effect, Identity, Kind, Reason, Severity, Side, Status, alert_id};
+use crate::engine::baseline::reference::Tally;
+use crate::engine::budget::per_day;
+use crate::engine::definitions::{BaselineRule, Definitions};
+use crate::engine::types::{EventTime, PaneId, SignalId, Span};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Version of the state's layout.
+pub const STATE_FORMAT: u8 = 1;
+/// Events that a reference needs at least.
+pub const LEAST_REFERENCE: u64 = 100;
+/// What a newborn stream learns from: this many panes and ...
+pub const NEWBORN_PANES: i64 = 200;
+/// ... this many events, whichever comes later.
+pub const NEWBORN_EVENTS: u64 = 2_000;
+
+/// How a signal is summarised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Form {
+    /// Numbers in bins.
+    Numeric,
+    /// Counted categories.
+    Categorical,
+    /// k of n.
+    Rate,
+    /// Errors by label age.
+    Errors,
+}
+
+impl Form {
+    /// Its name: the definition part of a signal's id.
+    pub fn word(self) -> &'static str {
+        match self {
+            Form::Numeric => "numeric",
+            Form::Categorical => "categorical",
+            Form::Rate => "rate",
+            Form::Errors => "errors",
+        }
+    }
+}
+
+/// Which stream.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct StreamKey {
+    /// The model.
+    pub model: String,
+    /// Its version, if streams are kept apart by version.
+    pub version: Option<String>,
+    /// Dimension to value; empty is the root.
+    pub segment: BTreeMap<String, String>,
+    /// `feature:NAME`, `null:NAME`, `unseen:NAME`, `score`, `label`, `error`, `abs_error`, `bias`.
+    pub signal: String,
+    /// How it is summarised.
+    pub form: Form,
+}
+
+impl StreamKey {
+    /// Id of the signal, the same in all segments.
+    pub fn signal_id(&self) -> SignalId {
+        SignalId::of(&self.model, &self.signal, self.form.word())
+    }
+}
+
+/// What holds for a pane.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'a> {
+    /// The definitions in force.
+    pub definitions: &'a Definitions,
+    /// Their hash, put on alerts.
+    pub definition_hash: &'a str,
+}
+
+/// Where a stream stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Phase {
+    /// Its reference is not complete.
+    Learning,
+    /// It is compared with its reference.
+    Watching,
+    /// An episode is open.
+    Alarming,
+}
+
+/// What the status page shows of a stream.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StreamStatus {
+    /// Where it stands.
+    pub phase: Phase,
+    /// Events in its reference so far.
+    pub reference_events: u64,
+    /// The statistic of the channel closest to its threshold, in nats.
+    pub statistic: f64,
+    /// That channel's threshold, in nats; 0 while learning.
+    pub threshold: f64,
+    /// That channel's effect.
+    pub effect: Option<Effect>,
+    /// The smallest effect that a change must have to be found within 100 folds, in the effect's unit.
+    pub smallest_detectable: Option<f64>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum State {
+    Learning { reference: Option<Tally>, panes: u64 },
+    Watching { watch: Box<Watch>, episode: Option<Box<Episode>> },
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Pending {
+    first: PaneId,
+    tally: Tally,
+}
+
+/// One stream.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Stream {
+    format: u8,
+    key: StreamKey,
+    first: Option<PaneId>,
+    edges: u32,
+    state: State,
+    pending: Option<Pending>,
+}
+
+impl Stream {
+    /// A stream that has seen nothing.
+    pub fn new(key: StreamKey) -> Stream {
+        let state = State::Learning { reference: None, panes: 0 };
+        Stream { format: STATE_FORMAT, key, first: None, edges: 0, state, pending: None }
+    }
+
+    /// Which stream it is.
+    pub fn key(&self) -> &StreamKey {
+        &self.key
+    }
+
+    /// True if the state was written in a layout that this version reads.
+    pub fn readable(&self) -> bool {
+        self.format == STATE_FORMAT
+    }
+
+    /// One closed pane with events. Panes come in order.
+    pub fn close(&mut self, pane: PaneId, seen: &Observed<'_>, rules: &Rules<'_>, out: &mut Vec<Alert>) {
+        let tally = seen.to_tally();
+        if tally.n() > 0 {
+            self.follow_edges(seen.version(), pane, rules, out);
+            if !self.learn(pane, &tally, rules) {
+                self.gather(pane, tally, seen, rules, out);
+            }
+        }
+        self.remind(pane, rules, out);
+    }
+
+    /// Time passed without events for this stream: reminders only.
+    pub fn tick(&mut self, pane: PaneId, rules: &Rules<'_>, out: &mut Vec<Alert>) {
+        self.remind(pane, rules, out);
+    }
+
+    /// New edges or categories: counts no longer compare, the stream starts anew.
+    fn follow_edges(&mut self, edges: u32, pane: PaneId, rules: &Rules<'_>, out: &mut Vec<Alert>) {
+        if self.first.is_some() && self.edges != edges {
+            if let State::Watching { episode: Some(episode), .. } = &mut self.state {
+                out.push(next(episode, Status::Resolved, Reason::Redefined, rules.definitions.pane.end(pane)));
+            }
+            *self = Stream::new(self.key.clone());
+        }
+        self.edges = edges;
+    }
+
+    /// Adds a pane to the reference if it belongs there; false if the stream watches now.
+    fn learn(&mut self, pane: PaneId, tally: &Tally, rules: &Rules<'_>) -> bool {
+        let State::Learning { reference, panes } = &mut self.state else { return false };
+        let size = rules.definitions.pane;
+        let start = size.start(pane);
+        if let BaselineRule::Range { from, .. } = rules.definitions.baseline
+            && start < from
+        {
+            return true;
+        }
+        let first = *self.first.get_or_insert(pane);
+        let events = reference.as_ref().map_or(0, Tally::n);
+        let over = match rules.definitions.baseline {
+            BaselineRule::Range { to, .. } => start >= to,
+            BaselineRule::Learn { span } => start >= size.start(first).plus(span),
+        };
+        let newborn = match rules.definitions.baseline {
+            BaselineRule::Range { to, .. } => size.start(first) >= to,
+            BaselineRule::Learn { .. } => false,
+        };
+        let enough = events >= LEAST_REFERENCE && !newborn;
+        let grown = events >= NEWBORN_EVENTS && pane.0 - first.0 >= NEWBORN_PANES;
+        if over && !enough && !newborn {
+            self.first = Some(pane); // too little in the range: learns on as a newborn, with what it has
+        }
+        if over && (enough || grown) {
+            let learnt = reference.take().expect("a reference with events exists");
+            let watch = Box::new(Watch::new(learnt, *panes));
+            self.state = State::Watching { watch, episode: None };
+            return false;
+        }
+        *panes += 1;
+        match reference {
+            None => *reference = Some(tally.clone()),
+            Some(sum) => {
+                let fits = sum.merge(tally);
+                debug_assert!(fits, "panes of one version fit together");
+            }
+        }
+        true
+    }
+
+    /// Gathers panes until there are enough events for a fold.
+    fn gather(&mut self, pane: PaneId, tally: Tally, seen: &Observed<'_>, rules: &Rules<'_>, out: &mut Vec<Alert>) {
+        match &mut self.pending {
+            None => self.pending = Some(Pending { first: pane, tally }),
+            Some(pending) => {
+                let fits = pending.tally.merge(&tally);
+                debug_assert!(fits, "panes of one version fit together");
+            }
+        }
+        if self.pending.as_ref().is_some_and(|p| p.tally.n() >= FOLD_EVENTS) {
+            let pending = self.pending.take().expect("just seen");
+            self.fold(pending.tally, Gathered { first: pending.first, last: pane }, seen, rules, out);
+        }
+    }
+
+    fn fold(&mut self, tally: Tally, at: Gathered, seen: &Observed<'_>, rules: &Rules<'_>, out: &mut Vec<Alert>) {
+        let State::Watching { watch, episode } = &mut self.state else { return };
+        match episode {
+            None => {
+                watch.observe(&tally, at);
+                let verdicts = watch.verdicts(rules.definitions);
+                // the channel that passes its threshold by most; the first of equals
+                let mut winner: Option<&Verdict> = None;
+                for v in verdicts.iter().filter(|v| v.alarms()) {
+                    if winner.is_none_or(|w| excess(v) > excess(w)) {
+                        winner = Some(v);
+                    }
+                }
+                if let Some(verdict) = winner {
+                    let opened = open(&self.key, watch, verdict, at, seen, rules);
+                    out.push(opened.last.clone());
+                    *episode = Some(Box::new(opened));
+                }
+            }
+            Some(open) => {
+                if persist(open, watch, tally, at, seen, rules, out) {
+                    *episode = None;
+                    watch.restart();
+                }
+            }
+        }
+    }
+
+    fn remind(&mut self, pane: PaneId, rules: &Rules<'_>, out: &mut Vec<Alert>) {
+        if let State::Watching { episode: Some(episode), .. } = &mut self.state {
+            let now = rules.definitions.pane.end(pane);
+            if now.since(episode.written_at) >= rules.definitions.reminder {
+                out.push(next(episode, Status::Firing, Reason::Reminder, now));
+            }
+        }
+    }
+
+    /// What the status page shows.
+    pub fn status(&self, rules: &Rules<'_>) -> StreamStatus {
+        match &self.state {
+            State::Learning { reference, .. } => StreamStatus {
+                phase: Phase::Learning,
+                reference_events: reference.as_ref().map_or(0, Tally::n),
+                statistic: 0.0,
+                threshold: 0.0,
+                effect: None,
+                smallest_detectable: None,
+            },
+            State::Watching { watch, episode } => {
+                let verdicts = watch.verdicts(rules.definitions);
+                let ratio = |v: &Verdict| if v.threshold > 0.0 { v.statistic / v.threshold } else { 0.0 };
+                let mut nearest = &verdicts[0];
+                for v in &verdicts[1..] {
+                    if ratio(v) > ratio(nearest) {
+                        nearest = v;
+                    }
+                }
+                let (detector, statistic, effect) = match episode {
+                    Some(e) => (e.detector, e.statistic, Some(e.last.effect.clone())),
+                    None => (nearest.detector, nearest.statistic, nearest.effect.clone()),
+                };
+                StreamStatus {
+                    phase: if episode.is_some() { Phase::Alarming } else { Phase::Watching },
+                    reference_events: watch.reference().n(),
+                    statistic,
+                    threshold: watch.threshold(detector, rules.definitions),
+                    effect,
+                    smallest_detectable: Some(watch.smallest_detectable(detector, rules.definitions)),
+                }
+            }
+        }
+    }
+}
+
+fn excess(verdict: &Verdict) -> f64 {
+    verdict.beyond.as_ref().map_or(f64::NEG_INFINITY, |(c, _)| c.statistic - verdict.threshold)
+}
+
+/// The next event of an episode: what was known last, with a new reason.
+fn next(episode: &mut Episode, status: Status, reason: Reason, now: EventTime) -> Alert {
+    let last = &mut episode.last;
+    last.sequence += 1;
+    last.status = status;
+    last.reason = reason;
+    last.detected_at = now;
+    episode.written_at = now;
+    last.clone()
+}
+
+/// What the reference can promise.
+fn rung(rule: BaselineRule) -> &'static str {
+    match rule {
+        BaselineRule::Range { .. } => "range",
+        BaselineRule::Learn { span } if span < Span::days(1) => "short",
+        BaselineRule::Learn { .. } => "days",
+    }
+}
+
+fn false_alarms_per_day(watch: &Watch, detector: Detector, statistic: f64, threshold: f64, definitions: &Definitions) -> f64 {
+    per_day(&definitions.budget) * libm::exp(-(statistic - threshold) / watch.slope(detector))
+}
+
+fn open(key: &StreamKey, watch: &Watch, verdict: &Verdict, at: Gathered, seen: &Observed<'_>, rules: &Rules<'_>) -> Episode {
+    let definitions = rules.definitions;
+    let size = definitions.pane;
+    let (window, effect) = verdict.beyond.clone().expect("an alarming channel has a window");
+    let detector = verdict.detector;
+    let kind = Kind::of_signal(&key.signal);
+    let identity = Identity {
+        app: &definitions.app,
+        kind,
+        model: &key.model,
+        version: key.version.as_deref(),
+        segment: &key.segment,
+        signal: &key.signal,
+        detector: detector.word(),
+    };
+    let fingerprint = identity.fingerprint();
+    let unknown = Side { count: 0, value: None, low: None, high: None };
+    let mut alert = Alert {
+        alert_id: alert_id(&fingerprint, at.last),
+        fingerprint,
+        sequence: 0,
+        status: Status::Firing,
+        reason: Reason::Opened,
+        severity: Severity::of(effect.times_tolerance()),
+        kind,
+        app: definitions.app.clone(),
+        model: key.model.clone(),
+        model_version: key.version.clone(),
+        segment: key.segment.clone(),
+        signal: key.signal.clone(),
+        detector: detector.word().to_owned(),
+        opened_at: size.end(at.last),
+        detected_at: size.end(at.last),
+        change_point: Some(size.start(window.first)),
+        window_start: size.start(window.first),
+        window_end: size.end(at.last),
+        statistic: window.statistic,
+        threshold: verdict.threshold,
+        false_alarms_per_day: false_alarms_per_day(watch, detector, window.statistic, verdict.threshold, definitions),
+        baseline_rung: rung(definitions.baseline).to_owned(),
+        effect,
+        baseline: unknown.clone(),
+        current: unknown,
+        distances: BTreeMap::new(),
+        contributors: Vec::new(),
+        sample_request_ids: Vec::new(),
+        label_maturity: None,
+        action: kind.action().to_owned(),
+        summary: String::new(),
+        runbook: None,
+        labels: definitions.labels.clone(),
+        annotations: definitions.annotations.clone(),
+        definition: rules.definition_hash.to_owned(),
+    };
+    describe(&mut alert, detector, watch, &watch.content_since(&window), seen);
+    let events = alert.current.count;
+    Episode::new(detector, alert, events)
+}
+
+/// A fold while an episode is open; true if it is over.
+fn persist(
+    episode: &mut Episode,
+    watch: &Watch,
+    tally: Tally,
+    at: Gathered,
+    seen: &Observed<'_>,
+    rules: &Rules<'_>,
+    out: &mut Vec<Alert>,
+) -> bool {
+    let definitions = rules.definitions;
+    let detector = episode.detector;
+    let Some(window) = episode.observe(tally, at.first) else { return false };
+    let (statistic, effect) = watch.compare(detector, &window.tally, window.folds, &definitions.tolerance);
+    let threshold = watch.threshold(detector, definitions);
+    let over = statistic < 0.5 * threshold && !effect::beyond(&effect);
+    // how bad it surely is: the end of the interval that lies nearer to zero
+    let sure = if effect.value > 0.0 { effect.low.max(0.0) } else { effect.high.min(0.0) };
+    let severity = Severity::of(sure.abs() / effect.tolerance);
+    episode.statistic = statistic;
+    let end = definitions.pane.end(at.last);
+    let last = &mut episode.last;
+    last.window_start = definitions.pane.start(window.first);
+    last.window_end = end;
+    last.statistic = statistic;
+    last.threshold = threshold;
+    last.false_alarms_per_day = false_alarms_per_day(watch, detector, statistic, threshold, definitions);
+    last.effect = effect;
+    last.definition = rules.definition_hash.to_owned();
+    let escalated = severity > last.severity;
+    last.severity = last.severity.max(severity);
+    describe(last, detector, watch, &watch.content(&window.tally), seen);
+    if over {
+        out.push(next(episode, Status::Resolved, Reason::Recovered, end));
+    } else if escalated {
+        out.push(next(episode, Status::Firing, Reason::Escalated, end));
+    }
+    over
+}
