@@ -7,6 +7,8 @@
 //! becomes visible together with the positions, or not at all; everything that can go wrong is in the return values.
 //! Never: retries behind the caller's back, commits on its own, moves a position that the caller did not give it.
 
+pub mod epoch;
+
 use crate::engine::types::{EpochSeq, Offset, Partition};
 use std::time::Duration;
 
@@ -169,6 +171,9 @@ pub trait Log {
     /// Hands over what has arrived, waiting at most `patience` for the first record. Ends early at a change of assignment.
     fn poll(&mut self, patience: Duration, sink: &mut Sink<'_>) -> Result<Polled, Fatal>;
 
+    /// Hands over what has newly come in the followed topic (partition 0, from its first record on); never waits.
+    fn follow(&mut self, sink: &mut Sink<'_>) -> Result<(), Fatal>;
+
     /// Begins reading the partitions of the last `Assigned`, each at the given offset.
     fn start(&mut self, at: &[(TopicIx, Partition, Offset)]) -> Result<(), Fatal>;
 
@@ -188,6 +193,9 @@ pub trait Log {
 
     /// Asks the broker for the ends of a partition.
     fn ends(&mut self, topic: TopicIx, partition: Partition) -> Result<Ends, Fatal>;
+
+    /// The last stable offset of a partition of any topic, by name.
+    fn end_of(&mut self, topic: &str, partition: Partition) -> Result<Offset, Fatal>;
 
     /// Waits for undecided transactions, then returns the group's positions.
     fn committed(&mut self, of: &[(TopicIx, Partition)]) -> Result<Vec<CommittedPosition>, Fatal>;

@@ -272,6 +272,13 @@ impl Stream {
         }
     }
 
+    /// The pane in which the next reminder falls due if nothing else happens.
+    pub fn next_reminder(&self, definitions: &Definitions) -> Option<PaneId> {
+        let State::Watching { episode: Some(episode), .. } = &self.state else { return None };
+        let due = episode.written_at.plus(definitions.reminder);
+        Some(definitions.pane.last_closed_by(due.plus(Span(definitions.pane.0.0 - 1))))
+    }
+
     /// What the status page shows.
     pub fn status(&self, rules: &Rules<'_>) -> StreamStatus {
         match &self.state {

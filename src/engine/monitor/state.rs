@@ -21,6 +21,7 @@ const PART_BYTES: usize = 480 * 1024;
 #[derive(Serialize, Deserialize)]
 struct Head {
     seq: EpochSeq,
+    next: Offset,
     definitions: Option<Versioned>,
     assigned: Option<Versioned>,
     marks: Marks,
@@ -64,10 +65,11 @@ fn parts(kind: Kind, name: &str, seq: EpochSeq, body: &[u8]) -> Vec<StateRecord>
 }
 
 impl Monitor {
-    /// The head's records for epoch `seq`; `chunk` is the epoch that wrote the last chunk (0: none).
-    pub fn head(&self, seq: EpochSeq, chunk: EpochSeq) -> Vec<StateRecord> {
+    /// The head's records for epoch `seq`, as of `next`; `chunk` is the epoch that wrote the last chunk (0: none).
+    pub fn head(&self, seq: EpochSeq, next: Offset, chunk: EpochSeq) -> Vec<StateRecord> {
         let head = Head {
             seq,
+            next,
             definitions: self.definitions.as_ref().map(|d| (*d.0).clone()),
             assigned: self.assigned.clone(),
             marks: self.marks.clone(),
@@ -145,7 +147,8 @@ pub struct Replay {
     head: Head,
     /// First summaries offset to replay; `None`: from the first one that is there.
     pub from: Option<Offset>,
-    /// Chunk's content ends here.
+    /// First summaries offset that the head has not seen: where the replay ends.
+    pub next: Offset,
     chunk_next: Offset,
     chunk_closed: Option<[PaneId; 2]>,
 }
@@ -188,7 +191,7 @@ impl Restore {
             monitor.segments = c.segments.into_iter().map(|(m, s)| (m, s.into_iter().collect())).collect();
             monitor.streams = c.streams.into_iter().collect();
         }
-        Ok(Replay { monitor, head, from, chunk_next, chunk_closed })
+        Ok(Replay { monitor, from, next: head.next, head, chunk_next, chunk_closed })
     }
 }
 

@@ -1,0 +1,114 @@
+//! Callbacks of the clients: they note what happened and return; the member's thread acts.
+
+use rdkafka::bindings::rd_kafka_resp_err_t as Code;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::TopicPartitionList;
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+/// A change of assignment, not yet acted upon.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Rebalanced {
+    /// These (topic, partition) pairs are ours.
+    Assigned(Vec<(String, i32)>),
+    /// All are taken back.
+    Revoked,
+    /// All are gone already.
+    Lost,
+}
+
+/// Context of a group member: keeps changes of assignment for the member's thread.
+#[derive(Default)]
+pub struct MemberContext {
+    events: Mutex<VecDeque<Rebalanced>>,
+}
+
+impl MemberContext {
+    /// The oldest change that nobody has acted upon.
+    pub fn next(&self) -> Option<Rebalanced> {
+        self.events.lock().ok()?.pop_front()
+    }
+
+    fn note(&self, event: Rebalanced) {
+        if let Ok(mut events) = self.events.lock() {
+            events.push_back(event);
+        }
+    }
+}
+
+impl ClientContext for MemberContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        write_log(level, facility, message);
+    }
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!("Kafka: {error}: {reason}");
+    }
+}
+
+impl ConsumerContext for MemberContext {
+    // Overridden whole: the default would assign before the tasks have recovered, or unassign before the epoch has ended.
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, code: Code, list: &mut TopicPartitionList) {
+        self.note(match code {
+            Code::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Rebalanced::Assigned(list.elements().iter().map(|e| (e.topic().to_string(), e.partition())).collect()),
+            _ if consumer.assignment_lost() => Rebalanced::Lost,
+            _ => Rebalanced::Revoked,
+        });
+    }
+}
+
+/// Context of readers and producers: logs only.
+#[derive(Default, Clone)]
+pub struct QuietContext;
+
+impl ClientContext for QuietContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        write_log(level, facility, message);
+    }
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!("Kafka: {error}: {reason}");
+    }
+}
+
+impl ConsumerContext for QuietContext {}
+
+/// Producer context: counts records that could not be delivered.
+#[derive(Default)]
+pub struct ProducerContext {
+    failed: Mutex<Option<String>>,
+}
+
+impl ProducerContext {
+    /// The first delivery failure since the last call.
+    pub fn take_failure(&self) -> Option<String> {
+        self.failed.lock().ok()?.take()
+    }
+}
+
+impl ClientContext for ProducerContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        write_log(level, facility, message);
+    }
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!("Kafka: {error}: {reason}");
+    }
+}
+
+impl rdkafka::producer::ProducerContext for ProducerContext {
+    type DeliveryOpaque = ();
+    fn delivery(&self, result: &rdkafka::producer::DeliveryResult<'_>, _: ()) {
+        if let (Err((e, _)), Ok(mut failed)) = (result, self.failed.lock()) {
+            failed.get_or_insert(e.to_string());
+        }
+    }
+}
+
+fn write_log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => tracing::warn!("librdkafka {facility}: {message}"),
+        RDKafkaLogLevel::Warning => tracing::info!("librdkafka {facility}: {message}"),
+        _ => tracing::debug!("librdkafka {facility}: {message}"),
+    }
+}

@@ -1,0 +1,251 @@
+//! `Log` over rdkafka: one group member, one transactional producer, one reader.
+//!
+//! Guarantees: changes of assignment are acted upon by the member's thread, between polls; records of partitions that were not
+//! started are never handed over.
+
+use super::client;
+use super::context::{MemberContext, Rebalanced};
+use super::produce::Transactions;
+use super::reader::{Lazy, Reader, insist, record};
+use crate::config::settings::Settings;
+use crate::engine::types::{Offset, Partition};
+use crate::log::{Commit, CommittedPosition, Ends, Fatal, Log, OutRecord, Polled, Position, Record, Sink, TopicIx};
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::{FromClientConfig, FromClientConfigAndContext};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message;
+use rdkafka::topic_partition_list::{Offset as At, TopicPartitionList};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Records handed over in one poll at most.
+const BATCH: usize = 2_000;
+
+/// Which member this is.
+pub struct MemberName {
+    /// `join` or `detect`.
+    pub stage: &'static str,
+    /// Thread of the process.
+    pub thread: usize,
+}
+
+/// `Log` over rdkafka.
+pub struct KafkaLog {
+    kafka: crate::config::settings::Kafka,
+    topics: Vec<String>,
+    consumer: BaseConsumer<MemberContext>,
+    transactions: Transactions,
+    reader: Reader,
+    group: Option<ConsumerGroupMetadata>,
+    next: BTreeMap<(u8, i32), i64>,
+    at_end: BTreeSet<(u8, i32)>,
+}
+
+impl KafkaLog {
+    /// Opens a member of `<app>-<stage>` that subscribes to `topics` and follows partition 0 of `follow`.
+    pub fn open(settings: &Settings, name: &MemberName, topics: Vec<String>, follow: Option<&str>) -> Result<KafkaLog, Fatal> {
+        let group = format!("{}-{}", settings.app, name.stage);
+        let instance = format!("{group}-{}-{:04}", client::padded(&settings.instance), name.thread);
+        let config = client::member(&settings.kafka, &group, &instance);
+        let consumer = BaseConsumer::from_config_and_context(&config, MemberContext::default()).map_err(|e| Fatal(format!("Kafka client: {e}; check kafka.client")))?;
+        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+        consumer.subscribe(&names).map_err(|e| Fatal(format!("subscribing to {names:?}: {e}")))?;
+        let reader = Reader::new(&settings.kafka, &format!("{group}-reader"), follow)?;
+        let transactions = Transactions::new(&settings.kafka, &instance);
+        Ok(KafkaLog { kafka: settings.kafka.clone(), topics, consumer, transactions, reader, group: None, next: BTreeMap::new(), at_end: BTreeSet::new() })
+    }
+
+    fn topic(&self, ix: TopicIx) -> &str {
+        &self.topics[usize::from(ix.0)]
+    }
+
+    fn one(&self, topic: TopicIx, partition: Partition) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(self.topic(topic), partition.0);
+        list
+    }
+
+    fn changed(&mut self) -> Option<Polled> {
+        Some(match self.consumer.context().next()? {
+            Rebalanced::Revoked => Polled::Revoked,
+            Rebalanced::Lost => Polled::Lost,
+            Rebalanced::Assigned(pairs) => {
+                let mut partitions: Vec<Partition> = pairs.iter().map(|p| Partition(p.1)).collect();
+                partitions.sort_unstable();
+                partitions.dedup();
+                Polled::Assigned(partitions)
+            }
+        })
+    }
+
+    /// The client says which partition reached its end, but not of which topic: compare positions with what it knows.
+    fn note_end(&mut self, partition: i32) {
+        let positions = self.consumer.position().unwrap_or_default();
+        for (ix, topic) in self.topics.iter().enumerate() {
+            let key = (ix as u8, partition);
+            let Some(next) = self.next.get_mut(&key) else { continue };
+            if let Some(At::Offset(o)) = positions.find_partition(topic, partition).map(|e| e.offset()) {
+                *next = (*next).max(o);
+            }
+            if known_end(&self.consumer, topic, partition).is_some_and(|end| *next >= end) {
+                self.at_end.insert(key);
+            }
+        }
+    }
+
+    fn judge_error(e: &KafkaError) -> Result<(), Fatal> {
+        match e {
+            KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::FencedInstanceId) => {
+                Err(Fatal("another process uses the same `instance` (its static group id has taken over): give each process its own `instance`, then restart this one".into()))
+            }
+            KafkaError::MessageConsumptionFatal(code) => Err(Fatal(format!("the group member can't go on: {code}; restart it"))),
+            KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset) => Err(Fatal("a position is no longer in its topic (retention overtook the reader): restart, the loss will be recorded and counted".into())),
+            KafkaError::MessageConsumption(RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::GroupAuthorizationFailed) => Err(Fatal(format!("{e}: grant what docs/operations.md lists"))),
+            other => {
+                tracing::warn!("reading: {other}; going on");
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The last stable offset as of the last fetch, without asking the broker.
+fn known_end(consumer: &BaseConsumer<MemberContext>, topic: &str, partition: i32) -> Option<i64> {
+    let name = std::ffi::CString::new(topic).ok()?;
+    let (mut low, mut high) = (-1i64, -1i64);
+    // SAFETY: the client outlives the call, the name is a C string, both results are valid places.
+    let code = unsafe { rdkafka::bindings::rd_kafka_get_watermark_offsets(consumer.client().native_ptr(), name.as_ptr(), partition, &mut low, &mut high) };
+    (code == rdkafka::bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
+}
+
+impl Log for KafkaLog {
+    fn poll(&mut self, patience: Duration, sink: &mut Sink<'_>) -> Result<Polled, Fatal> {
+        let mut patience = patience;
+        let mut ended = Vec::new();
+        for _ in 0..BATCH {
+            let polled = self.consumer.poll(patience);
+            patience = Duration::ZERO;
+            match polled {
+                None => break,
+                Some(Ok(m)) => {
+                    let Some(ix) = self.topics.iter().position(|t| t == m.topic()) else { continue };
+                    let key = (ix as u8, m.partition());
+                    if let Some(next) = self.next.get_mut(&key).filter(|n| m.offset() >= **n) {
+                        *next = m.offset() + 1;
+                        self.at_end.remove(&key);
+                        sink(record(&m, TopicIx(ix as u8), &Lazy(m.headers())));
+                    }
+                }
+                Some(Err(KafkaError::PartitionEOF(p))) => {
+                    ended.push(p);
+                    break;
+                }
+                Some(Err(e)) => Self::judge_error(&e)?,
+            }
+        }
+        ended.into_iter().for_each(|p| self.note_end(p));
+        Ok(self.changed().unwrap_or(Polled::Records))
+    }
+
+    fn follow(&mut self, sink: &mut Sink<'_>) -> Result<(), Fatal> {
+        self.reader.follow(sink)
+    }
+
+    fn start(&mut self, at: &[(TopicIx, Partition, Offset)]) -> Result<(), Fatal> {
+        let mut list = TopicPartitionList::new();
+        self.next.clear();
+        self.at_end.clear();
+        for (topic, partition, offset) in at {
+            self.next.insert((topic.0, partition.0), offset.0);
+            list.add_partition_offset(self.topic(*topic), partition.0, At::Offset(offset.0)).map_err(|e| Fatal(format!("assigning: {e}")))?;
+        }
+        self.consumer.assign(&list).map_err(|e| Fatal(format!("assigning: {e}")))
+    }
+
+    fn release(&mut self) -> Result<(), Fatal> {
+        self.next.clear();
+        self.at_end.clear();
+        self.group = None;
+        self.consumer.unassign().map_err(|e| Fatal(format!("unassigning: {e}")))
+    }
+
+    fn leave(&mut self) {
+        if let Err(e) = self.consumer.unassign() {
+            tracing::debug!("unassigning: {e}");
+        }
+        self.consumer.unsubscribe();
+    }
+
+    fn pause(&mut self, topic: TopicIx, partition: Partition) {
+        if let Err(e) = self.consumer.pause(&self.one(topic, partition)) {
+            tracing::debug!("pause: {e}");
+        }
+    }
+
+    fn resume(&mut self, topic: TopicIx, partition: Partition) {
+        if let Err(e) = self.consumer.resume(&self.one(topic, partition)) {
+            tracing::debug!("resume: {e}");
+        }
+    }
+
+    fn at_end(&self, topic: TopicIx, partition: Partition) -> bool {
+        self.at_end.contains(&(topic.0, partition.0))
+    }
+
+    fn ends(&mut self, topic: TopicIx, partition: Partition) -> Result<Ends, Fatal> {
+        self.reader.ends(&self.topics[usize::from(topic.0)], partition)
+    }
+
+    fn end_of(&mut self, topic: &str, partition: Partition) -> Result<Offset, Fatal> {
+        self.reader.stable(topic, partition).map(|e| e.1)
+    }
+
+    fn committed(&mut self, of: &[(TopicIx, Partition)]) -> Result<Vec<CommittedPosition>, Fatal> {
+        let mut list = TopicPartitionList::new();
+        for (topic, partition) in of {
+            list.add_partition(self.topic(*topic), partition.0);
+        }
+        let answer = insist("asking for committed offsets", || self.consumer.committed_offsets(list.clone(), Duration::from_secs(10)))?;
+        let position = |(topic, partition): &(TopicIx, Partition)| match answer.find_partition(self.topic(*topic), partition.0) {
+            Some(e) => CommittedPosition { next: if let At::Offset(o) = e.offset() { Some(Offset(o)) } else { None }, metadata: e.metadata().to_string() },
+            None => CommittedPosition { next: None, metadata: String::new() },
+        };
+        Ok(of.iter().map(position).collect())
+    }
+
+    fn begin_epoch(&mut self) {
+        self.group = self.consumer.group_metadata();
+    }
+
+    fn commit(&mut self, records: &[OutRecord], positions: &[Position]) -> Result<Commit, Fatal> {
+        let mut list = TopicPartitionList::new();
+        for p in positions {
+            let mut element = list.add_partition(self.topic(p.topic), p.partition.0);
+            element.set_offset(At::Offset(p.next.0)).map_err(|e| Fatal(format!("offset {}: {e}", p.next.0)))?;
+            element.set_metadata(&p.metadata);
+        }
+        self.transactions.commit(records, &list, self.group.as_ref())
+    }
+
+    fn renew_producer(&mut self) -> Result<(), Fatal> {
+        self.transactions.renew()
+    }
+
+    fn scan(&mut self, topic: &str, partition: Partition, from: Option<Offset>, sink: &mut dyn FnMut(Record<'_>) -> bool) -> Result<Offset, Fatal> {
+        self.reader.scan(topic, partition, from, sink)
+    }
+
+    fn trim(&mut self, topic: &str, partition: Partition, before: Offset) -> Result<(), Fatal> {
+        let admin: AdminClient<DefaultClientContext> = AdminClient::from_config(&client::base(&self.kafka)).map_err(|e| Fatal(e.to_string()))?;
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition.0, At::Offset(before.0)).map_err(|e| Fatal(e.to_string()))?;
+        let options = AdminOptions::new().request_timeout(Some(Duration::from_secs(10)));
+        super::topics::block_on(admin.delete_records(&list, &options)).map(|_| ()).map_err(|e| Fatal(e.to_string()))
+    }
+
+    fn now_ms(&self) -> i64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
+    }
+}

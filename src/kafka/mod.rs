@@ -1,0 +1,8 @@
+//! The only room that knows rdkafka: client settings, one adapter of `Log`, topics.
+
+pub mod client;
+pub mod context;
+pub mod log;
+pub mod produce;
+pub mod reader;
+pub mod topics;

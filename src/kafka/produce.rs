@@ -1,0 +1,129 @@
+//! The transactional producer: one epoch, one transaction, in the order publish, drain, send offsets, commit.
+//!
+//! Why this order: sending offsets while records are in flight costs 100 ms more on the same broker (the client's flush sleeps).
+//! Never: begins again on a producer whose last commit, or any request of it, is in doubt.
+
+use super::client;
+use super::context::ProducerContext;
+use crate::config::settings::Kafka;
+use crate::log::{Commit, Fatal, OutRecord};
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::topic_partition_list::TopicPartitionList;
+use std::time::{Duration, Instant};
+
+const REQUEST: Duration = Duration::from_secs(20);
+
+/// One producer with its transactional id.
+pub struct Transactions {
+    kafka: Kafka,
+    id: String,
+    producer: Option<BaseProducer<ProducerContext>>,
+}
+
+impl Transactions {
+    /// Not connected yet: the first commit does that.
+    pub fn new(kafka: &Kafka, id: &str) -> Transactions {
+        Transactions { kafka: kafka.clone(), id: id.to_string(), producer: None }
+    }
+
+    /// A new producer: aborts what an older one with the same id left open, and fences it.
+    pub fn renew(&mut self) -> Result<(), Fatal> {
+        self.producer = None;
+        let config = client::producer(&self.kafka, &self.id);
+        let producer = BaseProducer::from_config_and_context(&config, ProducerContext::default()).map_err(|e| Fatal(format!("Kafka producer: {e}; check kafka.client")))?;
+        super::reader::insist(&format!("starting transactions as {}", self.id), || producer.init_transactions(REQUEST))?;
+        self.producer = Some(producer);
+        Ok(())
+    }
+
+    /// One transaction.
+    pub fn commit(&mut self, records: &[OutRecord], offsets: &TopicPartitionList, group: Option<&ConsumerGroupMetadata>) -> Result<Commit, Fatal> {
+        if self.producer.is_none() {
+            self.renew()?;
+        }
+        let Some(producer) = &self.producer else { return Ok(Commit::Unknown("no producer".into())) };
+        match attempt(producer, records, offsets, group) {
+            Ok(()) => Ok(Commit::Done),
+            Err(failed) => Ok(give_up(producer, failed)),
+        }
+    }
+}
+
+enum Failed {
+    /// Before the commit was asked for: an abort makes it certain.
+    Before(KafkaError),
+    /// A record could not be delivered.
+    Delivery(String),
+    /// The commit itself has no clear answer.
+    Commit(KafkaError),
+}
+
+fn attempt(producer: &BaseProducer<ProducerContext>, records: &[OutRecord], offsets: &TopicPartitionList, group: Option<&ConsumerGroupMetadata>) -> Result<(), Failed> {
+    producer.context().take_failure();
+    producer.begin_transaction().map_err(Failed::Before)?;
+    for r in records {
+        send(producer, r)?;
+    }
+    let deadline = Instant::now() + Duration::from_millis(client::TRANSACTION_TIMEOUT_MS);
+    while producer.in_flight_count() > 0 {
+        producer.poll(Duration::from_millis(1));
+        if Instant::now() > deadline {
+            return Err(Failed::Delivery("records were in flight for longer than the transaction may last".into()));
+        }
+    }
+    if let Some(why) = producer.context().take_failure() {
+        return Err(Failed::Delivery(why));
+    }
+    if let Some(group) = group.filter(|_| offsets.count() > 0) {
+        producer.send_offsets_to_transaction(offsets, group, REQUEST).map_err(Failed::Before)?;
+    }
+    producer.commit_transaction(REQUEST).map_err(Failed::Commit)
+}
+
+fn send(producer: &BaseProducer<ProducerContext>, r: &OutRecord) -> Result<(), Failed> {
+    loop {
+        let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&r.topic);
+        record.partition = r.partition.map(|p| p.0);
+        record.key = r.key.as_deref();
+        record.payload = r.value.as_deref();
+        if !r.headers.is_empty() {
+            let headers = OwnedHeaders::new_with_capacity(r.headers.len());
+            record.headers = Some(r.headers.iter().fold(headers, |h, (key, value)| h.insert(Header { key, value: value.as_deref() })));
+        }
+        match producer.send(record) {
+            Ok(()) => return Ok(()),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => producer.poll(Duration::from_millis(1)),
+            Err((e, _)) => return Err(Failed::Before(e)),
+        }
+    }
+}
+
+fn is_stale(code: Option<RDKafkaErrorCode>) -> bool {
+    use RDKafkaErrorCode as C;
+    matches!(code, Some(C::IllegalGeneration | C::UnknownMemberId | C::FencedInstanceId | C::StaleMemberEpoch | C::RebalanceInProgress))
+}
+
+/// Aborts where that is certain; everything else is in doubt.
+fn give_up(producer: &BaseProducer<ProducerContext>, failed: Failed) -> Commit {
+    let (text, code, certain) = match &failed {
+        Failed::Before(e) => (e.to_string(), e.rdkafka_error_code(), true),
+        Failed::Delivery(why) => (why.clone(), None, true),
+        Failed::Commit(e) => (e.to_string(), e.rdkafka_error_code(), matches!(e, KafkaError::Transaction(t) if t.txn_requires_abort())),
+    };
+    let fatal = matches!(&failed, Failed::Before(KafkaError::Transaction(t)) | Failed::Commit(KafkaError::Transaction(t)) if t.is_fatal());
+    if !certain || fatal {
+        return Commit::Unknown(text);
+    }
+    // What is still queued must not be sent after the abort.
+    producer.purge(rdkafka::producer::PurgeConfig::default().queue().inflight());
+    producer.poll(Duration::ZERO);
+    match producer.abort_transaction(REQUEST) {
+        Ok(()) if is_stale(code) => Commit::Stale(text),
+        Ok(()) => Commit::Aborted(text),
+        Err(e) => Commit::Unknown(format!("{text}; abort: {e}")),
+    }
+}

@@ -1,0 +1,274 @@
+//! The detect stage of one member: one monitor per summaries partition.
+//!
+//! Guarantees: alerts, plan entries, state and positions of an epoch are one transaction; a monitor obeys its own partition alone.
+//! Comes from: `log` (summaries). Goes to: `log` (alerts, plan, state).
+
+use super::counters::Counters;
+use super::join::{plain, proposal, word};
+use super::recover::recover_monitor;
+use crate::codec::alert::encode;
+use crate::config::settings::Settings;
+use crate::engine::monitor::state::StateRecord;
+use crate::engine::monitor::{Effects, Monitor, Raised};
+use crate::engine::plan::{Progress, Versioned};
+use crate::engine::types::{EpochSeq, Offset, PaneKind, Partition};
+use crate::log::epoch::{Ended, commit_epoch};
+use crate::log::{Fatal, Log, OutRecord, Pointer, Polled, Position, Record, TopicIx};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use super::join::Step;
+
+/// An epoch ends this long after a pane closed (ms).
+const AFTER_CLOSE: i64 = 50;
+/// A chunk is written when the head carries more closings than this, or
+const CHUNK_CLOSINGS: usize = 256;
+/// after this long (ms).
+const CHUNK_TIME: i64 = 30_000;
+
+struct DetectTask {
+    monitor: Monitor,
+    next: Offset,
+    seq: EpochSeq,
+    chunk: EpochSeq,
+    chunk_at: i64,
+    effects: Effects,
+    changed: bool,
+}
+
+/// The stage of one member.
+pub struct DetectStage {
+    settings: Arc<Settings>,
+    tasks: BTreeMap<Partition, DetectTask>,
+    started: bool,
+    once: bool,
+    epoch: Option<(i64, Option<i64>)>,
+    /// Counts for the metrics.
+    pub counters: Counters,
+    /// Alerts of the last committed epochs, taken by whoever shows them.
+    pub published: Vec<Raised>,
+}
+
+impl DetectStage {
+    /// Topics that a member of this stage subscribes to.
+    pub fn topics(settings: &Settings) -> Vec<String> {
+        vec![settings.topic("summaries")]
+    }
+
+    /// A stage. `once`: it is finished when all sources are and every pane is closed.
+    pub fn new(settings: Arc<Settings>, once: bool) -> DetectStage {
+        DetectStage { settings, tasks: BTreeMap::new(), started: false, once, epoch: None, counters: Counters::default(), published: Vec::new() }
+    }
+
+    /// The monitors of this member.
+    pub fn monitors(&self) -> impl Iterator<Item = (Partition, &Monitor)> {
+        self.tasks.iter().map(|(p, t)| (*p, &t.monitor))
+    }
+
+    /// Whether partitions are assigned and their state is there.
+    pub fn ready(&self) -> bool {
+        self.started
+    }
+
+    /// One turn: poll, observe, end the epoch if it is due.
+    pub fn step(&mut self, log: &mut dyn Log, patience: Duration) -> Result<Step, Fatal> {
+        let now = log.now_ms();
+        let patience = match self.epoch {
+            Some((_, Some(hurry))) => patience.min(Duration::from_millis((hurry - now).clamp(0, 1_000) as u64)),
+            _ => patience,
+        };
+        let tasks = &mut self.tasks;
+        let (mut arrived, mut broken) = (false, None);
+        let summaries = self.settings.topic("summaries");
+        let polled = log.poll(patience, &mut |r: Record<'_>| {
+            arrived = true;
+            let Some(task) = tasks.get_mut(&r.partition).filter(|t| r.offset >= t.next) else { return };
+            if let (Some(value), None) = (r.value, &broken) {
+                match task.monitor.observe(r.offset, value, &mut task.effects) {
+                    Ok(()) => {
+                        task.next = Offset(r.offset.0 + 1);
+                        task.changed = true;
+                    }
+                    Err(e) => broken = Some(format!("{summaries}[{}] offset {}: {e}", r.partition.0, r.offset.0)),
+                }
+            }
+        })?;
+        if let Some(b) = broken {
+            return Err(Fatal(b));
+        }
+        if arrived && self.epoch.is_none() {
+            log.begin_epoch();
+            self.epoch = Some((now, None));
+        }
+        match polled {
+            Polled::Records => {}
+            Polled::Revoked => {
+                self.end_epoch(log, true)?;
+                self.drop_state();
+                log.release()?;
+            }
+            Polled::Lost => {
+                self.drop_state();
+                log.release()?;
+            }
+            Polled::Assigned(partitions) => self.assigned(log, &partitions)?,
+        }
+        self.hurry(log.now_ms());
+        if self.is_due(log.now_ms()) {
+            self.end_epoch(log, false)?;
+        }
+        Ok(if self.once && self.finished() { Step::Finished } else { Step::Again })
+    }
+
+    /// A clean stop: ends the epoch with fresh chunks, commits, leaves the group.
+    pub fn stop(&mut self, log: &mut dyn Log) -> Result<(), Fatal> {
+        self.end_epoch(log, true)?;
+        log.leave();
+        Ok(())
+    }
+
+    fn finished(&self) -> bool {
+        self.started && self.epoch.is_none() && self.tasks.values().all(|t| t.monitor.finished())
+    }
+
+    fn assigned(&mut self, log: &mut dyn Log, partitions: &[Partition]) -> Result<(), Fatal> {
+        let mut at = Vec::new();
+        for p in partitions {
+            let began = log.now_ms();
+            let r = recover_monitor(log, &self.settings, *p)?;
+            if r.rebuilt {
+                self.counters.restores_ms.push((log.now_ms() - began) as f64);
+            }
+            at.push((TopicIx(0), *p, r.next));
+            let propose = *p == Partition(0) && r.monitor.definitions().is_none();
+            let task = DetectTask { monitor: r.monitor, next: r.next, seq: r.seq, chunk: r.chunk, chunk_at: log.now_ms(), effects: Effects::default(), changed: false };
+            self.tasks.insert(*p, task);
+            if propose {
+                log.begin_epoch();
+                commit_epoch(log, &[proposal(&self.settings)], &[], |_| {})?;
+            }
+        }
+        self.started = true;
+        log.start(&at)
+    }
+
+    fn hurry(&mut self, now: i64) {
+        let urgent = self.tasks.values().any(|t| t.effects.moved || !t.effects.alerts.is_empty() || t.effects.definitions.is_some());
+        if let Some((_, hurry)) = self.epoch.as_mut().filter(|_| urgent) {
+            hurry.get_or_insert(now + AFTER_CLOSE);
+        }
+    }
+
+    fn is_due(&self, now: i64) -> bool {
+        self.epoch.is_some_and(|(began, hurry)| hurry.is_some_and(|at| now >= at) || now - began >= self.settings.epoch.time.0)
+    }
+
+    fn end_epoch(&mut self, log: &mut dyn Log, chunks: bool) -> Result<(), Fatal> {
+        if self.epoch.take().is_none() {
+            return Ok(());
+        }
+        let (records, positions, alerts) = self.collect(log.now_ms(), chunks);
+        if positions.is_empty() {
+            return Ok(());
+        }
+        let began = log.now_ms();
+        let transactions = &mut self.counters.transactions;
+        match commit_epoch(log, &records, &positions, |c| *transactions.entry(word(c)).or_default() += 1)? {
+            Ended::Committed => {
+                self.counters.epochs += 1;
+                self.counters.transaction_ms.push((log.now_ms() - began) as f64);
+                self.count_alerts(&alerts);
+                self.published.extend(alerts);
+            }
+            Ended::Rebuild(why) => {
+                tracing::warn!("the group has moved on ({why}); the monitors are rebuilt from their state");
+                self.drop_state();
+            }
+        }
+        Ok(())
+    }
+
+    fn collect(&mut self, now: i64, chunks: bool) -> (Vec<OutRecord>, Vec<Position>, Vec<Raised>) {
+        let (mut records, mut positions, mut alerts) = (Vec::new(), Vec::new(), Vec::new());
+        for (partition, task) in self.tasks.iter_mut().filter(|(_, t)| t.changed) {
+            let effects = std::mem::take(&mut task.effects);
+            task.seq = EpochSeq(task.seq.0 + 1);
+            records.extend(effects.alerts.iter().map(|raised| alert_record(&self.settings, *partition, raised)));
+            publish_plan(&self.settings, &effects, task.monitor.progress(), &mut records);
+            let closings = task.monitor.closings();
+            if closings > CHUNK_CLOSINGS || (closings > 0 && (chunks || now - task.chunk_at >= CHUNK_TIME)) {
+                let chunk = task.monitor.chunk(task.seq, task.next);
+                task.chunk = task.seq;
+                task.chunk_at = now;
+                records.extend(state_records(&self.settings, *partition, chunk));
+            }
+            records.extend(state_records(&self.settings, *partition, task.monitor.head(task.seq, task.next, task.chunk)));
+            let metadata = Pointer { seq: task.seq, floor: task.chunk }.to_string();
+            positions.push(Position { topic: TopicIx(0), partition: *partition, next: task.next, metadata });
+            alerts.extend(effects.alerts);
+            add_tally(&mut self.counters.monitor, task.monitor.take_tally());
+            task.changed = false;
+        }
+        (records, positions, alerts)
+    }
+
+    fn count_alerts(&mut self, alerts: &[Raised]) {
+        for a in alerts {
+            let key = (a.alert.kind.word().to_string(), a.alert.severity.word().to_string(), a.alert.status.word().to_string());
+            *self.counters.alerts.entry(key).or_default() += 1;
+        }
+    }
+
+    fn drop_state(&mut self) {
+        self.tasks.clear();
+        self.epoch = None;
+        self.started = false;
+    }
+}
+
+/// The alerts topic has two partitions per summaries partition, one per kind of pane: each holds one order that no timing can change.
+pub fn alerts_partition(summaries: Partition, kind: PaneKind) -> Partition {
+    Partition(summaries.0 * 2 + i32::from(kind == PaneKind::Pair))
+}
+
+fn alert_record(settings: &Settings, partition: Partition, raised: &Raised) -> OutRecord {
+    let (value, headers) = encode(&raised.alert, settings.alerts.format);
+    OutRecord {
+        topic: settings.alerts.topic.clone(),
+        partition: Some(alerts_partition(partition, raised.kind)),
+        key: Some(raised.alert.fingerprint.clone().into_bytes()),
+        value: Some(value),
+        headers,
+    }
+}
+
+fn publish_plan(settings: &Settings, effects: &Effects, progress: Option<Progress>, records: &mut Vec<OutRecord>) {
+    let (plan, summaries) = (settings.topic("plan"), settings.topic("summaries"));
+    let to_plan = |key: Vec<u8>, value: Vec<u8>| plain(&plan, Some(Partition(0)), Some(key), value);
+    if let Some(d) = &effects.definitions {
+        records.extend((0..settings.summaries_partitions).map(|p| plain(&summaries, Some(Partition(p)), None, d.to_bytes())));
+        records.push(to_plan(Versioned::KEY.to_vec(), d.to_bytes()));
+    }
+    records.extend(effects.edges.iter().map(|e| to_plan(e.key(), e.to_bytes())));
+    if let Some(p) = progress.filter(|_| effects.moved) {
+        records.push(to_plan(Progress::key(Partition(p.partition)), p.to_bytes()));
+    }
+}
+
+fn state_records(settings: &Settings, partition: Partition, records: Vec<StateRecord>) -> impl Iterator<Item = OutRecord> {
+    let topic = settings.topic("state");
+    records.into_iter().map(move |r| plain(&topic, Some(partition), Some(r.key), r.value))
+}
+
+fn add_tally(sum: &mut crate::engine::monitor::Tally, t: crate::engine::monitor::Tally) {
+    for i in 0..2 {
+        sum.panes[i] += t.panes[i];
+    }
+    sum.late_rows += t.late_rows;
+    sum.moved_pairs += t.moved_pairs;
+    sum.mixed += t.mixed;
+    sum.refused_segments += t.refused_segments;
+    sum.labels = (sum.labels.0 + t.labels.0, sum.labels.1 + t.labels.1, sum.labels.2 + t.labels.2);
+    sum.other_definitions += t.other_definitions;
+}
