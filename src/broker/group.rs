@@ -6,7 +6,7 @@
 
 use super::Answer;
 use super::offsets::Committed;
-use super::rebalance::{Joined, JoinRefused, Synced};
+use super::rebalance::{JoinRefused, Joined, Synced};
 use super::state::{Ticket, TopicPartition};
 use bytes::Bytes;
 use kafka_protocol::ResponseError;

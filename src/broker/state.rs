@@ -118,13 +118,7 @@ impl Cluster {
 
     /// Appends a batch; `transactional_id` names the transaction that it belongs to. Returns its first offset, and the
     /// broker's timestamp if the topic has LogAppendTime.
-    pub fn produce(
-        &mut self,
-        topic: &str,
-        partition: i32,
-        transactional_id: Option<&str>,
-        batch: Batch,
-    ) -> Answer<(Offset, Option<i64>)> {
+    pub fn produce(&mut self, topic: &str, partition: i32, transactional_id: Option<&str>, batch: Batch) -> Answer<(Offset, Option<i64>)> {
         self.partition(topic, partition)?;
         if batch.head.transactional {
             let id = transactional_id.ok_or(ResponseError::InvalidTxnState)?;
