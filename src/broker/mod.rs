@@ -16,6 +16,7 @@ mod group;
 mod offsets;
 mod partition;
 mod rebalance;
+pub mod records;
 mod settings;
 mod state;
 mod transaction;

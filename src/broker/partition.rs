@@ -281,7 +281,7 @@ mod tests {
     #[test]
     fn retention_goes_by_age_and_by_size_and_none_is_for_ever() {
         let mut log = PartitionLog::default();
-        (0..4).for_each(|_| drop(log.append(plain(), None)));
+        (0..4).for_each(|offset| assert_eq!(log.append(plain(), None), Ok(Offset(offset))));
         log.expire(i64::MAX / 2, Retention { age_ms: None, bytes: None });
         assert_eq!(log.ends().low, Offset(0));
         log.expire(1_000, Retention { age_ms: None, bytes: Some(12) });
@@ -293,7 +293,7 @@ mod tests {
     #[test]
     fn a_read_returns_at_least_one_batch_however_small_the_room() {
         let mut log = PartitionLog::default();
-        (0..3).for_each(|_| drop(log.append(plain(), None)));
+        (0..3).for_each(|offset| assert_eq!(log.append(plain(), None), Ok(Offset(offset))));
         assert_eq!(log.readable(Offset(0), 1, Isolation::Committed), 6);
         assert_eq!(log.readable(Offset(1), 12, Isolation::Committed), 12);
         assert_eq!(log.readable(Offset(3), 12, Isolation::Committed), 0);

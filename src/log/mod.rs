@@ -7,6 +7,9 @@
 //! becomes visible together with the positions, or not at all; everything that can go wrong is in the return values.
 //! Never: retries behind the caller's back, commits on its own, moves a position that the caller did not give it.
 
+pub mod memory;
+pub mod partitioner;
+
 use crate::engine::types::{EpochSeq, Offset, Partition};
 use std::time::Duration;
 
