@@ -8,6 +8,8 @@
 //! Never: retries behind the caller's back, commits on its own, moves a position that the caller did not give it.
 
 pub mod epoch;
+pub mod memory;
+pub mod partitioner;
 
 use crate::engine::types::{EpochSeq, Offset, Partition};
 use std::time::Duration;

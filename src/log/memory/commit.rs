@@ -1,0 +1,177 @@
+//! The transactional producer: one epoch, one transaction.
+//!
+//! Guarantees: records and positions become visible together or not at all; the member that `begin_epoch` captured goes with
+//! the positions, so that a generation that has passed is refused.
+
+use super::{Fatal, SharedCluster, fatal};
+use crate::broker::records::{NewRecord, encode};
+use crate::broker::{Answer, Cluster, Committed, Membership, Producer, TopicPartition};
+use crate::log::{Commit, OutRecord};
+use kafka_protocol::ResponseError;
+use std::collections::BTreeMap;
+
+/// Records of one batch together are not much larger than this.
+const BATCH_BYTES: usize = 256 * 1024;
+
+/// What a test makes of the next commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitFault {
+    /// It is aborted for certain.
+    Aborted,
+    /// The answer is lost.
+    Unknown {
+        /// True if the transaction was committed; otherwise it is left open.
+        happened: bool,
+    },
+}
+
+/// A producer and what its next transaction needs to know.
+pub(super) struct Transactions {
+    id: String,
+    timeout_ms: i64,
+    producer: Producer,
+    sequences: BTreeMap<TopicPartition, i32>,
+    pub(super) captured: Option<Membership>,
+    pub(super) fault: Option<CommitFault>,
+}
+
+type Batches<'a> = BTreeMap<TopicPartition, Vec<&'a OutRecord>>;
+
+impl Transactions {
+    pub(super) fn begin(cluster: &SharedCluster, id: &str, timeout_ms: i64) -> Result<Transactions, Fatal> {
+        let mut transactions = Transactions {
+            id: id.to_string(),
+            timeout_ms,
+            producer: Producer::NONE,
+            sequences: BTreeMap::new(),
+            captured: None,
+            fault: None,
+        };
+        transactions.renew(cluster)?;
+        Ok(transactions)
+    }
+
+    /// A new producer with the same id: the old one is fenced, what it left open is aborted.
+    pub(super) fn renew(&mut self, cluster: &SharedCluster) -> Result<(), Fatal> {
+        let producer = cluster.with(|cluster| cluster.init_producer(Some(&self.id), self.timeout_ms, None));
+        self.producer = producer.map_err(|error| fatal("init_transactions", error))?;
+        self.sequences.clear();
+        Ok(())
+    }
+
+    pub(super) fn commit(
+        &mut self,
+        cluster: &SharedCluster,
+        group: &str,
+        records: &[OutRecord],
+        positions: Vec<(TopicPartition, Committed)>,
+    ) -> Result<Commit, Fatal> {
+        let fault = self.fault.take();
+        if fault == Some(CommitFault::Aborted) {
+            return Ok(Commit::Aborted("as the test wished".to_string()));
+        }
+        if records.is_empty() && positions.is_empty() {
+            return Ok(Commit::Done);
+        }
+        let batches = self.place(cluster, records)?;
+        let unknown = || Commit::Unknown("as the test wished: the answer is lost".to_string());
+        let ended = cluster.with(|cluster| {
+            self.fill(cluster, group, batches, positions)?;
+            if fault == Some(CommitFault::Unknown { happened: false }) {
+                return Ok(unknown());
+            }
+            cluster.end_transaction(&self.id, self.producer, true)?;
+            Ok(if fault.is_some() { unknown() } else { Commit::Done })
+        });
+        ended.or_else(|error| self.verdict(cluster, error))
+    }
+
+    fn place<'a>(&self, cluster: &SharedCluster, records: &'a [OutRecord]) -> Result<Batches<'a>, Fatal> {
+        let mut batches = Batches::new();
+        for record in records {
+            let partition = match record.partition {
+                Some(partition) => partition,
+                None => cluster.partition_of(&record.topic, record.key.as_deref())?,
+            };
+            batches.entry((record.topic.clone(), partition.0)).or_default().push(record);
+        }
+        Ok(batches)
+    }
+
+    /// Everything of a transaction but its end.
+    fn fill(
+        &mut self,
+        cluster: &mut Cluster,
+        group: &str,
+        batches: Batches<'_>,
+        positions: Vec<(TopicPartition, Committed)>,
+    ) -> Answer<()> {
+        for (place, records) in batches {
+            cluster.add_partition(&self.id, self.producer, place.clone())?;
+            let mut rest = &records[..];
+            while !rest.is_empty() {
+                let (first, behind) = rest.split_at(first_batch(rest));
+                self.write(cluster, &place, first)?;
+                rest = behind;
+            }
+        }
+        if positions.is_empty() {
+            return Ok(());
+        }
+        cluster.add_group(&self.id, self.producer, group)?;
+        // an epoch that was begun outside of a group has no generation to show
+        let member = self.captured.as_ref().ok_or(ResponseError::UnknownMemberId)?;
+        if member.generation < 0 {
+            return Err(ResponseError::UnknownMemberId);
+        }
+        cluster.check_committer(group, member, true)?;
+        for (place, position) in positions {
+            cluster.check_position(&place, &position)?;
+            cluster.stage_offset(&self.id, self.producer, group, place, position)?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, cluster: &mut Cluster, place: &TopicPartition, records: &[&OutRecord]) -> Answer<()> {
+        let timestamp_ms = cluster.now_ms();
+        let encoded: Vec<_> = records.iter().map(|record| borrowed(record, timestamp_ms)).collect();
+        let sequence = self.sequences.entry(place.clone()).or_default();
+        let batch = encode(&encoded, self.producer, *sequence, true);
+        cluster.produce(&place.0, place.1, Some(&self.id), batch)?;
+        *sequence += records.len() as i32;
+        Ok(())
+    }
+
+    /// Ends the transaction after an error, and says what the error means.
+    fn verdict(&self, cluster: &SharedCluster, error: ResponseError) -> Result<Commit, Fatal> {
+        // if this is refused too, a younger producer has ended the transaction already
+        let _ = cluster.with(|cluster| cluster.end_transaction(&self.id, self.producer, false));
+        let text = error.to_string();
+        match error {
+            ResponseError::IllegalGeneration | ResponseError::UnknownMemberId => Ok(Commit::Stale(text)),
+            ResponseError::ProducerFenced
+            | ResponseError::InvalidProducerEpoch
+            | ResponseError::InvalidProducerIdMapping
+            | ResponseError::FencedInstanceId => Ok(Commit::Fenced(text)),
+            ResponseError::UnknownTopicOrPartition | ResponseError::MessageTooLarge | ResponseError::OffsetMetadataTooLarge => {
+                Err(Fatal(text))
+            }
+            _ => Ok(Commit::Aborted(text)),
+        }
+    }
+}
+
+fn borrowed(record: &OutRecord, timestamp_ms: i64) -> NewRecord<'_> {
+    NewRecord { timestamp_ms, key: record.key.as_deref(), value: record.value.as_deref(), headers: &record.headers }
+}
+
+/// How many of `records` go into the next batch; at least one.
+fn first_batch(records: &[&OutRecord]) -> usize {
+    let size = |record: &OutRecord| record.key.as_ref().map_or(0, Vec::len) + record.value.as_ref().map_or(0, Vec::len) + 64;
+    let mut used = 0;
+    let fits = |record: &&&OutRecord| {
+        used += size(record);
+        used <= BATCH_BYTES
+    };
+    records.iter().take_while(fits).count().max(1)
+}

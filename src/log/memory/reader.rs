@@ -1,0 +1,174 @@
+//! Reading: what a member has begun to read, and scans from one end to the other.
+//!
+//! Guarantees: records below the last stable offset only, none of an aborted transaction; a position steps over markers and
+//! aborted records, so it reaches the last stable offset.
+
+use super::{Fatal, MemberOptions, SharedCluster, fatal};
+use crate::broker::records::decode;
+use crate::broker::{Aborted, Isolation, Stored};
+use crate::engine::types::{Offset, Partition};
+use crate::log::{Ends, Record, Sink, TopicIx};
+
+/// How much of a partition one look takes.
+const LOOK: usize = 256 * 1024;
+
+/// One partition that is being read.
+#[derive(Debug)]
+struct Reading {
+    topic: TopicIx,
+    partition: Partition,
+    position: Offset,
+    paused: bool,
+    /// The last stable offset at the last look; `None` before the first.
+    stable: Option<Offset>,
+}
+
+/// Everything that a member reads.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    readings: Vec<Reading>,
+    /// Where the next poll begins, so that no partition starves.
+    next: usize,
+}
+
+impl Reader {
+    pub(super) fn clear(&mut self) {
+        self.readings.clear();
+    }
+
+    pub(super) fn start(&mut self, topic: TopicIx, partition: Partition, position: Offset) {
+        self.readings.retain(|reading| (reading.topic, reading.partition) != (topic, partition));
+        self.readings.push(Reading { topic, partition, position, paused: false, stable: None });
+    }
+
+    pub(super) fn set_paused(&mut self, topic: TopicIx, partition: Partition, paused: bool) {
+        let this = |reading: &&mut Reading| (reading.topic, reading.partition) == (topic, partition);
+        self.readings.iter_mut().filter(this).for_each(|reading| reading.paused = paused);
+    }
+
+    pub(super) fn at_end(&self, topic: TopicIx, partition: Partition) -> bool {
+        let this = |reading: &&Reading| (reading.topic, reading.partition) == (topic, partition);
+        self.readings.iter().find(this).is_some_and(|reading| reading.stable.is_some_and(|stable| reading.position >= stable))
+    }
+
+    /// Hands over at most `most_per_poll` records, partition after partition.
+    pub(super) fn hand_over(&mut self, cluster: &SharedCluster, options: &MemberOptions, sink: &mut Sink<'_>) -> Result<(), Fatal> {
+        let count = self.readings.len();
+        let mut room = options.most_per_poll;
+        for step in 0..count {
+            let reading = &mut self.readings[(self.next + step) % count];
+            if reading.paused || room == 0 {
+                continue;
+            }
+            let Some(name) = options.topics.get(usize::from(reading.topic.0)) else { continue };
+            let mut give = |record: Record<'_>| {
+                sink(record);
+                room -= 1;
+                room > 0
+            };
+            let (next, ends) = walk(cluster, name, (reading.topic, reading.partition), reading.position, None, &mut give)?;
+            reading.position = next;
+            reading.stable = Some(ends.last_stable);
+        }
+        self.next = if count == 0 { 0 } else { (self.next + 1) % count };
+        Ok(())
+    }
+}
+
+/// `Log::scan`.
+pub(super) fn scan(
+    cluster: &SharedCluster,
+    topic: &str,
+    partition: Partition,
+    from: Option<Offset>,
+    sink: &mut dyn FnMut(Record<'_>) -> bool,
+) -> Result<Offset, Fatal> {
+    let ends = cluster.with(|cluster| cluster.partition(topic, partition.0).map(|log| log.ends()));
+    let ends = ends.map_err(|error| fatal(topic, error))?;
+    let begin = from.unwrap_or(ends.low).max(ends.low);
+    Ok(walk(cluster, topic, (TopicIx(0), partition), begin, Some(ends.last_stable), sink)?.0)
+}
+
+/// Reads from `from` until `sink` has enough or the last stable offset (or `until`) is reached. Returns the next offset.
+fn walk(
+    cluster: &SharedCluster,
+    topic: &str,
+    place: (TopicIx, Partition),
+    from: Offset,
+    until: Option<Offset>,
+    sink: &mut dyn FnMut(Record<'_>) -> bool,
+) -> Result<(Offset, Ends), Fatal> {
+    let mut next = from;
+    loop {
+        let look = look(cluster, topic, place.1, next)?;
+        let stop = until.unwrap_or(look.ends.last_stable);
+        let done = look.batches.is_empty();
+        for stored in &look.batches {
+            if next >= stop {
+                return Ok((next, look.ends));
+            }
+            if !look.hides(stored) && !give(stored, place, &mut next, sink)? {
+                return Ok((next, look.ends));
+            }
+            next = stored.next();
+        }
+        if done {
+            return Ok((next, look.ends));
+        }
+    }
+}
+
+/// Hands over the records of one batch; false if `sink` had enough before its end.
+fn give(
+    stored: &Stored,
+    (topic, partition): (TopicIx, Partition),
+    next: &mut Offset,
+    sink: &mut dyn FnMut(Record<'_>) -> bool,
+) -> Result<bool, Fatal> {
+    for record in decode(stored) {
+        let record = record.map_err(|error| Fatal(error.to_string()))?;
+        if record.offset < *next {
+            continue;
+        }
+        let wants_more = sink(Record {
+            topic,
+            partition,
+            offset: record.offset,
+            timestamp: record.timestamp_ms,
+            append_time: stored.append_time_ms.is_some(),
+            key: record.key,
+            value: record.value,
+            headers: &record.headers,
+        });
+        *next = Offset(record.offset.0 + 1);
+        if !wants_more {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// What one look at a partition shows. The batches share their bytes with the cluster.
+struct Look {
+    batches: Vec<Stored>,
+    aborted: Vec<Aborted>,
+    ends: Ends,
+}
+
+impl Look {
+    fn hides(&self, stored: &Stored) -> bool {
+        let id = stored.batch.head.producer.id;
+        let covers = |aborted: &Aborted| aborted.producer == id && (aborted.first..aborted.marker).contains(&stored.base);
+        stored.batch.head.transactional && self.aborted.iter().any(covers)
+    }
+}
+
+fn look(cluster: &SharedCluster, topic: &str, partition: Partition, from: Offset) -> Result<Look, Fatal> {
+    let found = cluster.with(|cluster| {
+        let log = cluster.fetch(topic, partition.0, from)?;
+        let batches: Vec<Stored> = log.read(from, LOOK, Isolation::Committed).cloned().collect();
+        let end = batches.last().map_or(from, Stored::next);
+        Ok(Look { aborted: log.aborted(from, end).copied().collect(), ends: log.ends(), batches })
+    });
+    found.map_err(|error| fatal(&format!("reading {topic}[{}] at {}", partition.0, from.0), error))
+}
