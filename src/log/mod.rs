@@ -238,7 +238,7 @@ impl std::str::FromStr for Pointer {
     fn from_str(text: &str) -> Result<Pointer, String> {
         let wrong = || format!("offset metadata {text:?} was not written by this version of driftline");
         let rest = text.strip_prefix("driftline/1 ").ok_or_else(wrong)?;
-        let mut field =
+        let field =
             |name: &str| rest.split(' ').find_map(|p| p.strip_prefix(name)).and_then(|v| v.parse().ok()).map(EpochSeq).ok_or_else(wrong);
         Ok(Pointer { seq: field("seq=")?, floor: field("floor=")? })
     }
