@@ -3,7 +3,12 @@
 #![warn(missing_docs)]
 
 pub mod broker;
+pub mod cli;
 pub mod codec;
 pub mod config;
 pub mod engine;
+pub mod flow;
+pub mod kafka;
 pub mod log;
+pub mod ops;
+pub mod stage;

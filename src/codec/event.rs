@@ -129,8 +129,8 @@ pub fn canonical_text<'a>(value: Value<'a>) -> Option<Cow<'a, str>> {
         Value::Null => None,
         Value::Text(t) => Some(t),
         Value::Bool(b) => Some(Cow::Borrowed(if b { "true" } else { "false" })),
-        Value::Number(x) if x == 0.0 => Some(Cow::Borrowed("0")),
-        Value::Number(x) if x == 1.0 => Some(Cow::Borrowed("1")),
+        Value::Number(0.0) => Some(Cow::Borrowed("0")),
+        Value::Number(1.0) => Some(Cow::Borrowed("1")),
         Value::Number(x) if x.fract() == 0.0 && x.abs() < 9e15 => Some(Cow::Owned(format!("{}", x as i64))),
         Value::Number(x) => Some(Cow::Owned(format!("{x}"))),
     }

@@ -196,6 +196,9 @@ pub struct Threads {
 }
 
 impl Settings {
+    /// Names of driftline's own topics, each after `<app>.`; alerts are configured apart.
+    pub const OWN_TOPICS: [&'static str; 5] = ["journal", "summaries", "plan", "state", "dead-letters"];
+
     /// `<app>.journal` and its siblings.
     pub fn topic(&self, name: &str) -> String {
         format!("{}.{name}", self.app)

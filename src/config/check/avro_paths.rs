@@ -1,0 +1,143 @@
+//! Field paths against an Avro schema: what is not in the schema can't be in a record.
+
+use super::Context;
+use crate::config::nearest::advice;
+use crate::config::settings::{FieldSource, Fields};
+use crate::config::shape::Path;
+use crate::engine::types::Input;
+use apache_avro::Schema;
+use apache_avro::schema::{NamesRef, ResolvedSchema};
+use std::path::Path as FilePath;
+
+/// Reports paths that the schema does not have. Optional fields that were not typed and are not there become absent.
+pub(super) fn check(input: Input, text: &str, file: &FilePath, fields: &mut Fields, explicit: &[&str], context: &mut Context<'_>) {
+    let place = Path::of(&[input.word(), "format", "avro", "schema"]);
+    let schema = match Schema::parse_str(text) {
+        Ok(schema) => schema,
+        Err(e) => return context.problem(place, format!("{} is no Avro schema: {e}", file.display()), ""),
+    };
+    let resolved = match ResolvedSchema::new(&schema) {
+        Ok(resolved) => resolved,
+        Err(e) => return context.problem(place, format!("{} refers to an unknown type: {e}", file.display()), ""),
+    };
+    let mut checker = Checker { input, names: resolved.get_names(), schema: &schema, explicit, context };
+    let required = input == Input::Predictions;
+    checker.field("request_id", fields.request_id.as_ref(), true);
+    checker.field("event_time", fields.event_time.as_ref().map(|t| &t.0), true);
+    checker.field("model", fields.model.as_ref(), required);
+    for (name, slot) in
+        [("version", &mut fields.version), ("score", &mut fields.score), ("label", &mut fields.label), ("value", &mut fields.value)]
+    {
+        if !checker.field(name, slot.as_ref(), false) {
+            *slot = None;
+        }
+    }
+    for (name, source) in &fields.dimensions {
+        let path = Path::of(&[input.word(), "fields", "dimensions", name]);
+        checker.source(path, source, explicit.contains(&"dimensions"));
+    }
+    if let Some(features) = &fields.features {
+        let excluded: Vec<&str> = features.exclude.iter().map(String::as_str).collect();
+        checker.features(&features.path, &excluded);
+    }
+}
+
+struct Checker<'a, 'c, 'e> {
+    input: Input,
+    names: &'a NamesRef<'a>,
+    schema: &'a Schema,
+    explicit: &'a [&'a str],
+    context: &'c mut Context<'e>,
+}
+
+impl<'a> Checker<'a, '_, '_> {
+    /// False if the field was not typed and the schema has no such field.
+    fn field(&mut self, name: &str, source: Option<&FieldSource>, required: bool) -> bool {
+        let explicit = self.explicit.contains(&name);
+        match source {
+            Some(FieldSource::Path(names)) if !explicit && !required => find(self.schema, self.names, names).is_ok(),
+            Some(source) => {
+                self.source(Path::of(&[self.input.word(), "fields", name]), source, explicit);
+                true
+            }
+            None => true,
+        }
+    }
+
+    fn source(&mut self, path: Path, source: &FieldSource, explicit: bool) {
+        let FieldSource::Path(names) = source else { return };
+        if let Err(absent) = find(self.schema, self.names, names) {
+            let hint = advice(&absent.name, absent.known.iter().map(String::as_str));
+            let how = if explicit { "" } else { " (the default)" };
+            self.context.problem(path.clone(), format!("{path}: the schema has no \"{}\"{how}", names.join(".")), hint);
+        }
+    }
+
+    fn features(&mut self, names: &[String], excluded: &[&str]) {
+        let path = Path::of(&[self.input.word(), "fields", "features"]);
+        let found = match find(self.schema, self.names, names) {
+            Ok(found) => found,
+            Err(absent) => {
+                let hint = advice(&absent.name, absent.known.iter().map(String::as_str));
+                return self.context.problem(path.clone(), format!("{path}: the schema has no \"{}\"", names.join(".")), hint);
+            }
+        };
+        let Some(known) = found.iter().find_map(|s| match s {
+            Schema::Record(record) => Some(record.fields.iter().map(|f| f.name.as_str()).collect::<Vec<_>>()),
+            _ => None,
+        }) else {
+            if !found.iter().any(|s| matches!(s, Schema::Map(_))) {
+                let hint = "features are the entries of a record or a map";
+                self.context.problem(path.clone(), format!("{path}: \"{}\" holds no entries", names.join(".")), hint);
+            }
+            return;
+        };
+        for (i, name) in excluded.iter().enumerate().filter(|(_, n)| !known.contains(n)) {
+            let place = path.clone().key("exclude").index(i);
+            self.context.problem(
+                place,
+                format!("exclude names \"{name}\", which the schema does not have"),
+                advice(name, known.iter().copied()),
+            );
+        }
+    }
+}
+
+/// A name that a schema does not have, and those it has instead.
+struct Absent {
+    name: String,
+    known: Vec<String>,
+}
+
+/// The alternatives that a path can lead to.
+fn find<'a>(schema: &'a Schema, names: &'a NamesRef<'a>, path: &[String]) -> Result<Vec<&'a Schema>, Absent> {
+    let mut here = alternatives(schema, names);
+    for name in path {
+        let mut next = Vec::new();
+        let mut known = Vec::new();
+        for schema in &here {
+            match schema {
+                Schema::Record(record) => {
+                    known.extend(record.fields.iter().map(|f| f.name.clone()));
+                    next.extend(record.fields.iter().filter(|f| f.name == *name).flat_map(|f| alternatives(&f.schema, names)));
+                }
+                Schema::Map(map) => next.extend(alternatives(&map.types, names)),
+                _ => {}
+            }
+        }
+        if next.is_empty() {
+            return Err(Absent { name: name.clone(), known });
+        }
+        here = next;
+    }
+    Ok(here)
+}
+
+/// A schema without references and unions.
+fn alternatives<'a>(schema: &'a Schema, names: &'a NamesRef<'a>) -> Vec<&'a Schema> {
+    match schema {
+        Schema::Union(union) => union.variants().iter().flat_map(|v| alternatives(v, names)).collect(),
+        Schema::Ref { name } => names.get(name).map(|s| vec![*s]).unwrap_or_default(),
+        other => vec![other],
+    }
+}

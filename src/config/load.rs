@@ -1,0 +1,68 @@
+//! From a file to settings.
+
+use super::check::{Context, check};
+use super::diagnostics::{Diagnostic, Diagnostics};
+use super::expand::{self, Env};
+use super::settings::Settings;
+use super::shape::{Path as Key, shape};
+use super::tree::{self, Place};
+use super::{raw, schema};
+use std::path::Path;
+
+/// Reads a configuration file with the process' environment.
+pub fn load(path: &Path) -> Result<Settings, Diagnostics> {
+    let name = path.display().to_string();
+    let base_dir = path.parent().map(Path::to_path_buf).unwrap_or_default();
+    match std::fs::read_to_string(path) {
+        Ok(text) => load_text(&name, &text, &|name| std::env::var(name).ok(), &base_dir),
+        Err(e) => {
+            let message = format!("the configuration can't be read: {e}");
+            let nowhere = Place { line: 0, column: 0, width: 0 };
+            Err(Diagnostics::new(vec![Page { name: &name, text: "" }.diagnostic(nowhere, &Key::root(), message, String::new())]))
+        }
+    }
+}
+
+/// Reads a configuration from text; `base_dir` is where relative paths start.
+pub fn load_text(name: &str, text: &str, env: Env<'_>, base_dir: &Path) -> Result<Settings, Diagnostics> {
+    let page = Page { name, text };
+    let (root, faults) = tree::parse(&expand::mark(text, env));
+    let mut found: Vec<Diagnostic> = faults.into_iter().map(|f| page.diagnostic(f.place, &f.path, f.message, String::new())).collect();
+    let Some(root) = root else {
+        if found.is_empty() {
+            let start = Place { line: 0, column: 0, width: 0 };
+            found.push(page.diagnostic(start, &Key::root(), "the configuration is empty".to_string(), String::new()));
+        }
+        return Err(Diagnostics::new(found));
+    };
+    let shaped = shape(&root, &schema::config_schema());
+    // a parent of a mistake: what seems to be missing there is the mistake itself
+    let broken = shaped.misfits.iter().map(|m| m.path.parent()).collect();
+    found.extend(shaped.misfits.into_iter().map(|m| page.diagnostic(m.place, &m.path, m.message, m.hint)));
+    let config: raw::Config = match serde_json::from_value(shaped.value) {
+        Ok(config) => config,
+        Err(_) if !found.is_empty() => return Err(Diagnostics::new(found)),
+        Err(e) => {
+            found.push(page.diagnostic(root.place, &Key::root(), format!("the configuration can't be used: {e}"), String::new()));
+            return Err(Diagnostics::new(found));
+        }
+    };
+    let mut context = Context { env, base_dir: base_dir.to_path_buf(), broken, problems: Vec::new() };
+    let settings = check(&config, &mut context);
+    found.extend(context.problems.into_iter().map(|p| page.diagnostic(p.path.place(&root), &p.path, p.message, p.hint)));
+    if found.is_empty() { Ok(settings) } else { Err(Diagnostics::new(found)) }
+}
+
+/// The text that diagnostics quote.
+struct Page<'t> {
+    name: &'t str,
+    text: &'t str,
+}
+
+impl Page<'_> {
+    fn diagnostic(&self, place: Place, path: &Key, message: String, hint: String) -> Diagnostic {
+        let snippet = place.line.checked_sub(1).and_then(|n| self.text.lines().nth(n)).unwrap_or("").to_string();
+        let Place { line, column, width } = place;
+        Diagnostic { file: self.name.to_string(), line, column, width, path: path.to_string(), message, hint, snippet }
+    }
+}

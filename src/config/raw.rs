@@ -1,0 +1,687 @@
+//! The configuration as it is typed: keys, types, defaults and what each key means.
+//!
+//! Guarantees: the schema, the reference page and the reader come from these types; every default stands here (or in
+//! `check` where it depends on another key). Never: decides whether values make sense together.
+
+use super::bytes::Bytes;
+use super::duration::Duration;
+use crate::engine::definitions::Tolerance as ToleranceRule;
+use crate::engine::types::Span;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// Text, or a number or truth value taken as the text that was typed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Text(pub String);
+
+impl JsonSchema for Text {
+    fn schema_name() -> Cow<'static, str> {
+        "Text".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "number", "boolean"], "description": "Text; numbers and truth values are taken as typed." })
+    }
+}
+
+/// A point in time, RFC 3339.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Time(pub jiff::Timestamp);
+
+/// The `format` of points in time in the schema.
+pub const TIME: &str = "date-time";
+
+impl Time {
+    /// Reads RFC 3339.
+    pub fn parse(text: &str) -> Result<Time, String> {
+        text.parse().map(Time).map_err(|_| format!("\"{text}\" is no time; write for example 2026-01-31T08:00:00Z"))
+    }
+}
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Time, D::Error> {
+        Time::parse(&String::deserialize(from)?).map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for Time {
+    fn schema_name() -> Cow<'static, str> {
+        "Time".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": TIME, "description": "A point in time, RFC 3339: 2026-01-31T08:00:00Z." })
+    }
+}
+
+/// One driftline application: which topics it reads, which models it watches, when it speaks.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(title = "driftline configuration")]
+#[schemars(extend("required" = ["app", "kafka", "predictions", "outcomes"]))]
+pub struct Config {
+    /// Name of the application: prefix of driftline's own topics and of its consumer groups. Letters, digits, `.`, `_`, `-`.
+    pub app: Option<Text>,
+    /// How to reach Kafka.
+    pub kafka: Option<Kafka>,
+    /// The topic of predictions.
+    pub predictions: Option<Predictions>,
+    /// The topic of outcomes (labels, ground truth).
+    pub outcomes: Option<Outcomes>,
+    /// How predictions and outcomes find each other.
+    pub join: Join,
+    /// The models by name. A model that is not listed is watched too: its inputs and scores, not its errors.
+    pub models: BTreeMap<String, Model>,
+    /// Which parts of the traffic are watched on their own.
+    pub segments: Segments,
+    /// Panes: the unit of event time in which summaries are compared.
+    pub panes: Panes,
+    /// Where normal comes from: a range of event time, or the first while of what is seen.
+    pub baseline: Baseline,
+    /// The one knob: how many false alarms the whole application may raise. Every threshold follows from it.
+    pub budget: Budget,
+    /// Changes smaller than these never alert, however significant.
+    pub tolerance: Tolerance,
+    /// Alerts out.
+    pub alerts: Alerts,
+    /// The listener of /metrics, /livez, /readyz and /status.
+    pub http: Http,
+    /// Exported metrics.
+    pub metrics: Metrics,
+    /// An input that is quiet at its end for this long (wall clock) holds nobody back.
+    pub idle_timeout: DurationOr<30_000>,
+    /// An input that is quiet everywhere for this long is silent: its last panes close, and an alert says so.
+    pub silence_after: DurationOr<900_000>,
+    /// An event time further ahead of the clock than this is a wrong unit: the record is kept as a dead letter.
+    pub max_ahead: DurationOr<300_000>,
+    /// Where reading begins at the very first start.
+    pub start_from: StartFrom,
+    /// When an epoch (one transaction) of the join stage ends at the latest.
+    pub epoch: Epoch,
+    /// The summaries topic.
+    pub summaries: Summaries,
+    /// driftline's own topics.
+    pub topics: Topics,
+    /// Name of this instance, the same after a restart. Default: the environment variable HOSTNAME, else `0`.
+    pub instance: Option<Text>,
+    /// Members of the consumer groups in this process.
+    pub threads: Threads,
+    /// Memory for pending rows.
+    pub memory: Memory,
+    /// Raise it to make an older configuration valid again; without it a content that was superseded is ignored.
+    pub revision: u64,
+}
+
+/// A duration with a default of so many milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DurationOr<const MS: i64>(pub Duration);
+
+impl<const MS: i64> Default for DurationOr<MS> {
+    fn default() -> Self {
+        DurationOr(Duration(Span(MS)))
+    }
+}
+
+impl<const MS: i64> DurationOr<MS> {
+    /// The span.
+    pub fn span(self) -> Span {
+        self.0.0
+    }
+}
+
+impl<const MS: i64> JsonSchema for DurationOr<MS> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        format!("Duration{MS}").into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<Duration>()
+    }
+}
+
+/// How to reach Kafka.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["brokers"]))]
+pub struct Kafka {
+    /// The first brokers to ask: `host:port`, several separated by commas.
+    pub brokers: Option<Text>,
+    /// Any librdkafka property, passed through as it is. Those that exactly-once depends on are refused.
+    pub client: BTreeMap<String, Text>,
+    /// librdkafka properties that are never shown, from a file or the environment.
+    pub secrets: BTreeMap<String, Secret>,
+}
+
+/// Where a secret is read from.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Secret {
+    /// The content of a file, without the line break at its end.
+    File(SecretFile),
+    /// The value of an environment variable.
+    Env(SecretEnv),
+}
+
+/// A secret in a file.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SecretFile {
+    /// Path; relative to the configuration's folder.
+    pub file: Text,
+}
+
+/// A secret in the environment.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SecretEnv {
+    /// The variable's name.
+    pub env: Text,
+}
+
+/// The topic of predictions.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["topic"]))]
+pub struct Predictions {
+    /// Topic name.
+    pub topic: Option<Text>,
+    /// How values are encoded: `json`, `avro` (our own schema), or `avro` with a schema file.
+    pub format: Format,
+    /// How much out of order event times may be within a partition; what is older is late.
+    pub lateness: DurationOr<60_000>,
+    /// Where the fields are: a dotted path into the value, or `key`, `header:NAME`, `timestamp`. With our own schema nothing is needed.
+    pub fields: PredictionFields,
+}
+
+/// The topic of outcomes.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["topic"]))]
+pub struct Outcomes {
+    /// Topic name.
+    pub topic: Option<Text>,
+    /// How values are encoded: `json`, `avro` (our own schema), or `avro` with a schema file.
+    pub format: Format,
+    /// How much out of order event times may be within a partition. Outcomes are never late: an older one counts as known at the limit.
+    pub lateness: DurationOr<60_000>,
+    /// Where the fields are: a dotted path into the value, or `key`, `header:NAME`, `timestamp`. With our own schema nothing is needed.
+    pub fields: OutcomeFields,
+}
+
+/// Encoding of an input's values.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Format {
+    /// `json`, or `avro` by driftline's own schema.
+    Name(FormatName),
+    /// Avro by a schema file.
+    Avro(AvroFormat),
+}
+
+impl Default for Format {
+    fn default() -> Self {
+        Format::Name(FormatName::Json)
+    }
+}
+
+/// Encodings that need no file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum FormatName {
+    /// One JSON object a record.
+    Json,
+    /// Avro by driftline's own schema, bare.
+    Avro,
+}
+
+/// Avro by a schema file.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AvroFormat {
+    /// The schema and its framing.
+    pub avro: AvroSource,
+}
+
+/// An Avro schema and how values are framed.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["schema"]))]
+pub struct AvroSource {
+    /// Path of the schema (.avsc); relative to the configuration's folder.
+    pub schema: Option<Text>,
+    /// `bare` values, or `confluent`: each begins with a zero byte and a schema id of 4 bytes.
+    pub framing: Framing,
+}
+
+/// What stands before an Avro value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Framing {
+    /// Nothing.
+    #[default]
+    Bare,
+    /// A zero byte and a schema id of 4 bytes.
+    Confluent,
+}
+
+/// Where the fields of a prediction are.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PredictionFields {
+    /// Unique id of the prediction, by which its outcome finds it. Default: `request_id`.
+    pub request_id: Option<Field>,
+    /// When the prediction was made. Default: `event_time`.
+    pub event_time: Option<TimeField>,
+    /// The model. Default: `model`.
+    pub model: Option<Field>,
+    /// The model's version. Default: `model_version`.
+    pub version: Option<Field>,
+    /// Regression value, or probability of the positive class. Default: `score`.
+    pub score: Option<Field>,
+    /// Predicted class. Default: `label`.
+    pub label: Option<Field>,
+    /// The object whose entries are the features. Default: `features`.
+    pub features: Option<Features>,
+    /// Dimensions for segments: name → where it is. Default: `segments.NAME` for each name in `segments.by`.
+    pub dimensions: Option<BTreeMap<String, Field>>,
+}
+
+/// Where the fields of an outcome are.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct OutcomeFields {
+    /// Id of the prediction. Default: `request_id`.
+    pub request_id: Option<Field>,
+    /// When the outcome became known. Default: `event_time`.
+    pub event_time: Option<TimeField>,
+    /// Observed class. Default: `label`.
+    pub label: Option<Field>,
+    /// Observed number. Default: `value`.
+    pub value: Option<Field>,
+}
+
+/// Where a field is found.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Field {
+    /// A dotted path into the value, or `key`, `header:NAME`, `timestamp`.
+    Short(Text),
+    /// A path, even if it is called `key` or `timestamp`.
+    Path(PathField),
+    /// Always the same.
+    Const(ConstField),
+}
+
+/// A path into the value.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PathField {
+    /// A dotted path, or a list of names if a name has a dot in it.
+    pub path: FieldPath,
+}
+
+/// A constant.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConstField {
+    /// The value that every record has.
+    #[serde(rename = "const")]
+    pub constant: Text,
+}
+
+/// A path into the value.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum FieldPath {
+    /// Names separated by dots.
+    Dotted(Text),
+    /// Names, which may contain dots.
+    Names(Vec<Text>),
+}
+
+/// Where the event time is found, and its unit.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum TimeField {
+    /// A dotted path into the value, or `key`, `header:NAME`, `timestamp`; the unit is found out (Avro's logical type, RFC 3339 text, else milliseconds).
+    Short(Text),
+    /// A path and its unit.
+    Path(TimePath),
+    /// A header and its unit.
+    Header(TimeHeader),
+}
+
+/// A path to an event time.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TimePath {
+    /// A dotted path, or a list of names if a name has a dot in it.
+    pub path: FieldPath,
+    /// Unit of a number; text is read as RFC 3339.
+    #[serde(default)]
+    pub unit: Unit,
+}
+
+/// A header with an event time.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TimeHeader {
+    /// Name of the header.
+    pub header: Text,
+    /// Unit of a number; text is read as RFC 3339.
+    #[serde(default)]
+    pub unit: Unit,
+}
+
+/// Unit of a numeric event time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Unit {
+    /// Seconds since 1970.
+    Seconds,
+    /// Milliseconds since 1970.
+    Millis,
+    /// Microseconds since 1970.
+    Micros,
+    /// Nanoseconds since 1970.
+    Nanos,
+    /// By Avro's logical type, else milliseconds.
+    #[default]
+    Auto,
+}
+
+/// Which entries are features.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Features {
+    /// Path of the object that holds them; `*` is the value itself.
+    Short(Text),
+    /// The path, and entries that are none.
+    Detailed(FeaturesDetail),
+}
+
+/// Which entries of an object are features.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FeaturesDetail {
+    /// Path of the object that holds them: `input`, `input.*` (the same), or `*` for the value itself.
+    pub path: FieldPath,
+    /// Entries that are no features.
+    #[serde(default)]
+    pub exclude: Vec<Text>,
+}
+
+/// How predictions and outcomes find each other, in event time.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Join {
+    /// An outcome matches up to this long after its prediction. It must cover the delay until a label is published.
+    pub window: Duration,
+    /// And up to this long before it.
+    pub early: Duration,
+    /// A prediction with the id of an earlier one is a duplicate within this span. Default: `window` + `early`, at most 1h.
+    pub duplicates: Option<Duration>,
+    /// A further outcome within this span after the match is a duplicate or a conflict, later an orphan.
+    pub settle: Duration,
+    /// If one input trails the other by `window` + `hold`, rows that wait for it are released.
+    pub hold: Duration,
+}
+
+impl Default for Join {
+    fn default() -> Self {
+        Join {
+            window: Duration(Span::hours(24)),
+            early: Duration(Span::minutes(1)),
+            duplicates: None,
+            settle: Duration(Span::hours(1)),
+            hold: Duration(Span::hours(24)),
+        }
+    }
+}
+
+/// A model.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["task"]))]
+pub struct Model {
+    /// What kind of answer it gives: `binary`, `multiclass` or `regression`.
+    pub task: Option<Task>,
+    /// The positive class of a binary model, as it stands in labels.
+    pub positive: Option<Text>,
+}
+
+/// The kind of answer that a model gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Task {
+    /// One of two classes.
+    Binary,
+    /// One of several classes.
+    Multiclass,
+    /// A number.
+    Regression,
+}
+
+/// Which parts of the traffic are watched on their own. The whole is always watched.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Segments {
+    /// Each entry is a list of dimensions; each combination of their values is a segment.
+    pub by: Vec<Vec<Text>>,
+    /// The largest number of segments per model; what comes later is counted in the whole only.
+    pub cap: u32,
+}
+
+impl Default for Segments {
+    fn default() -> Self {
+        Segments { by: Vec::new(), cap: 500 }
+    }
+}
+
+/// Panes.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Panes {
+    /// Width of a pane in event time. It divides a day, or is a number of days.
+    pub size: Duration,
+}
+
+impl Default for Panes {
+    fn default() -> Self {
+        Panes { size: Duration(Span::seconds(60)) }
+    }
+}
+
+/// Where normal comes from: `{from, to}`, or `{learn}`. Default: `{learn: 7d}`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Baseline {
+    /// First instant of the reference (event time).
+    pub from: Option<Time>,
+    /// First instant after the reference.
+    pub to: Option<Time>,
+    /// Learn from the first while of what each model shows.
+    pub learn: Option<Duration>,
+    /// A baseline file. Not in this version.
+    pub file: Option<Text>,
+}
+
+/// Allowed false alarms of the whole application.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Budget {
+    /// How many false alarms are allowed ...
+    pub false_alarms: f64,
+    /// ... in this much event time.
+    pub per: Duration,
+    /// The number of streams that the budget is split over until they are counted.
+    pub streams: u32,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Budget { false_alarms: 1.0, per: Duration(Span::days(1)), streams: 4096 }
+    }
+}
+
+/// Effects below these never alert.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tolerance {
+    /// Shift of a number's location, in standard deviations of the reference.
+    pub location: f64,
+    /// Relative change of a number's scale (0.05 = 5 %).
+    pub scale: f64,
+    /// Relative change of a rate; both this and `rate_points` must be passed.
+    pub rate_relative: f64,
+    /// Absolute change of a rate (0.002 = 0.2 percentage points).
+    pub rate_points: f64,
+    /// Bias-corrected population stability index of a category.
+    pub psi: f64,
+}
+
+impl Default for Tolerance {
+    fn default() -> Self {
+        let ToleranceRule { location, scale, rate_relative, rate_points, psi } = ToleranceRule::default();
+        Tolerance { location, scale, rate_relative, rate_points, psi }
+    }
+}
+
+/// Alerts out.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Alerts {
+    /// Topic. Default: `<app>.alerts`.
+    pub topic: Option<Text>,
+    /// `json`, or `avro` by schemas/alert.avsc.
+    pub format: FormatName,
+    /// A still firing alert is repeated after this much event time.
+    pub reminder: Duration,
+    /// Put on every alert, for routing.
+    pub labels: BTreeMap<String, Text>,
+    /// Put on every alert, for people.
+    pub annotations: BTreeMap<String, Text>,
+}
+
+impl Default for Alerts {
+    fn default() -> Self {
+        let (labels, annotations) = Default::default();
+        Alerts { topic: None, format: FormatName::Json, reminder: Duration(Span::hours(24)), labels, annotations }
+    }
+}
+
+/// The HTTP listener.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// `address:port`, or `off`.
+    pub listen: Text,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Http { listen: Text("0.0.0.0:9464".to_string()) }
+    }
+}
+
+/// Exported metrics.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Metrics {
+    /// Upper limit of exported time series.
+    pub max_series: usize,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Metrics { max_series: 2000 }
+    }
+}
+
+/// Where reading begins at the very first start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum StartFrom {
+    /// The first record that is there.
+    #[default]
+    Earliest,
+    /// What comes from now on.
+    Latest,
+}
+
+/// When an epoch of the join stage ends at the latest.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Epoch {
+    /// After this many records.
+    pub records: u64,
+    /// After this much wall-clock time.
+    pub time: Duration,
+}
+
+impl Default for Epoch {
+    fn default() -> Self {
+        Epoch { records: 500_000, time: Duration(Span::seconds(10)) }
+    }
+}
+
+/// The summaries topic.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Summaries {
+    /// Its partitions, and those of the state and alerts topics: how many processes can detect. Can't be changed later.
+    pub partitions: i32,
+}
+
+impl Default for Summaries {
+    fn default() -> Self {
+        Summaries { partitions: 8 }
+    }
+}
+
+/// driftline's own topics.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Topics {
+    /// Their replication factor; -1 is the broker's default.
+    pub replication: i32,
+}
+
+impl Default for Topics {
+    fn default() -> Self {
+        Topics { replication: -1 }
+    }
+}
+
+/// Members of the consumer groups in this process.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Threads {
+    /// Join stage.
+    pub join: usize,
+    /// Detect stage.
+    pub detect: usize,
+}
+
+impl Default for Threads {
+    fn default() -> Self {
+        Threads { join: 1, detect: 1 }
+    }
+}
+
+/// Memory for pending rows.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Memory {
+    /// At this limit the oldest waiting rows are released. Default: 80 % of the container's memory, else 1GiB.
+    pub limit: Option<Bytes>,
+}
