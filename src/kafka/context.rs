@@ -8,6 +8,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use std::collections::VecDeque;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A change of assignment, not yet acted upon.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,12 +25,18 @@ pub enum Rebalanced {
 #[derive(Default)]
 pub struct MemberContext {
     events: Mutex<VecDeque<Rebalanced>>,
+    closing: AtomicBool,
 }
 
 impl MemberContext {
     /// The oldest change that nobody has acted upon.
     pub fn next(&self) -> Option<Rebalanced> {
         self.events.lock().ok()?.pop_front()
+    }
+
+    /// From now on changes are answered at once: the client waits for the answer before it closes, and nobody polls any more.
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
     }
 
     fn note(&self, event: Rebalanced) {
@@ -51,6 +58,12 @@ impl ClientContext for MemberContext {
 impl ConsumerContext for MemberContext {
     // Overridden whole: the default would assign before the tasks have recovered, or unassign before the epoch has ended.
     fn rebalance(&self, consumer: &BaseConsumer<Self>, code: Code, list: &mut TopicPartitionList) {
+        if self.closing.load(Ordering::Relaxed) {
+            if let Err(e) = consumer.unassign() {
+                tracing::debug!("unassigning while closing: {e}");
+            }
+            return;
+        }
         self.note(match code {
             Code::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Rebalanced::Assigned(list.elements().iter().map(|e| (e.topic().to_string(), e.partition())).collect()),
             _ if consumer.assignment_lost() => Rebalanced::Lost,

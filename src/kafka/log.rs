@@ -120,6 +120,12 @@ fn known_end(consumer: &BaseConsumer<MemberContext>, topic: &str, partition: i32
     (code == rdkafka::bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
 }
 
+impl Drop for KafkaLog {
+    fn drop(&mut self) {
+        self.consumer.context().close();
+    }
+}
+
 impl Log for KafkaLog {
     fn poll(&mut self, patience: Duration, sink: &mut Sink<'_>) -> Result<Polled, Fatal> {
         let mut patience = patience;
@@ -172,6 +178,7 @@ impl Log for KafkaLog {
     }
 
     fn leave(&mut self) {
+        self.consumer.context().close();
         if let Err(e) = self.consumer.unassign() {
             tracing::debug!("unassigning: {e}");
         }
