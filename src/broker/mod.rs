@@ -3,11 +3,11 @@
 //! Two layers: `Cluster`, a pure state machine (topics, groups, transactions; no clock, no sockets), and a TCP front around
 //! it that speaks Kafka's protocol to any client. `log::memory` drives the same `Cluster` without sockets.
 //!
-//! Guarantees: what a client sees is what Apache Kafka shows in everything that driftline relies on (`tests/broker_checks.rs`
+//! Guarantees: what a client sees is what Apache Kafka shows in everything that driftline relies on (`tests/broker_checks`
 //! runs against both): offsets, isolation levels, fencing, generations, staged positions, timeouts, retention.
-//! Never: writes to a disk (everything is lost with the process), replicates, authenticates, listens beyond loopback, compacts
-//! topics, expires committed positions, speaks KIP-848, makes topics on demand, guards against hostile clients. It is no Apache Kafka: a test on it proves
-//! nothing about one.
+//! Never: writes to a disk (everything is lost with the process), replicates, authenticates, listens beyond loopback,
+//! compacts topics, expires committed positions, speaks KIP-848, makes topics on demand, guards against hostile clients.
+//! It is no Apache Kafka: a test on it proves nothing about one.
 
 mod admin;
 mod batch;
