@@ -1,1 +1,20 @@
-fn main() {}
+//! The command line: parse, load settings, call one function per verb.
+
+use clap::Parser;
+use driftline::cli::{Cli, Verb, check, demo, run, schema, topics};
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.verb {
+        Verb::Run(args) => run::run(&args),
+        Verb::Demo(args) => demo::demo(&args),
+        Verb::Check(args) => check::check(&args),
+        Verb::Schema => schema::schema(),
+        Verb::Topics(args) => topics::topics(&args),
+    };
+    done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
+}

@@ -1,5 +1,22 @@
 //! Formats: from a record's bytes to a decoded event, and from an alert to bytes.
+//!
+//! The way of a record: `framing` takes off what stands before the value → `json` or `avro` walks it once along the `plan`
+//! (compiled from the configuration's field mapping) and writes what is wanted into slots → `decoder` makes an event of them.
 
+pub mod alert;
+pub mod avro;
+pub mod decoder;
 pub mod event;
+pub mod framing;
+pub mod json;
+pub mod mapping;
+pub mod plan;
+pub mod scalar;
 pub mod schemas;
+pub mod time;
 pub mod wire;
+
+#[cfg(test)]
+mod oracle;
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,12 @@
 //! Field paths against an Avro schema: what is not in the schema can't be in a record.
 
 use super::Context;
+use crate::codec::avro::{Here, Types};
 use crate::config::nearest::advice;
 use crate::config::settings::{FieldSource, Fields};
 use crate::config::shape::Path;
 use crate::engine::types::Input;
 use apache_avro::Schema;
-use apache_avro::schema::{NamesRef, ResolvedSchema};
 use std::path::Path as FilePath;
 
 /// Reports paths that the schema does not have. Optional fields that were not typed and are not there become absent.
@@ -16,11 +16,8 @@ pub(super) fn check(input: Input, text: &str, file: &FilePath, fields: &mut Fiel
         Ok(schema) => schema,
         Err(e) => return context.problem(place, format!("{} is no Avro schema: {e}", file.display()), ""),
     };
-    let resolved = match ResolvedSchema::new(&schema) {
-        Ok(resolved) => resolved,
-        Err(e) => return context.problem(place, format!("{} refers to an unknown type: {e}", file.display()), ""),
-    };
-    let mut checker = Checker { input, names: resolved.get_names(), schema: &schema, explicit, context };
+    let types = Types::of(&schema);
+    let mut checker = Checker { input, types: &types, explicit, context };
     let required = input == Input::Predictions;
     checker.field("request_id", fields.request_id.as_ref(), true);
     checker.field("event_time", fields.event_time.as_ref().map(|t| &t.0), true);
@@ -44,8 +41,7 @@ pub(super) fn check(input: Input, text: &str, file: &FilePath, fields: &mut Fiel
 
 struct Checker<'a, 'c, 'e> {
     input: Input,
-    names: &'a NamesRef<'a>,
-    schema: &'a Schema,
+    types: &'a Types<'a>,
     explicit: &'a [&'a str],
     context: &'c mut Context<'e>,
 }
@@ -55,7 +51,7 @@ impl<'a> Checker<'a, '_, '_> {
     fn field(&mut self, name: &str, source: Option<&FieldSource>, required: bool) -> bool {
         let explicit = self.explicit.contains(&name);
         match source {
-            Some(FieldSource::Path(names)) if !explicit && !required => find(self.schema, self.names, names).is_ok(),
+            Some(FieldSource::Path(names)) if !explicit && !required => find(self.types, names).is_ok(),
             Some(source) => {
                 self.source(Path::of(&[self.input.word(), "fields", name]), source, explicit);
                 true
@@ -66,7 +62,7 @@ impl<'a> Checker<'a, '_, '_> {
 
     fn source(&mut self, path: Path, source: &FieldSource, explicit: bool) {
         let FieldSource::Path(names) = source else { return };
-        if let Err(absent) = find(self.schema, self.names, names) {
+        if let Err(absent) = find(self.types, names) {
             let hint = advice(&absent.name, absent.known.iter().map(String::as_str));
             let how = if explicit { "" } else { " (the default)" };
             self.context.problem(path.clone(), format!("{path}: the schema has no \"{}\"{how}", names.join(".")), hint);
@@ -75,18 +71,18 @@ impl<'a> Checker<'a, '_, '_> {
 
     fn features(&mut self, names: &[String], excluded: &[&str]) {
         let path = Path::of(&[self.input.word(), "fields", "features"]);
-        let found = match find(self.schema, self.names, names) {
+        let found = match find(self.types, names) {
             Ok(found) => found,
             Err(absent) => {
                 let hint = advice(&absent.name, absent.known.iter().map(String::as_str));
                 return self.context.problem(path.clone(), format!("{path}: the schema has no \"{}\"", names.join(".")), hint);
             }
         };
-        let Some(known) = found.iter().find_map(|s| match s {
+        let Some(known) = found.iter().find_map(|here| match here.schema {
             Schema::Record(record) => Some(record.fields.iter().map(|f| f.name.as_str()).collect::<Vec<_>>()),
             _ => None,
         }) else {
-            if !found.iter().any(|s| matches!(s, Schema::Map(_))) {
+            if !found.iter().any(|here| matches!(here.schema, Schema::Map(_))) {
                 let hint = "features are the entries of a record or a map";
                 self.context.problem(path.clone(), format!("{path}: \"{}\" holds no entries", names.join(".")), hint);
             }
@@ -110,18 +106,19 @@ struct Absent {
 }
 
 /// The alternatives that a path can lead to.
-fn find<'a>(schema: &'a Schema, names: &'a NamesRef<'a>, path: &[String]) -> Result<Vec<&'a Schema>, Absent> {
-    let mut here = alternatives(schema, names);
+fn find<'a>(types: &Types<'a>, path: &[String]) -> Result<Vec<Here<'a>>, Absent> {
+    let mut here = types.alternatives(types.whole());
     for name in path {
-        let mut next = Vec::new();
-        let mut known = Vec::new();
-        for schema in &here {
-            match schema {
+        let (mut next, mut known) = (Vec::new(), Vec::new());
+        for place in &here {
+            match place.schema {
                 Schema::Record(record) => {
+                    let namespace = record.name.namespace().or(place.namespace);
                     known.extend(record.fields.iter().map(|f| f.name.clone()));
-                    next.extend(record.fields.iter().filter(|f| f.name == *name).flat_map(|f| alternatives(&f.schema, names)));
+                    let field = record.fields.iter().filter(|f| f.name == *name);
+                    next.extend(field.flat_map(|f| types.alternatives(Here { schema: &f.schema, namespace })));
                 }
-                Schema::Map(map) => next.extend(alternatives(&map.types, names)),
+                Schema::Map(map) => next.extend(types.alternatives(Here { schema: &map.types, ..*place })),
                 _ => {}
             }
         }
@@ -131,13 +128,4 @@ fn find<'a>(schema: &'a Schema, names: &'a NamesRef<'a>, path: &[String]) -> Res
         here = next;
     }
     Ok(here)
-}
-
-/// A schema without references and unions.
-fn alternatives<'a>(schema: &'a Schema, names: &'a NamesRef<'a>) -> Vec<&'a Schema> {
-    match schema {
-        Schema::Union(union) => union.variants().iter().flat_map(|v| alternatives(v, names)).collect(),
-        Schema::Ref { name } => names.get(name).map(|s| vec![*s]).unwrap_or_default(),
-        other => vec![other],
-    }
 }

@@ -8,6 +8,8 @@
 //! - Normal family, values of unit variance: `LR = n1 n2/(n1+n2) (s1/n1 - s2/n2)² / 2`.
 //! - Skewed values (skewness g): the gamma family with the same three moments,
 //!   `LR = 4/g² [(n1+n2) l(x) - n1 l(x1) - n2 l(x2)]`, `l(x) = ln(1 + g x/2)`, x, x1, x2 the means; its limit for g = 0 is the above.
+//! - Heavier tails than the gamma's (excess kurtosis k > 1.5 g²): g is moved by `√((k - 1.5 g²)/1.5)` towards the side that the
+//!   window lies on, so that a rare value at both ends is no more evidence than one at one end.
 //! - Variance estimated with f degrees of freedom: `LR' = (f+1)/2 ln(1 + 2 LR/f)`.
 //!
 //! Only corners of the convex hull of the prefix sums can win (both sides): about 2 ln T points after T folds.
@@ -37,6 +39,8 @@ pub enum Family {
     Standardised {
         /// Their skewness in the reference.
         skew: f64,
+        /// Skewness that stands for tails heavier than the gamma's, on the side of the window; 0 for most.
+        tail: f64,
         /// Degrees of freedom of the reference's variance; infinite if it is known.
         freedom: f64,
     },
@@ -46,12 +50,14 @@ pub enum Family {
 
 impl Family {
     /// Symmetric values of known variance.
-    pub const NORMAL: Family = Family::Standardised { skew: 0.0, freedom: f64::INFINITY };
+    pub const NORMAL: Family = Family::Standardised { skew: 0.0, tail: 0.0, freedom: f64::INFINITY };
 
     /// The two-sample likelihood ratio of (n1, s1) and (n2, s2), in nats.
     pub fn ratio(&self, before: (f64, f64), window: (f64, f64)) -> f64 {
         match *self {
-            Family::Standardised { skew, freedom } => {
+            Family::Standardised { skew, tail, freedom } => {
+                let up = window.1 / window.0 > before.1 / before.0;
+                let skew = if up { skew + tail } else { skew - tail };
                 let ratio = if skew.abs() < 0.02 { normal(before, window) } else { gamma(skew, before, window) };
                 if freedom.is_finite() { (freedom + 1.0) * 0.5 * libm::log1p(2.0 * ratio / freedom) } else { ratio }
             }

@@ -75,10 +75,12 @@ impl Scores {
         (n as f64, a, b)
     }
 
-    /// The likelihood of a channel (0 location, 1 scale): its skewness, and the variance's degrees of freedom 2m / (kurtosis + 2).
+    /// The likelihood of a channel (0 location, 1 scale): its skewness and tails, and the variance's degrees of freedom 2m / (kurtosis + 2).
     pub fn family(&self, channel: usize) -> Family {
         let freedom = 2.0 * self.m / (self.kurtosis[channel] + 2.0).max(1e-3);
-        Family::Standardised { skew: self.skew[channel], freedom: if freedom > 1e7 { f64::INFINITY } else { freedom } }
+        let skew = self.skew[channel];
+        let tail = libm::sqrt((self.kurtosis[channel] / 1.5 - skew * skew).max(0.0));
+        Family::Standardised { skew, tail, freedom: if freedom > 1e7 { f64::INFINITY } else { freedom } }
     }
 }
 

@@ -1,0 +1,113 @@
+//! The command line: one file per verb, one kind of failure with the exit code that it means.
+//!
+//! Exit codes: 0 ok, 1 runtime, 2 usage or configuration, 4 fatal Kafka error (restart me).
+
+pub mod check;
+pub mod demo;
+mod demo_data;
+mod demo_show;
+pub mod run;
+pub mod schema;
+pub mod topics;
+
+use crate::config::settings::Settings;
+use crate::config::{Diagnostics, load};
+use crate::ops::service::ServiceError;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Watches machine-learning models in production: joins predictions and outcomes from Kafka, detects drift per segment,
+/// publishes each alert exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "driftline", version, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Run the service
+    #[command(after_help = "Example:\n  driftline run -c driftline.yaml\n  driftline run -c driftline.yaml --stage detect")]
+    Run(run::RunArgs),
+    /// See it work: real data with a known change, an embedded broker, no set-up
+    #[command(after_help = "Example:\n  driftline demo\n  driftline demo --once --alerts alerts.jsonl\n  driftline demo --brokers localhost:9092")]
+    Demo(demo::DemoArgs),
+    /// Check a configuration file; every mistake at once
+    #[command(after_help = "Example:\n  driftline check -c driftline.yaml\n  driftline check -c driftline.yaml -o json")]
+    Check(check::CheckArgs),
+    /// Print the JSON Schema of the configuration
+    #[command(after_help = "Example:\n  driftline schema > driftline.schema.json")]
+    Schema,
+    /// Create driftline's own topics
+    #[command(after_help = "Example:\n  driftline topics create -c driftline.yaml --dry-run")]
+    Topics(topics::TopicsArgs),
+}
+
+/// The configuration file.
+#[derive(Debug, Args)]
+pub struct ConfigArg {
+    /// Configuration file
+    #[arg(short = 'c', long = "config", value_name = "FILE", env = "DRIFTLINE_CONFIG")]
+    pub config: PathBuf,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Why a verb ended early.
+#[derive(Debug)]
+pub enum Failure {
+    /// Exit code 1.
+    Runtime(String),
+    /// Exit code 2.
+    Config(Diagnostics),
+    /// Exit code 4.
+    Kafka(String),
+}
+
+impl Failure {
+    /// Says it on standard error; a standard error that is full or closed is no reason to fail in another way.
+    pub fn report(self) -> ExitCode {
+        use std::io::Write;
+        let mut err = std::io::stderr();
+        let (text, code) = match self {
+            Failure::Runtime(why) => (format!("driftline: {why}"), 1),
+            Failure::Config(diagnostics) => (diagnostics.to_string(), 2),
+            Failure::Kafka(why) => (format!("driftline: {why}\nThis process can't go on; restart it (exit code 4)."), 4),
+        };
+        writeln!(err, "{text}").ok();
+        ExitCode::from(code)
+    }
+}
+
+impl From<ServiceError> for Failure {
+    fn from(e: ServiceError) -> Failure {
+        match e {
+            ServiceError::Kafka(why) => Failure::Kafka(why),
+            other => Failure::Runtime(other.to_string()),
+        }
+    }
+}
+
+/// Loads the settings of a file.
+pub fn settings(config: &ConfigArg) -> Result<Arc<Settings>, Failure> {
+    load(&config.config).map(Arc::new).map_err(Failure::Config)
+}
+
+/// Prints a line; a full or closed standard output ends the verb with a message.
+pub fn say(text: &str) -> Result<(), Failure> {
+    use std::io::Write;
+    writeln!(std::io::stdout(), "{text}").map_err(|e| Failure::Runtime(format!("writing to standard output: {e}")))
+}

@@ -1,0 +1,109 @@
+//! Avro: a schema compiled once against the plan, then one walk over the bytes of each value.
+//!
+//! Guarantees: what apache-avro reads from complete bytes, this reads, too, with the same values; nested at most 64 deep, at most
+//! 100,000 elements of lists and maps in a value, all arithmetic checked; no input makes it panic. Stricter than apache-avro:
+//! truncated values and bytes left over are refused. Laxer: text, uuids and decimals that nobody wants are passed over unread.
+//! Never: allocates, except for wanted uuids that are not written as usual. Comes from: `framing`. Goes to: `plan::Found`.
+
+mod compile;
+mod decimal;
+mod read;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+pub use schema::{Here, Types};
+
+use super::event::Reason;
+use super::plan::{NodeIx, Plan, Role, Sink, Stop};
+use super::scalar::Tick;
+
+/// Nested records, lists and maps that a value may have.
+pub const MAX_DEPTH: usize = 64;
+/// Elements of lists and maps that a value may have: a count of a billion nulls takes five bytes.
+pub const MAX_ELEMENTS: usize = 100_000;
+
+/// A compiled type, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct TypeIx(u32);
+
+/// A compiled type.
+#[derive(Debug)]
+enum Type {
+    Leaf(Leaf),
+    Union(Box<[TypeIx]>),
+    Array(TypeIx),
+    Record(Box<[Field]>),
+    /// A map nobody looks into.
+    Map(TypeIx),
+    /// A map whose keys are looked up at a node of the plan.
+    Entries {
+        node: NodeIx,
+        /// Type of a value that is a feature, or nothing.
+        plain: TypeIx,
+        /// Types of values in which the plan goes on.
+        deeper: Box<[(NodeIx, TypeIx)]>,
+    },
+}
+
+#[derive(Debug)]
+struct Field {
+    ty: TypeIx,
+    role: Role,
+}
+
+/// Types without parts.
+#[derive(Clone, Debug, PartialEq)]
+enum Leaf {
+    Null,
+    Bool,
+    Int,
+    Long,
+    /// An int or long that counts ticks.
+    Instant(Tick, Width),
+    Float,
+    Double,
+    Text,
+    Bytes,
+    Fixed(usize),
+    Enum(Box<[&'static str]>),
+    /// Unscaled big-endian bytes; `None` reads their number first.
+    Decimal {
+        scale: usize,
+        size: Option<usize>,
+    },
+    BigDecimal,
+    UuidText,
+    UuidBytes {
+        size: Option<usize>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Width {
+    Int,
+    Long,
+}
+
+/// A schema compiled against a plan.
+#[derive(Debug)]
+pub struct Avro {
+    types: Vec<Type>,
+    root: TypeIx,
+}
+
+impl Avro {
+    /// Compiles a schema; features that are fields of records get their numbers now.
+    pub fn compile(schema: &str, plan: &mut Plan) -> Result<Avro, String> {
+        compile::compile(schema, plan)
+    }
+
+    /// Walks a value.
+    pub fn read<'a>(&self, bytes: &'a [u8], sink: &mut Sink<'_, 'a>) -> Result<(), Stop> {
+        read::read(self, bytes, sink)
+    }
+}
+
+fn undecodable(at: usize, what: &str) -> Stop {
+    Stop { reason: Reason::Undecodable, detail: format!("the value does not fit the Avro schema: {what} at byte {at}") }
+}

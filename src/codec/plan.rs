@@ -1,0 +1,382 @@
+//! The plan: all wanted paths as one tree of names, and the slots that a walk over a record fills.
+//!
+//! Guarantees: a record whose entries come in the same order as in the record before costs one comparison a key and
+//! allocates nothing; what is learned about keys is bounded; a second entry with the same key replaces the first.
+//! Never: knows a format. Comes from: `mapping`. Goes to: `json` and `avro`, which walk it.
+
+use super::event::{FeatureIx, Reason, Value};
+use super::mapping::{Mapping, Slot};
+use super::scalar::Scalar;
+use hashbrown::{HashMap, HashSet};
+
+/// Features that one record may have.
+pub const MAX_FEATURES: usize = 1_024;
+/// Distinct names of features in a decoder's life: ids used as names must not fill the memory.
+pub const MAX_NAMES: usize = 65_536;
+/// Keys that a node remembers; others are looked at anew each time.
+const MAX_KEYS: usize = 4_096;
+
+/// Why a walk ended early.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// The class of the fault.
+    pub reason: Reason,
+    /// What was found, and where.
+    pub detail: String,
+}
+
+/// A node of the tree, by its number. 0 is the value itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct NodeIx(pub u32);
+
+/// The value itself.
+pub const ROOT: NodeIx = NodeIx(0);
+
+/// What an entry of an object is good for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Role {
+    /// A node of the plan.
+    pub node: Option<NodeIx>,
+    /// A feature.
+    pub feature: Option<FeatureIx>,
+}
+
+impl Role {
+    /// Good for nothing.
+    pub const SKIP: Role = Role { node: None, feature: None };
+    /// The value itself.
+    pub const ROOT: Role = Role { node: Some(ROOT), feature: None };
+
+    /// True if nobody wants it.
+    pub fn is_skip(self) -> bool {
+        self == Role::SKIP
+    }
+}
+
+/// A wanted place.
+#[derive(Debug, Default)]
+struct Node {
+    /// Slots that take the value found here.
+    slots: Vec<Slot>,
+    /// All slots from here on down: a second entry with this key empties them.
+    below: Vec<Slot>,
+    children: Vec<(String, NodeIx)>,
+    /// Its entries are features, but for these.
+    features: Option<HashSet<String>>,
+    features_below: bool,
+    keys: Keys,
+}
+
+/// Remembered keys of an object: for each, the key that came after it last time.
+#[derive(Debug, Default)]
+struct Keys {
+    entries: Vec<Key>,
+    index: HashMap<Box<str>, u32>,
+    first: u32,
+    at: Option<u32>,
+}
+
+#[derive(Debug)]
+struct Key {
+    name: Box<str>,
+    /// Without quotes, backslashes and control characters.
+    plain: bool,
+    next: u32,
+    role: Role,
+}
+
+impl Keys {
+    fn expected(&self) -> u32 {
+        self.at.map_or(self.first, |at| self.entries[at as usize].next)
+    }
+
+    fn step(&mut self, to: u32) -> Role {
+        match self.at {
+            Some(at) => self.entries[at as usize].next = to,
+            None => self.first = to,
+        }
+        self.at = Some(to);
+        self.entries[to as usize].role
+    }
+}
+
+/// The tree, with the names of features that were seen.
+#[derive(Debug)]
+pub struct Plan {
+    nodes: Vec<Node>,
+    names: Vec<Box<str>>,
+    by_name: HashMap<Box<str>, FeatureIx>,
+    slots: usize,
+}
+
+impl Plan {
+    /// Builds the tree of a mapping.
+    pub fn new(mapping: &Mapping) -> Plan {
+        let mut plan = Plan { nodes: vec![Node::default()], names: Vec::new(), by_name: HashMap::new(), slots: mapping.names.len() };
+        for (slot, path) in &mapping.paths {
+            let (end, way) = plan.way(path);
+            plan.nodes[end.0 as usize].slots.push(*slot);
+            way.iter().for_each(|n| plan.nodes[n.0 as usize].below.push(*slot));
+        }
+        if let Some(features) = &mapping.features {
+            let (end, way) = plan.way(&features.path);
+            plan.nodes[end.0 as usize].features = Some(features.exclude.iter().cloned().collect());
+            way.iter().for_each(|n| plan.nodes[n.0 as usize].features_below = true);
+        }
+        plan
+    }
+
+    /// The node at a path, made if it is not there, and all nodes on the way, itself included.
+    fn way(&mut self, path: &[String]) -> (NodeIx, Vec<NodeIx>) {
+        let mut here = ROOT;
+        let mut way = vec![here];
+        for name in path {
+            let known = self.child(here, name);
+            here = known.unwrap_or_else(|| {
+                let new = NodeIx(self.nodes.len() as u32);
+                self.nodes.push(Node::default());
+                self.nodes[here.0 as usize].children.push((name.clone(), new));
+                new
+            });
+            way.push(here);
+        }
+        (here, way)
+    }
+
+    fn child(&self, node: NodeIx, name: &str) -> Option<NodeIx> {
+        self.nodes[node.0 as usize].children.iter().find(|c| c.0 == name).map(|c| c.1)
+    }
+
+    /// True if entries of the object at this node are wanted.
+    pub fn walks(&self, node: NodeIx) -> bool {
+        let node = &self.nodes[node.0 as usize];
+        node.features.is_some() || !node.children.is_empty()
+    }
+
+    /// The nodes below `node`, by name.
+    pub fn children(&self, node: NodeIx) -> impl Iterator<Item = NodeIx> + '_ {
+        self.nodes[node.0 as usize].children.iter().map(|c| c.1)
+    }
+
+    /// What entry `name` of the object at `node` is good for; a new feature gets its number. `None`: too many names.
+    pub fn role(&mut self, node: NodeIx, name: &str) -> Option<Role> {
+        let wanted = self.child(node, name);
+        let feature = match &self.nodes[node.0 as usize].features {
+            Some(exclude) if !exclude.contains(name) => Some(self.feature(name)?),
+            _ => None,
+        };
+        Some(Role { node: wanted, feature })
+    }
+
+    fn feature(&mut self, name: &str) -> Option<FeatureIx> {
+        if let Some(known) = self.by_name.get(name) {
+            return Some(*known);
+        }
+        if self.names.len() >= MAX_NAMES {
+            return None;
+        }
+        let ix = FeatureIx(self.names.len() as u32);
+        self.names.push(name.into());
+        self.by_name.insert(name.into(), ix);
+        Some(ix)
+    }
+
+    /// An object begins at `node`.
+    #[inline]
+    pub fn begin(&mut self, node: NodeIx) {
+        self.nodes[node.0 as usize].keys.at = None;
+    }
+
+    /// The key that came next last time, if JSON writes it without escapes.
+    #[inline]
+    pub fn expected(&self, node: NodeIx) -> Option<&str> {
+        let keys = &self.nodes[node.0 as usize].keys;
+        keys.entries.get(keys.expected() as usize).filter(|k| k.plain).map(|k| &*k.name)
+    }
+
+    /// The expected key is there.
+    #[inline]
+    pub fn accept(&mut self, node: NodeIx) -> Role {
+        let keys = &mut self.nodes[node.0 as usize].keys;
+        let to = keys.expected();
+        keys.step(to)
+    }
+
+    /// Another key is there.
+    pub fn find(&mut self, node: NodeIx, name: &str) -> Result<Role, Stop> {
+        let keys = &mut self.nodes[node.0 as usize].keys;
+        if let Some(known) = keys.index.get(name) {
+            let to = *known;
+            return Ok(keys.step(to));
+        }
+        let role = self.role(node, name).ok_or_else(|| Stop {
+            reason: Reason::TooManyFeatures,
+            detail: format!("more than {MAX_NAMES} different names of features since the start: are ids used as names? Exclude them"),
+        })?;
+        let keys = &mut self.nodes[node.0 as usize].keys;
+        if keys.entries.len() < MAX_KEYS {
+            let to = keys.entries.len() as u32;
+            let plain = !name.bytes().any(|b| b < 0x20 || matches!(b, b'"' | b'\\'));
+            keys.entries.push(Key { name: name.into(), plain, next: to + 1, role });
+            keys.index.insert(name.into(), to);
+            return Ok(keys.step(to));
+        }
+        Ok(role)
+    }
+
+    /// Name of a feature.
+    pub fn feature_name(&self, ix: FeatureIx) -> &str {
+        &self.names[ix.0 as usize]
+    }
+
+    /// Number of features seen so far.
+    pub fn feature_count(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Number of slots.
+    pub fn slot_count(&self) -> usize {
+        self.slots
+    }
+}
+
+/// What a walk has found.
+#[derive(Debug, Default)]
+pub struct Found<'a> {
+    /// One scalar a slot.
+    pub slots: Vec<Scalar<'a>>,
+    /// Features in the order they came.
+    pub features: Vec<(FeatureIx, Value<'a>)>,
+    /// What stands where features should be, if it is no object.
+    pub no_features: Option<&'static str>,
+}
+
+/// Where in `Found::features` a feature of the current record stands.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
+    record: u64,
+    position: u32,
+}
+
+/// Remembers which features the current record has already had: the last of each name wins.
+#[derive(Debug, Default)]
+pub struct Marks {
+    record: u64,
+    marks: Vec<Mark>,
+    holes: bool,
+}
+
+/// What a format's walk writes to.
+pub struct Sink<'s, 'a> {
+    /// The tree.
+    pub plan: &'s mut Plan,
+    /// What was found.
+    pub found: &'s mut Found<'a>,
+    /// Which features were seen.
+    pub marks: &'s mut Marks,
+}
+
+impl<'a> Sink<'_, 'a> {
+    /// A record begins.
+    pub fn begin(&mut self) {
+        self.found.slots.clear();
+        self.found.slots.resize(self.plan.slots, Scalar::Absent);
+        self.found.no_features = None;
+        self.forget_features();
+    }
+
+    fn forget_features(&mut self) {
+        self.found.features.clear();
+        self.marks.record += 1;
+        self.marks.holes = false;
+    }
+
+    /// The record has ended.
+    pub fn end(&mut self) {
+        if self.marks.holes {
+            self.found.features.retain(|f| f.1 != Value::Null);
+        }
+    }
+
+    /// An entry of an object begins, perhaps for the second time: what the first one left is forgotten.
+    #[inline]
+    pub fn enter(&mut self, role: Role) {
+        let Some(node) = role.node else { return };
+        let node = &self.plan.nodes[node.0 as usize];
+        for slot in &node.below {
+            self.found.slots[slot.ix()] = Scalar::Absent;
+        }
+        if node.features_below {
+            self.found.no_features = None;
+            if !self.found.features.is_empty() {
+                self.forget_features();
+            }
+        }
+    }
+
+    /// A scalar, or what stands in its place.
+    #[inline]
+    pub fn put(&mut self, role: Role, scalar: Scalar<'a>) -> Result<(), Stop> {
+        if let Some(node) = role.node {
+            let node = &self.plan.nodes[node.0 as usize];
+            for slot in &node.slots {
+                self.found.slots[slot.ix()] = scalar.clone();
+            }
+            if node.features.is_some() && scalar != Scalar::Null {
+                self.found.no_features = Some(kind(&scalar));
+            }
+        }
+        match role.feature {
+            Some(ix) => self.feature(ix, scalar.into_value().unwrap_or(Value::Null)),
+            None => Ok(()),
+        }
+    }
+
+    /// An object: nothing for a slot or a feature, but perhaps the way to some.
+    #[inline]
+    pub fn put_object(&mut self, role: Role) -> Result<(), Stop> {
+        if let Some(node) = role.node {
+            for slot in &self.plan.nodes[node.0 as usize].slots {
+                self.found.slots[slot.ix()] = Scalar::Other("an object");
+            }
+        }
+        match role.feature {
+            Some(ix) => self.feature(ix, Value::Null),
+            None => Ok(()),
+        }
+    }
+
+    #[inline]
+    fn feature(&mut self, ix: FeatureIx, value: Value<'a>) -> Result<(), Stop> {
+        if ix.0 as usize >= self.marks.marks.len() {
+            self.marks.marks.resize(self.plan.names.len(), Mark::default());
+        }
+        let mark = &mut self.marks.marks[ix.0 as usize];
+        if mark.record == self.marks.record {
+            self.marks.holes |= value == Value::Null;
+            self.found.features[mark.position as usize].1 = value;
+            return Ok(());
+        }
+        if value == Value::Null {
+            return Ok(());
+        }
+        if self.found.features.len() >= MAX_FEATURES {
+            let detail =
+                format!("the record has more than {MAX_FEATURES} features; exclude some, or point predictions.fields.features elsewhere");
+            return Err(Stop { reason: Reason::TooManyFeatures, detail });
+        }
+        *mark = Mark { record: self.marks.record, position: self.found.features.len() as u32 };
+        self.found.features.push((ix, value));
+        Ok(())
+    }
+}
+
+fn kind(scalar: &Scalar<'_>) -> &'static str {
+    match scalar {
+        Scalar::Absent | Scalar::Null => "null",
+        Scalar::Bool(_) => "a truth value",
+        Scalar::Integer(..) | Scalar::Number(..) | Scalar::Instant(..) => "a number",
+        Scalar::Text(_) => "text",
+        Scalar::Other(what) => what,
+    }
+}

@@ -1,0 +1,201 @@
+//! Topics: what driftline needs, creating it, checking it at start.
+//!
+//! Guarantees: a missing topic, unequal partition counts or a setting that loses data is said at start, all at once, with the remedy.
+//! Never: creates or changes a topic of the user's.
+
+use super::client;
+use super::context::QuietContext;
+use crate::config::settings::Settings;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::{FromClientConfig, FromClientConfigAndContext};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::time::Duration;
+
+const REQUEST: Duration = Duration::from_secs(15);
+const DAY_MS: i64 = 86_400_000;
+
+/// Waits for an admin request.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime without I/O can always be built").block_on(future)
+}
+
+/// A topic of driftline's own.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct TopicSpec {
+    /// Its name.
+    pub name: String,
+    /// Partitions.
+    pub partitions: i32,
+    /// Topic settings.
+    pub config: BTreeMap<String, String>,
+}
+
+/// The topics that `settings` need, when the inputs have `sources` partitions.
+pub fn own_topics(settings: &Settings, sources: i32) -> Vec<TopicSpec> {
+    let spec = |name: String, partitions, config: &[(&str, &str)]| TopicSpec { name, partitions, config: config.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect() };
+    let shards = settings.summaries_partitions;
+    let kept = ("retention.bytes", "-1");
+    vec![
+        spec(settings.topic("journal"), sources, &[("cleanup.policy", "delete"), ("retention.ms", "-1"), kept]),
+        spec(settings.topic("summaries"), shards, &[("cleanup.policy", "delete"), ("retention.ms", "604800000"), kept]),
+        spec(settings.topic("plan"), 1, &[("cleanup.policy", "compact")]),
+        spec(settings.topic("state"), shards, &[("cleanup.policy", "compact")]),
+        spec(settings.alerts.topic.clone(), shards * 2, &[("cleanup.policy", "compact,delete"), ("min.compaction.lag.ms", "604800000"), ("retention.ms", "2592000000")]),
+        spec(settings.topic("dead-letters"), sources, &[("cleanup.policy", "delete"), ("retention.ms", "2592000000"), ("max.message.bytes", "4000000")]),
+    ]
+}
+
+/// What became of a topic.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Created {
+    /// It was not there.
+    Created,
+    /// It was there already; nothing was changed.
+    Exists,
+    /// It would be created (`--dry-run`).
+    Would,
+}
+
+/// Creates what is missing.
+pub fn create(settings: &Settings, dry_run: bool) -> Result<Vec<(TopicSpec, Created)>, String> {
+    let cluster = Cluster::connect(settings)?;
+    let sources = cluster.sources(settings)?;
+    let mut report = Vec::new();
+    for spec in own_topics(settings, sources) {
+        let outcome = match cluster.partitions(&spec.name)? {
+            Some(_) => Created::Exists,
+            None if dry_run => Created::Would,
+            None => {
+                create_topic(settings, &spec)?;
+                Created::Created
+            }
+        };
+        report.push((spec, outcome));
+    }
+    Ok(report)
+}
+
+/// Creates one topic; that it exists already is no error.
+pub fn create_topic(settings: &Settings, spec: &TopicSpec) -> Result<(), String> {
+    let admin: AdminClient<DefaultClientContext> = AdminClient::from_config(&client::base(&settings.kafka)).map_err(|e| e.to_string())?;
+    let mut topic = NewTopic::new(&spec.name, spec.partitions, TopicReplication::Fixed(settings.replication));
+    for (k, v) in &spec.config {
+        topic = topic.set(k, v);
+    }
+    let options = AdminOptions::new().request_timeout(Some(REQUEST)).operation_timeout(Some(REQUEST));
+    match block_on(admin.create_topics(&[topic], &options)).map_err(|e| format!("creating {}: {e}", spec.name))?.into_iter().next() {
+        Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) | Some(Ok(_)) | None => Ok(()),
+        Some(Err((_, code))) => Err(format!("creating {}: {code}", spec.name)),
+    }
+}
+
+/// A connection that asks about topics.
+pub struct Cluster {
+    consumer: BaseConsumer<QuietContext>,
+    settings: Settings,
+}
+
+impl Cluster {
+    /// Connects; waits until a broker answers.
+    pub fn connect(settings: &Settings) -> Result<Cluster, String> {
+        let config = client::reader(&settings.kafka, &format!("{}-check", settings.app));
+        let consumer = BaseConsumer::from_config_and_context(&config, QuietContext).map_err(|e| format!("Kafka client: {e}; check kafka.client"))?;
+        let cluster = Cluster { consumer, settings: settings.clone() };
+        let mut told = false;
+        loop {
+            match cluster.consumer.fetch_metadata(None, Duration::from_secs(3)) {
+                Ok(_) => return Ok(cluster),
+                Err(e) if is_hopeless(&e) => return Err(format!("{}: {e}", settings.kafka.brokers)),
+                Err(e) => {
+                    if !told {
+                        tracing::warn!("no broker answers at {} ({e}); trying again until one does. Check `kafka.brokers`", settings.kafka.brokers);
+                    }
+                    told = true;
+                }
+            }
+        }
+    }
+
+    /// Partitions of a topic; `None` if it does not exist.
+    pub fn partitions(&self, topic: &str) -> Result<Option<i32>, String> {
+        let metadata = self.consumer.fetch_metadata(Some(topic), REQUEST).map_err(|e| format!("asking for {topic}: {e}"))?;
+        let found = metadata.topics().iter().find(|t| t.name() == topic);
+        Ok(found.map(|t| t.partitions().len() as i32).filter(|n| *n > 0))
+    }
+
+    /// Partitions of the inputs, which must be equal.
+    pub fn sources(&self, settings: &Settings) -> Result<i32, String> {
+        let (p, o) = (&settings.predictions.topic, &settings.outcomes.topic);
+        let missing = |t: &str| format!("topic {t} does not exist: create it (it is yours, driftline never creates it), or correct the name in the configuration");
+        match (self.partitions(p)?, self.partitions(o)?) {
+            (Some(a), Some(b)) if a == b => Ok(a),
+            (Some(a), Some(b)) => Err(format!(
+                "{p} has {a} partitions, {o} has {b}: driftline joins partition i with partition i, so both need the same number and the same partitioner. Re-create one of them with the other's count"
+            )),
+            (None, _) => Err(missing(p)),
+            (_, None) => Err(missing(o)),
+        }
+    }
+
+    fn config(&self, topic: &str) -> Result<BTreeMap<String, String>, String> {
+        let admin: AdminClient<DefaultClientContext> = AdminClient::from_config(&client::base(&self.settings.kafka)).map_err(|e| e.to_string())?;
+        let options = AdminOptions::new().request_timeout(Some(REQUEST));
+        let answer = block_on(admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options)).map_err(|e| format!("settings of {topic}: {e}"))?;
+        match answer.into_iter().next() {
+            Some(Ok(resource)) => Ok(resource.entries.into_iter().filter_map(|e| Some((e.name, e.value?))).collect()),
+            Some(Err(code)) => Err(format!("settings of {topic}: {code}; driftline needs the right to describe its topics' settings")),
+            None => Ok(BTreeMap::new()),
+        }
+    }
+}
+
+fn is_hopeless(e: &KafkaError) -> bool {
+    matches!(e.rdkafka_error_code(), Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed | RDKafkaErrorCode::InvalidArgument))
+}
+
+/// Everything that must hold before a stage starts; the number of input partitions.
+pub fn check(settings: &Settings) -> Result<u32, Vec<String>> {
+    let cluster = Cluster::connect(settings).map_err(|e| vec![e])?;
+    let sources = cluster.sources(settings).map_err(|e| vec![e])?;
+    let mut problems = Vec::new();
+    for topic in [&settings.predictions.topic, &settings.outcomes.topic] {
+        match cluster.config(topic) {
+            Ok(c) if c.get("cleanup.policy").is_some_and(|p| p.contains("compact")) => problems.push(format!(
+                "{topic} is compacted (cleanup.policy={}): a later read would see other \"first\" records. Use a topic with cleanup.policy=delete",
+                c["cleanup.policy"]
+            )),
+            Ok(_) => {}
+            Err(e) => problems.push(e),
+        }
+    }
+    for spec in own_topics(settings, sources) {
+        match cluster.partitions(&spec.name) {
+            Ok(None) => problems.push(format!("topic {} does not exist: run `driftline topics create -c FILE`", spec.name)),
+            Ok(Some(n)) if n != spec.partitions => problems.push(format!(
+                "topic {} has {n} partitions and needs {}: partition counts cannot change under a running application; see docs/operations.md, `partition counts`",
+                spec.name, spec.partitions
+            )),
+            Ok(Some(_)) => problems.extend(cluster.config(&spec.name).map_or_else(Some, |c| own_config_problem(settings, &spec, &c))),
+            Err(e) => problems.push(e),
+        }
+    }
+    if problems.is_empty() { Ok(sources as u32) } else { Err(problems) }
+}
+
+fn own_config_problem(settings: &Settings, spec: &TopicSpec, config: &BTreeMap<String, String>) -> Option<String> {
+    let number = |key: &str| config.get(key).and_then(|v| v.parse::<i64>().ok());
+    let name = &spec.name;
+    if *name == settings.topic("journal") && (number("retention.ms").is_some_and(|v| v != -1) || number("retention.bytes").is_some_and(|v| v != -1)) {
+        return Some(format!("{name} must keep everything (retention.ms=-1, retention.bytes=-1): it is the join's memory; driftline trims it itself"));
+    }
+    if *name == settings.topic("summaries") && number("retention.ms").is_some_and(|v| v != -1 && v < 3 * DAY_MS) {
+        return Some(format!("{name} must keep at least 3 days (retention.ms >= {}): a restart replays from it", 3 * DAY_MS));
+    }
+    let compacted = [settings.topic("plan"), settings.topic("state")].contains(name);
+    (compacted && config.get("cleanup.policy").is_some_and(|p| p != "compact")).then(|| format!("{name} must have cleanup.policy=compact"))
+}

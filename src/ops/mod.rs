@@ -1,0 +1,7 @@
+//! What operators see: metrics, probes, status, logs; and the threads of the process.
+
+pub mod http;
+pub mod logs;
+pub mod metrics;
+pub mod service;
+pub mod status;

@@ -1,0 +1,243 @@
+//! The running service: one thread per group member, HTTP and signals beside them.
+//!
+//! Guarantees: a fatal error of one member stops all of them and becomes the process's exit code; a stop ends running epochs first.
+//! Comes from: `cli::run`, `cli::demo`. Goes to: `stage` over `kafka`.
+
+use super::http::{Shared, now_ms, serve};
+use super::metrics::Metrics;
+use super::status::{Board, detect_view, join_view};
+use crate::config::settings::Settings;
+use crate::kafka::log::{KafkaLog, MemberName};
+use crate::kafka::topics;
+use crate::log::{Fatal, Log};
+use crate::stage::detect::DetectStage;
+use crate::stage::join::{JoinStage, Step};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// The longest that an idle member waits for records, and so for a signal.
+const PATIENCE: Duration = Duration::from_millis(20);
+/// Streams are counted for the metrics this often, ms.
+const COUNT_EVERY: i64 = 2_000;
+
+/// Which stages this process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stages {
+    /// Join members.
+    pub join: bool,
+    /// Detect members.
+    pub detect: bool,
+}
+
+/// What happens when the inputs stand at their end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtEnd {
+    /// More will come: the service watches on.
+    Watch,
+    /// The inputs are finished: the last panes close, then the service stays for those who look at it.
+    Stay,
+    /// The inputs are finished: the last panes close, then the service ends.
+    Exit,
+}
+
+/// How a service ended before it was stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// Topics or other conditions are not as they must be.
+    #[error("{}", .0.join("\n"))]
+    Start(Vec<String>),
+    /// Kafka can't go on: exit code 4.
+    #[error("{0}")]
+    Kafka(String),
+    /// HTTP could not be bound.
+    #[error("http.listen {0}: {1}")]
+    Http(SocketAddr, std::io::Error),
+}
+
+/// A running service.
+pub struct Service {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+    ended: Receiver<Result<(), Fatal>>,
+    runtime: tokio::runtime::Runtime,
+    board: Arc<Board>,
+    finished: Arc<AtomicUsize>,
+    /// Where HTTP listens.
+    pub http: Option<SocketAddr>,
+}
+
+impl Service {
+    /// Checks topics, starts members and HTTP.
+    pub fn start(settings: Arc<Settings>, stages: Stages, at_end: AtEnd) -> Result<Service, ServiceError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(|e| ServiceError::Start(vec![e.to_string()]))?;
+        let metrics = Arc::new(Metrics::new(&settings));
+        let board = Arc::new(Board::default());
+        let shared = Shared { metrics: metrics.clone(), board: board.clone(), app: settings.app.as_str().into() };
+        let http = match settings.http {
+            Some(address) => Some(runtime.block_on(serve(address, shared)).map_err(|e| ServiceError::Http(address, e))?),
+            None => None,
+        };
+        let sources = topics::check(&settings).map_err(ServiceError::Start)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let (sender, ended) = channel();
+        let finished = Arc::new(AtomicUsize::new(0));
+        let mut service = Service { stop, threads: Vec::new(), ended, runtime, board: board.clone(), finished: finished.clone(), http };
+        let crew = Crew { settings, metrics, board, stop: service.stop.clone(), sources, at_end, finished: finished.clone(), ended: sender };
+        for thread in 0..crew.settings.threads.join * usize::from(stages.join) {
+            service.threads.push(crew.clone().spawn("join", thread));
+        }
+        for thread in 0..crew.settings.threads.detect * usize::from(stages.detect) {
+            service.threads.push(crew.clone().spawn("detect", thread));
+        }
+        Ok(service)
+    }
+
+    /// Waits for a signal, a fatal error, or (with `once`) the end of the data; then stops all members.
+    pub fn wait(mut self) -> Result<(), ServiceError> {
+        let mut left = self.threads.len();
+        let mut result = Ok(());
+        let (stop, board) = (self.stop.clone(), self.board.clone());
+        self.runtime.spawn(async move {
+            signalled().await;
+            tracing::info!("stopping: the running epochs end first");
+            board.stop();
+            stop.store(true, Ordering::Relaxed);
+        });
+        while left > 0 {
+            match self.ended.recv() {
+                Ok(Ok(())) => left -= 1,
+                Ok(Err(Fatal(why))) => {
+                    left -= 1;
+                    if result.is_ok() {
+                        result = Err(ServiceError::Kafka(why));
+                    }
+                    self.halt();
+                }
+                Err(_) => break,
+            }
+        }
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() && result.is_ok() {
+                result = Err(ServiceError::Kafka("a member's thread panicked: a bug of driftline; restart it and report the message above".into()));
+            }
+        }
+        self.runtime.shutdown_timeout(Duration::from_millis(200));
+        result
+    }
+
+    /// Asks all members to stop.
+    pub fn halt(&self) {
+        self.board.stop();
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// A handle that asks all members to stop.
+    pub fn stopper(&self) -> Arc<AtomicBool> {
+        self.stop.clone()
+    }
+
+    /// True once every member has ended, or stays with nothing left to do.
+    pub fn has_finished(&self) -> bool {
+        self.finished.load(Ordering::Relaxed) >= self.threads.len() || self.threads.iter().all(JoinHandle::is_finished)
+    }
+}
+
+async fn signalled() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else { return std::future::pending().await };
+    tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+}
+
+/// What every member's thread is given.
+#[derive(Clone)]
+struct Crew {
+    settings: Arc<Settings>,
+    metrics: Arc<Metrics>,
+    board: Arc<Board>,
+    stop: Arc<AtomicBool>,
+    sources: u32,
+    at_end: AtEnd,
+    finished: Arc<AtomicUsize>,
+    ended: Sender<Result<(), Fatal>>,
+}
+
+impl Crew {
+    fn spawn(self, stage: &'static str, thread: usize) -> JoinHandle<()> {
+        let name = MemberName { stage, thread };
+        std::thread::Builder::new()
+            .name(format!("{stage}-{thread}"))
+            .spawn(move || {
+                let ended = self.ended.clone();
+                let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| if stage == "join" { self.join(&name) } else { self.detect(&name) }));
+                ended.send(result.unwrap_or_else(|_| Err(Fatal("a member panicked: a bug of driftline; restart it and report the message above".into())))).ok();
+            })
+            .expect("the system can start a thread")
+    }
+
+    /// The member has nothing left to do; true if it should end.
+    fn is_over(&self, over: &mut bool) -> bool {
+        if !std::mem::replace(over, true) {
+            self.finished.fetch_add(1, Ordering::Relaxed);
+        }
+        self.at_end == AtEnd::Exit
+    }
+
+    fn join(&self, name: &MemberName) -> Result<(), Fatal> {
+        let label = format!("join-{}", name.thread);
+        self.board.announce(&label, now_ms());
+        let plan = self.settings.topic("plan");
+        let mut log = KafkaLog::open(&self.settings, name, JoinStage::topics(&self.settings), Some(&plan))?;
+        let mut stage = JoinStage::new(self.settings.clone(), self.sources, self.at_end != AtEnd::Watch).map_err(Fatal)?;
+        let (mut shown, mut over) = (0, false);
+        while !self.stop.load(Ordering::Relaxed) {
+            let step = stage.step(&mut log, PATIENCE)?;
+            let now = log.now_ms();
+            self.board.turned(&label, now, stage.ready());
+            if stage.counters.epochs > 0 || now - shown > 1_000 {
+                self.metrics.absorb_join(&mut stage, now);
+            }
+            if now - shown > COUNT_EVERY {
+                shown = now;
+                self.board.show(&label, join_view(&stage));
+            }
+            if step == Step::Finished && self.is_over(&mut over) {
+                break;
+            }
+        }
+        stage.stop(&mut log)?;
+        self.metrics.absorb_join(&mut stage, log.now_ms());
+        Ok(())
+    }
+
+    fn detect(&self, name: &MemberName) -> Result<(), Fatal> {
+        let label = format!("detect-{}", name.thread);
+        self.board.announce(&label, now_ms());
+        let mut log = KafkaLog::open(&self.settings, name, DetectStage::topics(&self.settings), None)?;
+        let mut stage = DetectStage::new(self.settings.clone(), self.at_end != AtEnd::Watch);
+        let (mut shown, mut over) = (0, false);
+        while !self.stop.load(Ordering::Relaxed) {
+            let step = stage.step(&mut log, PATIENCE)?;
+            stage.published.clear();
+            let now = log.now_ms();
+            self.board.turned(&label, now, stage.ready());
+            if stage.counters.epochs > 0 || now - shown > 1_000 {
+                self.metrics.absorb_detect(&mut stage, now);
+            }
+            if now - shown > COUNT_EVERY {
+                shown = now;
+                self.metrics.show_streams(&stage);
+                self.board.show(&label, detect_view(&stage));
+            }
+            if step == Step::Finished && self.is_over(&mut over) {
+                break;
+            }
+        }
+        stage.stop(&mut log)?;
+        self.metrics.absorb_detect(&mut stage, log.now_ms());
+        Ok(())
+    }
+}

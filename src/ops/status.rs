@@ -1,0 +1,123 @@
+//! What the process is doing: shared between the members' threads (who write) and HTTP (who reads). Never on the record path.
+
+use crate::engine::detect::stream::{Phase, Rules};
+use crate::engine::types::{Input, PaneKind};
+use crate::stage::detect::DetectStage;
+use crate::stage::join::JoinStage;
+use dashmap::DashMap;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+/// A member is alive if its loop has turned within this time, ms.
+const ALIVE_MS: i64 = 120_000;
+
+/// Status of all members.
+#[derive(Default)]
+pub struct Board {
+    members: DashMap<String, Member>,
+    stopping: AtomicBool,
+}
+
+#[derive(Default)]
+struct Member {
+    turned: AtomicI64,
+    ready: AtomicBool,
+    view: Value,
+}
+
+impl Board {
+    /// A member exists; it is not ready yet.
+    pub fn announce(&self, name: &str, now_ms: i64) {
+        self.members.insert(name.to_string(), Member { turned: AtomicI64::new(now_ms), ..Member::default() });
+    }
+
+    /// The member's loop has turned.
+    pub fn turned(&self, name: &str, now_ms: i64, ready: bool) {
+        if let Some(m) = self.members.get(name) {
+            m.turned.store(now_ms, Ordering::Relaxed);
+            m.ready.store(ready, Ordering::Relaxed);
+        }
+    }
+
+    /// What the member shows.
+    pub fn show(&self, name: &str, view: Value) {
+        if let Some(mut m) = self.members.get_mut(name) {
+            m.view = view;
+        }
+    }
+
+    /// The process is ending.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Every member's loop turns.
+    pub fn alive(&self, now_ms: i64) -> bool {
+        self.members.iter().all(|m| now_ms - m.turned.load(Ordering::Relaxed) < ALIVE_MS)
+    }
+
+    /// Every member has its partitions and their state.
+    pub fn ready(&self) -> bool {
+        !self.stopping.load(Ordering::Relaxed) && !self.members.is_empty() && self.members.iter().all(|m| m.ready.load(Ordering::Relaxed))
+    }
+
+    /// The whole status.
+    pub fn view(&self, app: &str) -> Value {
+        let members: BTreeMap<String, Value> = self.members.iter().map(|m| (m.key().clone(), json!({ "ready": m.ready.load(Ordering::Relaxed), "state": m.view }))).collect();
+        json!({ "app": app, "version": env!("CARGO_PKG_VERSION"), "ready": self.ready(), "members": members })
+    }
+}
+
+/// The view of a join member.
+pub fn join_view(stage: &JoinStage) -> Value {
+    let tasks: Vec<Value> = stage
+        .tasks()
+        .map(|t| {
+            let (rows, waiting, _) = t.join.census();
+            let inputs: BTreeMap<&str, Value> = Input::BOTH
+                .into_iter()
+                .map(|i| (i.word(), json!({ "next_offset": t.next[i.index()].0, "watermark_ms": t.join.clocks[i.index()].watermark().0, "activity": format!("{:?}", t.activity[i.index()]), "waits_for_look_ahead": t.blocked[i.index()] })))
+                .collect();
+            json!({ "partition": t.partition.0, "epoch": t.join.epoch.0 - 1, "pending_predictions": rows, "waiting_outcomes": waiting, "inputs": inputs })
+        })
+        .collect();
+    json!({ "stage": "join", "tasks": tasks })
+}
+
+/// The view of a detect member.
+pub fn detect_view(stage: &DetectStage) -> Value {
+    let monitors: Vec<Value> = stage
+        .monitors()
+        .map(|(p, m)| {
+            let blocker = |kind| m.marks().blocker(kind).map(|b| json!({ "source": b.0.0, "input": b.1.word(), "watermark_ms": b.2.0 }));
+            let closed = m.progress().zip(m.definitions()).map(|(p, d)| json!({ "input_through_ms": d.pane.end(p.input).0, "pair_through_ms": d.pane.end(p.pair).0 }));
+            json!({ "partition": p.0, "closed": closed, "open_panes": m.open_panes(), "held_back_by": { "input": blocker(PaneKind::Input), "pair": blocker(PaneKind::Pair) }, "streams": m.streams().count(), "definitions": m.definition_hash() })
+        })
+        .collect();
+    let (phases, active) = count_streams(stage);
+    json!({ "stage": "detect", "monitors": monitors, "streams": phases, "active_alerts": active })
+}
+
+/// Streams by phase, open episodes by model.
+pub fn count_streams(stage: &DetectStage) -> (BTreeMap<&'static str, i64>, BTreeMap<String, i64>) {
+    let mut phases = BTreeMap::from([("learning", 0), ("watching", 0), ("alarming", 0)]);
+    let mut active = BTreeMap::new();
+    for (_, monitor) in stage.monitors() {
+        let Some(definitions) = monitor.definitions() else { continue };
+        let rules = Rules { definitions, definition_hash: monitor.definition_hash() };
+        for (key, stream) in monitor.streams() {
+            let open = active.entry(key.model.clone()).or_insert(0);
+            let word = match stream.status(&rules).phase {
+                Phase::Learning => "learning",
+                Phase::Watching => "watching",
+                Phase::Alarming => {
+                    *open += 1;
+                    "alarming"
+                }
+            };
+            *phases.entry(word).or_insert(0) += 1;
+        }
+    }
+    (phases, active)
+}
