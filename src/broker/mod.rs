@@ -3,11 +3,11 @@
 //! Two layers: `Cluster`, a pure state machine (topics, groups, transactions; no clock, no sockets), and a TCP front around
 //! it that speaks Kafka's protocol to any client. `log::memory` drives the same `Cluster` without sockets.
 //!
-//! Guarantees: what a client sees is what Apache Kafka shows in everything that driftline relies on (`tests/broker_checks.rs`
+//! Guarantees: what a client sees is what Apache Kafka shows in everything that driftline relies on (`tests/broker_checks`
 //! runs against both): offsets, isolation levels, fencing, generations, staged positions, timeouts, retention.
-//! Never: writes to a disk (everything is lost with the process), replicates, authenticates, listens beyond loopback, compacts
-//! topics, expires committed positions, speaks KIP-848, makes topics on demand. It is no Apache Kafka: a test on it proves
-//! nothing about one.
+//! Never: writes to a disk (everything is lost with the process), replicates, authenticates, listens beyond loopback,
+//! compacts topics, expires committed positions, speaks KIP-848, makes topics on demand, guards against hostile clients.
+//! It is no Apache Kafka: a test on it proves nothing about one.
 
 mod admin;
 mod batch;
@@ -53,6 +53,15 @@ impl Default for Options {
     fn default() -> Options {
         Options { port: None, first_rebalance_delay: Duration::from_millis(50) }
     }
+}
+
+/// When the broker goes down in `Embedded::go_down_at_next_commit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Downfall {
+    /// The transaction stays open.
+    BeforeCommit,
+    /// The transaction is committed, but the producer never hears of it.
+    AfterCommit,
 }
 
 /// A running broker, for demos and tests only: all data are in memory and end with it.
@@ -101,6 +110,11 @@ impl Embedded {
     /// data. The cluster's clock stands still meanwhile; afterwards sessions begin anew, overdue transactions are aborted.
     pub fn pause(&self, paused: bool) {
         self.broker.pause(paused);
+    }
+
+    /// Pauses the broker by itself when the next commit of a transaction arrives: the producer can't know what became of it.
+    pub fn go_down_at_next_commit(&self, when: Downfall) {
+        self.broker.go_down_at_next_commit(when);
     }
 
     /// Looks into the cluster, or changes it, behind the clients' backs.

@@ -411,3 +411,6 @@ fn renew(member: &mut Member, join: Join, now_ms: i64) {
     member.rebalance_ms = join.rebalance_ms;
     member.seen_ms = now_ms;
 }
+
+#[cfg(test)]
+mod tests;

@@ -229,7 +229,8 @@ mod tests {
             prop_assert_eq!(foreign.records.len(), records.len());
             for (index, (theirs, ours)) in foreign.records.iter().zip(&records).enumerate() {
                 prop_assert_eq!(theirs.offset, 100 + index as i64);
-                prop_assert_eq!((theirs.timestamp, theirs.key.as_deref(), theirs.value.as_deref()), (ours.0, ours.1.as_deref(), ours.2.as_deref()));
+                prop_assert_eq!(theirs.timestamp, ours.0);
+                prop_assert_eq!((theirs.key.as_deref(), theirs.value.as_deref()), (ours.1.as_deref(), ours.2.as_deref()));
             }
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! Guarantees: a name that Kafka doesn't know, or a value that it would refuse, is refused; what nobody set has Kafka's default.
 //! Obeyed: `cleanup.policy` (as far as deletion goes), `retention.ms`, `retention.bytes`, `message.timestamp.type`,
-//! `message.timestamp.after.max.ms`, `max.message.bytes`. Never: compacts, whatever `cleanup.policy` says; all others are kept and shown only.
+//! `message.timestamp.after.max.ms`, `max.message.bytes`; all others are kept and shown only.
+//! Never: compacts, whatever `cleanup.policy` says.
 
 use super::partition::Retention;
 use std::collections::BTreeMap;

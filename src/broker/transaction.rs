@@ -202,3 +202,141 @@ impl Cluster {
         self.changes.records = true;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::{Batch, Content, Head, NewTopic};
+    use crate::engine::types::Offset;
+    use bytes::Bytes;
+
+    const TX: &str = "tx";
+
+    fn cluster() -> Cluster {
+        let mut cluster = Cluster::new();
+        let topic = NewTopic { name: "t".into(), partitions: 2, replication: 1, settings: BTreeMap::new() };
+        cluster.create_topic(topic, false).expect("made");
+        cluster
+    }
+
+    fn begin(cluster: &mut Cluster) -> Producer {
+        cluster.init_producer(Some(TX), 10_000, None).expect("a producer")
+    }
+
+    fn place() -> TopicPartition {
+        ("t".to_string(), 0)
+    }
+
+    fn write(cluster: &mut Cluster, producer: Producer, sequence: i32) -> Answer<Offset> {
+        let head = Head { count: 1, max_timestamp_ms: 0, producer, sequence, transactional: true };
+        let batch = Batch { head, content: Content::Records(Bytes::from_static(b"opaque")) };
+        cluster.produce("t", 0, Some(TX), batch).map(|written| written.0)
+    }
+
+    fn stable(cluster: &Cluster) -> i64 {
+        cluster.partition("t", 0).expect("there").ends().last_stable.0
+    }
+
+    fn position(offset: i64) -> Committed {
+        Committed { offset, leader_epoch: -1, metadata: String::new() }
+    }
+
+    #[test]
+    fn only_registered_partitions_may_be_written() {
+        let mut cluster = cluster();
+        let producer = begin(&mut cluster);
+        assert_eq!(write(&mut cluster, producer, 0), Err(ResponseError::InvalidTxnState));
+        assert_eq!(cluster.add_partition(TX, producer, ("none".into(), 0)), Err(ResponseError::UnknownTopicOrPartition));
+        cluster.add_partition(TX, producer, place()).expect("added");
+        assert_eq!(write(&mut cluster, producer, 0), Ok(Offset(0)));
+    }
+
+    #[test]
+    fn the_last_decision_may_be_repeated_but_not_reversed() {
+        let mut cluster = cluster();
+        let producer = begin(&mut cluster);
+        assert_eq!(cluster.end_transaction(TX, producer, true), Err(ResponseError::InvalidTxnState));
+        cluster.add_partition(TX, producer, place()).expect("added");
+        assert_eq!(cluster.end_transaction(TX, producer, true), Ok(()));
+        assert_eq!(cluster.end_transaction(TX, producer, true), Ok(()));
+        assert_eq!(cluster.end_transaction(TX, producer, false), Err(ResponseError::InvalidTxnState));
+    }
+
+    #[test]
+    fn a_younger_producer_aborts_and_fences_the_older_one() {
+        let mut cluster = cluster();
+        let old = begin(&mut cluster);
+        cluster.add_partition(TX, old, place()).expect("added");
+        write(&mut cluster, old, 0).expect("written");
+        assert_eq!(stable(&cluster), 0);
+        let young = begin(&mut cluster);
+        assert_eq!((young.id, young.epoch, stable(&cluster)), (old.id, old.epoch + 1, 2));
+        assert_eq!(write(&mut cluster, old, 1), Err(ResponseError::InvalidProducerEpoch));
+        assert_eq!(cluster.add_partition(TX, old, place()), Err(ResponseError::ProducerFenced));
+        assert_eq!(cluster.end_transaction(TX, old, true), Err(ResponseError::ProducerFenced));
+        assert_eq!(cluster.init_producer(Some(TX), 10_000, Some(old)), Err(ResponseError::ProducerFenced));
+        cluster.add_partition(TX, young, place()).expect("added");
+        assert_eq!(write(&mut cluster, young, 0), Ok(Offset(2)), "the new epoch begins at sequence 0");
+    }
+
+    #[test]
+    fn a_transaction_that_is_open_for_too_long_is_aborted() {
+        let mut cluster = cluster();
+        let producer = begin(&mut cluster);
+        cluster.add_partition(TX, producer, place()).expect("added");
+        write(&mut cluster, producer, 0).expect("written");
+        cluster.advance(10_000);
+        assert_eq!(stable(&cluster), 0);
+        cluster.advance(10_001);
+        assert_eq!(stable(&cluster), 2);
+        assert_eq!(cluster.end_transaction(TX, producer, true), Err(ResponseError::ProducerFenced));
+    }
+
+    #[test]
+    fn staged_positions_are_unstable_until_the_end_and_vanish_with_an_abort() {
+        let mut cluster = cluster();
+        let producer = begin(&mut cluster);
+        let stage = |cluster: &mut Cluster, offset| {
+            cluster.add_group(TX, producer, "g").expect("added");
+            cluster.stage_offset(TX, producer, "g", place(), position(offset)).expect("staged");
+        };
+        assert_eq!(cluster.stage_offset(TX, producer, "g", place(), position(1)), Err(ResponseError::InvalidTxnState));
+        stage(&mut cluster, 1);
+        assert_eq!(cluster.fetch_offset("g", &place(), true), Err(ResponseError::UnstableOffsetCommit));
+        assert_eq!(cluster.fetch_offset("g", &place(), false), Ok(None));
+        assert_eq!(cluster.fetch_offset("g", &("t".into(), 1), true), Ok(None), "other partitions are decided");
+        cluster.end_transaction(TX, producer, true).expect("committed");
+        stage(&mut cluster, 2);
+        cluster.end_transaction(TX, producer, false).expect("aborted");
+        assert_eq!(cluster.fetch_offset("g", &place(), true), Ok(Some(&position(1))));
+    }
+
+    #[test]
+    fn epochs_that_run_out_lead_to_a_new_producer_id() {
+        let mut cluster = cluster();
+        let first = begin(&mut cluster);
+        let mut last = first;
+        for _ in 0..40_000 {
+            last = begin(&mut cluster);
+            assert!((0..i16::MAX).contains(&last.epoch));
+        }
+        assert_ne!(last.id, first.id);
+    }
+
+    #[test]
+    fn a_deleted_topic_does_not_stop_a_transaction_from_ending() {
+        let mut cluster = cluster();
+        let producer = begin(&mut cluster);
+        cluster.add_partition(TX, producer, place()).expect("added");
+        cluster.delete_topic("t").expect("deleted");
+        assert_eq!(cluster.end_transaction(TX, producer, true), Ok(()));
+    }
+
+    #[test]
+    fn impossible_timeouts_are_refused() {
+        let mut cluster = cluster();
+        for timeout_ms in [0, -1, 900_001] {
+            assert_eq!(cluster.init_producer(Some(TX), timeout_ms, None), Err(ResponseError::InvalidTransactionTimeout));
+        }
+    }
+}

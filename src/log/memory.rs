@@ -2,7 +2,8 @@
 //!
 //! Guarantees: the same calls give the same answers; records, generations, fencing and positions behave as with a broker.
 //! Time is the cluster's, and passes only when the test says so. `poll` never waits: an empty answer means that nothing is
-//! there yet. Each `poll` is also the member's sign of life.
+//! there yet. Each `poll` is also the member's sign of life, so a test that moves the clock polls at least once a session.
+//! `committed` doesn't wait either: a transaction that holds a position is aborted there and then, as its timeout would.
 //! Never: opens a socket, starts a thread, reads a clock. Comes from: `stage`, `tests/sim`. Goes to: `broker::Cluster`.
 
 mod cluster;

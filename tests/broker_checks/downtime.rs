@@ -1,9 +1,11 @@
 //! A broker that goes away and comes back. Only the embedded one can be asked to.
 
 use crate::kit::{PATIENCE, Writer, config_for, drain, eventually, send};
-use driftline::broker::{Embedded, NewTopic, Options};
+use driftline::broker::{Downfall, Embedded, Isolation, NewTopic, Options};
+use driftline::engine::types::Offset;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::Producer;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -52,6 +54,50 @@ fn rubbish_closes_its_connection_and_harms_nobody_else() {
     }
     let probe: BaseConsumer = config_for(&broker.address()).create().expect("a client");
     assert_eq!(probe.fetch_metadata(None, PATIENCE).expect("metadata").topics().len(), 1);
+}
+
+fn transactional(broker: &Embedded) -> Writer {
+    let mut config = config_for(&broker.address());
+    config.set("transactional.id", "tx").set("linger.ms", "0").set("transaction.timeout.ms", "30000");
+    config.set("message.timeout.ms", "20000").set("reconnect.backoff.ms", "10").set("reconnect.backoff.max.ms", "50");
+    let writer = Writer::from_config_and_context(&config, Default::default()).expect("a producer");
+    writer.init_transactions(PATIENCE).expect("init_transactions");
+    writer
+}
+
+/// Commits into a broker that goes down; returns it when it is back and a new producer has cleared up.
+fn ambiguous(when: Downfall) -> Embedded {
+    let broker = with_topic();
+    let writer = transactional(&broker);
+    writer.begin_transaction().expect("begun");
+    send(&writer, "t", 0, "in doubt");
+    drain(&writer);
+    broker.go_down_at_next_commit(when);
+    assert!(writer.commit_transaction(Duration::from_millis(500)).is_err(), "nobody can know what happened");
+    drop(writer);
+    broker.pause(false);
+    drop(transactional(&broker));
+    broker
+}
+
+fn aborted(broker: &Embedded) -> usize {
+    broker.with(|cluster| cluster.partition("t", 0).expect("there").aborted(Offset(0), Offset(9)).count())
+}
+
+fn decided(broker: &Embedded) -> usize {
+    broker.with(|cluster| cluster.partition("t", 0).expect("there").read(Offset(0), 1_000, Isolation::Committed).count())
+}
+
+#[test]
+fn a_commit_whose_answer_is_lost_has_happened() {
+    let broker = ambiguous(Downfall::AfterCommit);
+    assert_eq!((decided(&broker), aborted(&broker)), (2, 0), "a record and a marker");
+}
+
+#[test]
+fn a_commit_that_never_arrived_is_aborted_by_the_next_producer() {
+    let broker = ambiguous(Downfall::BeforeCommit);
+    assert_eq!((decided(&broker), aborted(&broker)), (2, 1), "a record and a marker");
 }
 
 #[test]

@@ -54,7 +54,7 @@ async fn answer_all(broker: &Broker, mut stream: TcpStream) -> Result<(), Hangup
     }
 }
 
-async fn answer(broker: &Broker, mut frame: Bytes) -> Result<Option<BytesMut>, Hangup> {
+async fn answer(broker: &Broker, frame: Bytes) -> Result<Option<BytesMut>, Hangup> {
     // the length was checked: at least a key, a version and a correlation id
     let (key, version) = ((&frame[..2]).get_i16(), (&frame[2..4]).get_i16());
     let key = ApiKey::try_from(key).map_err(|_| Hangup::Malformed(format!("a request of unknown kind {key}")))?;
@@ -71,8 +71,7 @@ async fn answer(broker: &Broker, mut frame: Bytes) -> Result<Option<BytesMut>, H
         ApiVersionsResponse::encode(&refused, &mut out, 0).map_err(|error| malformed("answer", &error))?;
         return Ok(Some(sealed(out)));
     }
-    let header = RequestHeader::decode(&mut frame, key.request_header_version(version)).map_err(|error| malformed("header", &error))?;
-    let request = RequestKind::decode(key, &mut frame, version).map_err(|error| malformed("request", &error))?;
+    let (header, request) = decode(key, version, frame).map_err(|error| malformed("request", &error))?;
     let client = header.client_id.as_deref().unwrap_or_default();
     let Some(response) = dispatch(broker, request, version, client).await else { return Ok(None) };
     ResponseHeader::default()
@@ -81,6 +80,13 @@ async fn answer(broker: &Broker, mut frame: Bytes) -> Result<Option<BytesMut>, H
         .map_err(|error| malformed("answer", &error))?;
     response.encode(&mut out, version).map_err(|error| malformed("answer", &error))?;
     Ok(Some(sealed(out)))
+}
+
+/// Never: guards against a hostile client. The decoder believes the lengths of arrays and reserves memory for them.
+fn decode(key: ApiKey, version: i16, mut frame: Bytes) -> Result<(RequestHeader, RequestKind), String> {
+    let header = RequestHeader::decode(&mut frame, key.request_header_version(version)).map_err(|error| error.to_string())?;
+    let request = RequestKind::decode(key, &mut frame, version).map_err(|error| error.to_string())?;
+    Ok((header, request))
 }
 
 fn sealed(mut out: BytesMut) -> BytesMut {
@@ -112,7 +118,7 @@ async fn dispatch(broker: &Broker, request: RequestKind, version: i16, client: &
         Q::InitProducerId(request) => A::InitProducerId(transactions::init(broker, &request, version)),
         Q::AddPartitionsToTxn(request) => A::AddPartitionsToTxn(transactions::add_partitions(broker, request, version)),
         Q::AddOffsetsToTxn(request) => A::AddOffsetsToTxn(transactions::add_group(broker, &request, version)),
-        Q::EndTxn(request) => A::EndTxn(transactions::end(broker, &request, version)),
+        Q::EndTxn(request) => return transactions::end(broker, &request, version).map(A::EndTxn),
         Q::CreateTopics(request) => A::CreateTopics(admin::create_topics(broker, request)),
         Q::DeleteTopics(request) => A::DeleteTopics(admin::delete_topics(broker, request)),
         Q::CreatePartitions(request) => A::CreatePartitions(admin::create_partitions(broker, request)),

@@ -13,6 +13,7 @@ mod offsets;
 mod produce;
 mod transactions;
 
+use super::Downfall;
 use super::state::Cluster;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::ApiKey;
@@ -63,6 +64,7 @@ pub(super) struct Broker {
     records: Notify,
     groups: Notify,
     paused: watch::Sender<bool>,
+    downfall: Mutex<Option<Downfall>>,
 }
 
 impl Broker {
@@ -76,6 +78,7 @@ impl Broker {
             records: Notify::new(),
             groups: Notify::new(),
             paused: watch::Sender::new(false),
+            downfall: Mutex::new(None),
         }
     }
 
@@ -115,9 +118,17 @@ impl Broker {
         self.paused.send_replace(paused);
     }
 
+    pub(super) fn go_down_at_next_commit(&self, when: Downfall) {
+        *lock(&self.downfall) = Some(when);
+    }
+
+    fn take_downfall(&self) -> Option<Downfall> {
+        lock(&self.downfall).take()
+    }
+
     /// One look at the cluster, or one change of it; wakes whoever waits for what changed.
     pub(super) fn with<T>(&self, act: impl FnOnce(&mut Cluster) -> T) -> T {
-        let mut cluster = self.lock();
+        let mut cluster = lock(&self.cluster);
         let result = act(&mut cluster);
         let changes = cluster.take_changes();
         drop(cluster);
@@ -130,15 +141,15 @@ impl Broker {
         result
     }
 
-    fn lock(&self) -> MutexGuard<'_, Cluster> {
-        // every change leaves the cluster consistent, so a panic elsewhere is no reason to stop
-        self.cluster.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Wall time that never goes back.
     fn now_ms(&self) -> i64 {
         self.started.1 + self.started.0.elapsed().as_millis() as i64
     }
+}
+
+/// Every change leaves what it guards consistent, so a panic elsewhere is no reason to stop.
+fn lock<T>(guarded: &Mutex<T>) -> MutexGuard<'_, T> {
+    guarded.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn text(value: impl Into<String>) -> StrBytes {

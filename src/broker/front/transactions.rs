@@ -1,8 +1,8 @@
 //! Producer ids and transactions.
 
 use super::{Broker, code};
-use crate::broker::Answer;
 use crate::broker::batch::Producer;
+use crate::broker::{Answer, Downfall};
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use kafka_protocol::messages::add_partitions_to_txn_response::{AddPartitionsToTxnPartitionResult, AddPartitionsToTxnTopicResult};
@@ -58,9 +58,17 @@ pub(super) fn add_group(broker: &Broker, request: &AddOffsetsToTxnRequest, versi
     AddOffsetsToTxnResponse::default().with_error_code(code(&since(version, 2, answer)))
 }
 
-/// Commits or aborts.
-pub(super) fn end(broker: &Broker, request: &EndTxnRequest, version: i16) -> EndTxnResponse {
+/// Commits or aborts; `None` if the broker goes down instead of answering, as a test wished.
+pub(super) fn end(broker: &Broker, request: &EndTxnRequest, version: i16) -> Option<EndTxnResponse> {
     let producer = Producer { id: request.producer_id.0, epoch: request.producer_epoch };
-    let answer = broker.with(|cluster| cluster.end_transaction(request.transactional_id.as_str(), producer, request.committed));
-    EndTxnResponse::default().with_error_code(code(&since(version, 2, answer)))
+    let decide = || broker.with(|cluster| cluster.end_transaction(request.transactional_id.as_str(), producer, request.committed));
+    if let Some(when) = request.committed.then(|| broker.take_downfall()).flatten() {
+        if when == Downfall::AfterCommit {
+            let committed = decide();
+            tracing::debug!(?committed, "the embedded broker goes down after a commit");
+        }
+        broker.pause(true);
+        return None;
+    }
+    Some(EndTxnResponse::default().with_error_code(code(&since(version, 2, decide()))))
 }

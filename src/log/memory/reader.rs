@@ -9,6 +9,8 @@ use crate::broker::{Aborted, Isolation, Stored};
 use crate::engine::types::{Offset, Partition};
 use crate::log::{Ends, Record, Sink, TopicIx};
 
+/// The topic of records that were asked for by name.
+const NO_TOPIC: TopicIx = TopicIx(u8::MAX);
 /// How much of a partition one look takes.
 const LOOK: usize = 256 * 1024;
 
@@ -75,7 +77,7 @@ impl Reader {
     }
 }
 
-/// `Log::scan`.
+/// `Log::scan`. The records say `NO_TOPIC`, as the topic need not be one of the member's.
 pub(super) fn scan(
     cluster: &SharedCluster,
     topic: &str,
@@ -86,7 +88,7 @@ pub(super) fn scan(
     let ends = cluster.with(|cluster| cluster.partition(topic, partition.0).map(|log| log.ends()));
     let ends = ends.map_err(|error| fatal(topic, error))?;
     let begin = from.unwrap_or(ends.low).max(ends.low);
-    Ok(walk(cluster, topic, (TopicIx(0), partition), begin, Some(ends.last_stable), sink)?.0)
+    Ok(walk(cluster, topic, (NO_TOPIC, partition), begin, Some(ends.last_stable), sink)?.0)
 }
 
 /// Reads from `from` until `sink` has enough or the last stable offset (or `until`) is reached. Returns the next offset.

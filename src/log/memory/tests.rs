@@ -311,3 +311,17 @@ fn many_large_records_become_several_batches_and_stay_in_order() {
     let expected: Vec<_> = (0..20).map(|i| format!("{i:0>60000}")).collect();
     assert_eq!(outputs(&cluster), expected);
 }
+
+#[test]
+fn a_followed_topic_is_read_from_its_first_record_and_never_twice() {
+    let cluster = cluster();
+    let options = MemberOptions { follow: Some("out".into()), ..MemberOptions::new("group", "m-0", &["in"]) };
+    let mut log = MemoryLog::open(cluster.clone(), options).expect("opened");
+    let mut seen = Vec::new();
+    for value in ["a", "b"] {
+        cluster.write("out", Some(P0), 5, None, Some(value.as_bytes()), &[]).expect("written");
+        log.follow(&mut |record| seen.push(record.offset.0)).expect("followed");
+        log.follow(&mut |record| seen.push(record.offset.0)).expect("followed");
+    }
+    assert_eq!((seen, log.end_of("out", P0)), (vec![0, 1], Ok(Offset(2))));
+}
