@@ -6,10 +6,11 @@
 
 use super::avro::Avro;
 use super::event::{BadRecord, FeatureIx, Outcome, Prediction, Reason, Value};
+use super::found::{Found, Marks, Sink};
 use super::framing::{SchemaId, unframe};
 use super::json;
 use super::mapping::{Mapping, Outside, Slot};
-use super::plan::{Found, Marks, Plan, Sink, Stop};
+use super::plan::{Plan, Stop};
 use super::scalar::{Scalar, Tick};
 use super::time::{NoTime, event_time};
 use crate::config::settings::{Format, Source};

@@ -7,6 +7,7 @@ pub mod alert;
 pub mod avro;
 pub mod decoder;
 pub mod event;
+pub mod found;
 pub mod framing;
 pub mod json;
 pub mod mapping;

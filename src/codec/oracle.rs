@@ -1,8 +1,9 @@
 //! The oracle of both formats: a value that another library decoded, and what a mapping must find in it.
 
 use super::event::Value;
+use super::found::{Found, Marks, Sink};
 use super::mapping::{Mapping, Slot, SlotName};
-use super::plan::{Found, Marks, Plan, Sink, Stop};
+use super::plan::{Plan, Stop};
 use super::scalar::Scalar;
 use crate::config::settings::{Features, TimeUnit};
 use std::collections::BTreeMap;

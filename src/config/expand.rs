@@ -23,18 +23,18 @@ pub struct Marked {
 /// Marks all placeholders of `text`.
 pub fn mark(text: &str, env: Env<'_>) -> Marked {
     let mut marked = Marked { text: String::with_capacity(text.len()), meanings: BTreeMap::new() };
+    let mut signs = (FIRST..=LAST).filter_map(char::from_u32).filter(|sign| !text.contains(*sign));
     let mut rest = text;
     while let Some(at) = rest.find('$') {
         marked.text.push_str(&rest[..at]);
         rest = &rest[at..];
-        match placeholder(rest, env) {
-            Some((width, meaning)) if marked.meanings.len() < (LAST - FIRST) as usize => {
-                let sign = char::from_u32(FIRST + marked.meanings.len() as u32).expect("the private-use area is all characters");
+        match placeholder(rest, env).and_then(|found| Some((found, signs.next()?))) {
+            Some(((width, meaning), sign)) => {
                 marked.text.extend(std::iter::repeat_n(sign, rest[..width].chars().count()));
                 marked.meanings.insert(sign, meaning);
                 rest = &rest[width..];
             }
-            _ => {
+            None => {
                 marked.text.push('$');
                 rest = &rest[1..];
             }

@@ -246,6 +246,8 @@ fn paths_are_compared_with_the_avro_schema() {
     let said = load_text("d.yaml", &text("contry", "idd"), &no_env, folder.path()).unwrap_err().to_string();
     assert!(said.contains("exclude names \"contry\"") && said.contains("did you mean \"country\"?"), "{said}");
     assert!(said.contains("the schema has no \"idd\"") && said.contains("did you mean \"id\"?"), "{said}");
+    let said = load_text("d.yaml", &text("country", "id\n    score: input.country"), &no_env, folder.path()).map(drop);
+    assert!(said.is_err_and(|e| e.to_string().contains("a number is needed, the schema has string")));
     let said = read(&text("country", "id")).unwrap_err().to_string();
     assert!(said.contains("p.avsc can't be read"), "{said}");
 }

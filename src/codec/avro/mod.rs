@@ -3,7 +3,7 @@
 //! Guarantees: what apache-avro reads from complete bytes, this reads, too, with the same values; nested at most 64 deep, at most
 //! 100,000 elements of lists and maps in a value, all arithmetic checked; no input makes it panic. Stricter than apache-avro:
 //! truncated values and bytes left over are refused. Laxer: text, uuids and decimals that nobody wants are passed over unread.
-//! Never: allocates, except for wanted uuids that are not written as usual. Comes from: `framing`. Goes to: `plan::Found`.
+//! Never: allocates, except for wanted uuids that are not written as usual. Comes from: `framing`. Goes to: `found::Found`.
 
 mod compile;
 mod decimal;
@@ -15,7 +15,8 @@ mod tests;
 pub use schema::{Here, Types};
 
 use super::event::Reason;
-use super::plan::{NodeIx, Plan, Role, Sink, Stop};
+use super::found::Sink;
+use super::plan::{NodeIx, Plan, Role, Stop};
 use super::scalar::Tick;
 
 /// Nested records, lists and maps that a value may have.

@@ -2,7 +2,7 @@
 //!
 //! Guarantees: accepts exactly what serde_json accepts as one object (but nested at most 64 deep, where serde_json allows
 //! 127); numbers are the doubles nearest to their text; the last of equal keys wins; no input makes it panic.
-//! Never: allocates, except for text with escapes that is wanted. Comes from: `framing`. Goes to: `plan::Found`.
+//! Never: allocates, except for text with escapes that is wanted. Comes from: `framing`. Goes to: `found::Found`.
 
 mod lex;
 mod number;
@@ -10,7 +10,8 @@ mod number;
 mod tests;
 
 use super::event::Reason;
-use super::plan::{NodeIx, ROOT, Role, Sink, Stop};
+use super::found::Sink;
+use super::plan::{NodeIx, ROOT, Role, Stop};
 use super::scalar::Scalar;
 use lex::{Fault, Lexer};
 use std::borrow::Cow;

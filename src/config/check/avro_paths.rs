@@ -7,6 +7,7 @@ use crate::config::settings::{FieldSource, Fields};
 use crate::config::shape::Path;
 use crate::engine::types::Input;
 use apache_avro::Schema;
+use apache_avro::schema::SchemaKind;
 use std::path::Path as FilePath;
 
 /// Reports paths that the schema does not have. Optional fields that were not typed and are not there become absent.
@@ -62,7 +63,18 @@ impl<'a> Checker<'a, '_, '_> {
 
     fn source(&mut self, path: Path, source: &FieldSource, explicit: bool) {
         let FieldSource::Path(names) = source else { return };
-        if let Err(absent) = find(self.types, names) {
+        let found = find(self.types, names);
+        let numeric =
+            path == Path::of(&[self.input.word(), "fields", "score"]) || path == Path::of(&[self.input.word(), "fields", "value"]);
+        if let Ok(found) = &found
+            && numeric
+            && !found.iter().any(|here| is_number(here.schema))
+        {
+            let what =
+                found.iter().map(|here| format!("{:?}", SchemaKind::from(here.schema)).to_lowercase()).collect::<Vec<_>>().join(" or ");
+            self.context.problem(path.clone(), format!("{path}: a number is needed, the schema has {what}"), "");
+        }
+        if let Err(absent) = found {
             let hint = advice(&absent.name, absent.known.iter().map(String::as_str));
             let how = if explicit { "" } else { " (the default)" };
             self.context.problem(path.clone(), format!("{path}: the schema has no \"{}\"{how}", names.join(".")), hint);
@@ -97,6 +109,11 @@ impl<'a> Checker<'a, '_, '_> {
             );
         }
     }
+}
+
+fn is_number(schema: &Schema) -> bool {
+    use Schema::*;
+    matches!(schema, Int | Long | Float | Double | Decimal(_) | BigDecimal)
 }
 
 /// A name that a schema does not have, and those it has instead.

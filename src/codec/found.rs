@@ -1,0 +1,152 @@
+//! What a walk over a record has found: a scalar a slot, and the features.
+//!
+//! Guarantees: of several entries with one key the last wins; at most 1,024 features a record; the lists are the caller's, reused.
+//! Comes from: `json` and `avro`, which call `Sink`. Goes to: `decoder`.
+
+use super::event::{FeatureIx, Reason, Value};
+use super::plan::{Plan, Role, Stop};
+use super::scalar::Scalar;
+
+/// Features that one record may have.
+pub const MAX_FEATURES: usize = 1_024;
+
+/// What a walk has found.
+#[derive(Debug, Default)]
+pub struct Found<'a> {
+    /// One scalar a slot.
+    pub slots: Vec<Scalar<'a>>,
+    /// Features in the order they came.
+    pub features: Vec<(FeatureIx, Value<'a>)>,
+    /// What stands where features should be, if it is no object.
+    pub no_features: Option<&'static str>,
+}
+
+/// Where in `Found::features` a feature of the current record stands.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
+    record: u64,
+    position: u32,
+}
+
+/// Remembers which features the current record has already had: the last of each name wins.
+#[derive(Debug, Default)]
+pub struct Marks {
+    record: u64,
+    marks: Vec<Mark>,
+    holes: bool,
+}
+
+/// What a format's walk writes to.
+pub struct Sink<'s, 'a> {
+    /// The tree.
+    pub plan: &'s mut Plan,
+    /// What was found.
+    pub found: &'s mut Found<'a>,
+    /// Which features were seen.
+    pub marks: &'s mut Marks,
+}
+
+impl<'a> Sink<'_, 'a> {
+    /// A record begins.
+    pub fn begin(&mut self) {
+        self.found.slots.clear();
+        self.found.slots.resize(self.plan.slot_count(), Scalar::Absent);
+        self.found.no_features = None;
+        self.forget_features();
+    }
+
+    fn forget_features(&mut self) {
+        self.found.features.clear();
+        self.marks.record += 1;
+        self.marks.holes = false;
+    }
+
+    /// The record has ended.
+    pub fn end(&mut self) {
+        if self.marks.holes {
+            self.found.features.retain(|f| f.1 != Value::Null);
+        }
+    }
+
+    /// An entry of an object begins, perhaps for the second time: what the first one left is forgotten.
+    #[inline]
+    pub fn enter(&mut self, role: Role) {
+        let Some(node) = role.node else { return };
+        let node = self.plan.node(node);
+        for slot in &node.below {
+            self.found.slots[slot.ix()] = Scalar::Absent;
+        }
+        if node.features_below {
+            self.found.no_features = None;
+            if !self.found.features.is_empty() {
+                self.forget_features();
+            }
+        }
+    }
+
+    /// A scalar, or what stands in its place.
+    #[inline]
+    pub fn put(&mut self, role: Role, scalar: Scalar<'a>) -> Result<(), Stop> {
+        if let Some(node) = role.node {
+            let node = self.plan.node(node);
+            for slot in &node.slots {
+                self.found.slots[slot.ix()] = scalar.clone();
+            }
+            if node.features.is_some() && scalar != Scalar::Null {
+                self.found.no_features = Some(kind(&scalar));
+            }
+        }
+        match role.feature {
+            Some(ix) => self.feature(ix, scalar.into_value().unwrap_or(Value::Null)),
+            None => Ok(()),
+        }
+    }
+
+    /// An object: nothing for a slot or a feature, but perhaps the way to some.
+    #[inline]
+    pub fn put_object(&mut self, role: Role) -> Result<(), Stop> {
+        if let Some(node) = role.node {
+            for slot in &self.plan.node(node).slots {
+                self.found.slots[slot.ix()] = Scalar::Other("an object");
+            }
+        }
+        match role.feature {
+            Some(ix) => self.feature(ix, Value::Null),
+            None => Ok(()),
+        }
+    }
+
+    #[inline]
+    fn feature(&mut self, ix: FeatureIx, value: Value<'a>) -> Result<(), Stop> {
+        if ix.0 as usize >= self.marks.marks.len() {
+            self.marks.marks.resize(self.plan.feature_count(), Mark::default());
+        }
+        let mark = &mut self.marks.marks[ix.0 as usize];
+        if mark.record == self.marks.record {
+            self.marks.holes |= value == Value::Null;
+            self.found.features[mark.position as usize].1 = value;
+            return Ok(());
+        }
+        if value == Value::Null {
+            return Ok(());
+        }
+        if self.found.features.len() >= MAX_FEATURES {
+            let detail =
+                format!("the record has more than {MAX_FEATURES} features; exclude some, or point predictions.fields.features elsewhere");
+            return Err(Stop { reason: Reason::TooManyFeatures, detail });
+        }
+        *mark = Mark { record: self.marks.record, position: self.found.features.len() as u32 };
+        self.found.features.push((ix, value));
+        Ok(())
+    }
+}
+
+fn kind(scalar: &Scalar<'_>) -> &'static str {
+    match scalar {
+        Scalar::Absent | Scalar::Null => "null",
+        Scalar::Bool(_) => "a truth value",
+        Scalar::Integer(..) | Scalar::Number(..) | Scalar::Instant(..) => "a number",
+        Scalar::Text(_) => "text",
+        Scalar::Other(what) => what,
+    }
+}

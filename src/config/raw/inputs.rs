@@ -1,0 +1,239 @@
+//! The two input topics as they are typed: encodings, and where each field is.
+
+use super::{DurationOr, Text};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The topic of predictions.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["topic"]))]
+pub struct Predictions {
+    /// Topic name.
+    pub topic: Option<Text>,
+    /// How values are encoded: `json`, `avro` (our own schema), or `avro` with a schema file.
+    pub format: Format,
+    /// How much out of order event times may be within a partition; what is older is late.
+    pub lateness: DurationOr<60_000>,
+    /// Where the fields are: a dotted path into the value, or `key`, `header:NAME`, `timestamp`. With our own schema nothing is needed.
+    pub fields: PredictionFields,
+}
+
+/// The topic of outcomes.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["topic"]))]
+pub struct Outcomes {
+    /// Topic name.
+    pub topic: Option<Text>,
+    /// How values are encoded: `json`, `avro` (our own schema), or `avro` with a schema file.
+    pub format: Format,
+    /// How much out of order event times may be within a partition. Outcomes are never late: an older one counts as known at the limit.
+    pub lateness: DurationOr<60_000>,
+    /// Where the fields are: a dotted path into the value, or `key`, `header:NAME`, `timestamp`. With our own schema nothing is needed.
+    pub fields: OutcomeFields,
+}
+
+/// Encoding of an input's values.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Format {
+    /// `json`, or `avro` by driftline's own schema.
+    Name(FormatName),
+    /// Avro by a schema file.
+    Avro(AvroFormat),
+}
+
+impl Default for Format {
+    fn default() -> Self {
+        Format::Name(FormatName::Json)
+    }
+}
+
+/// Encodings that need no file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum FormatName {
+    /// One JSON object a record.
+    Json,
+    /// Avro by driftline's own schema, bare.
+    Avro,
+}
+
+/// Avro by a schema file.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AvroFormat {
+    /// The schema and its framing.
+    pub avro: AvroSource,
+}
+
+/// An Avro schema and how values are framed.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["schema"]))]
+pub struct AvroSource {
+    /// Path of the schema (.avsc); relative to the configuration's folder.
+    pub schema: Option<Text>,
+    /// `bare` values, or `confluent`: each begins with a zero byte and a schema id of 4 bytes.
+    pub framing: Framing,
+}
+
+/// What stands before an Avro value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Framing {
+    /// Nothing.
+    #[default]
+    Bare,
+    /// A zero byte and a schema id of 4 bytes.
+    Confluent,
+}
+
+/// Where the fields of a prediction are.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PredictionFields {
+    /// Unique id of the prediction, by which its outcome finds it. Default: `request_id`.
+    pub request_id: Option<Field>,
+    /// When the prediction was made. Default: `event_time`.
+    pub event_time: Option<TimeField>,
+    /// The model. Default: `model`.
+    pub model: Option<Field>,
+    /// The model's version. Default: `model_version`.
+    pub version: Option<Field>,
+    /// Regression value, or probability of the positive class. Default: `score`.
+    pub score: Option<Field>,
+    /// Predicted class. Default: `label`.
+    pub label: Option<Field>,
+    /// The object whose entries are the features. Default: `features`.
+    pub features: Option<Features>,
+    /// Dimensions for segments: name → where it is. Default: `segments.NAME` for each name in `segments.by`.
+    pub dimensions: Option<BTreeMap<String, Field>>,
+}
+
+/// Where the fields of an outcome are.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct OutcomeFields {
+    /// Id of the prediction. Default: `request_id`.
+    pub request_id: Option<Field>,
+    /// When the outcome became known. Default: `event_time`.
+    pub event_time: Option<TimeField>,
+    /// Observed class. Default: `label`.
+    pub label: Option<Field>,
+    /// Observed number. Default: `value`.
+    pub value: Option<Field>,
+}
+
+/// Where a field is found.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Field {
+    /// A dotted path into the value, or `key`, `header:NAME`, `timestamp`.
+    Short(Text),
+    /// A path, even if it is called `key` or `timestamp`.
+    Path(PathField),
+    /// Always the same.
+    Const(ConstField),
+}
+
+/// A path into the value.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PathField {
+    /// A dotted path, or a list of names if a name has a dot in it.
+    pub path: FieldPath,
+}
+
+/// A constant.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConstField {
+    /// The value that every record has.
+    #[serde(rename = "const")]
+    pub constant: Text,
+}
+
+/// A path into the value.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum FieldPath {
+    /// Names separated by dots.
+    Dotted(Text),
+    /// Names, which may contain dots.
+    Names(Vec<Text>),
+}
+
+/// Where the event time is found, and its unit.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum TimeField {
+    /// A dotted path into the value, or `key`, `header:NAME`, `timestamp`; the unit is found out (Avro's logical type, RFC 3339 text, else milliseconds).
+    Short(Text),
+    /// A path and its unit.
+    Path(TimePath),
+    /// A header and its unit.
+    Header(TimeHeader),
+}
+
+/// A path to an event time.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TimePath {
+    /// A dotted path, or a list of names if a name has a dot in it.
+    pub path: FieldPath,
+    /// Unit of a number; text is read as RFC 3339.
+    #[serde(default)]
+    pub unit: Unit,
+}
+
+/// A header with an event time.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TimeHeader {
+    /// Name of the header.
+    pub header: Text,
+    /// Unit of a number; text is read as RFC 3339.
+    #[serde(default)]
+    pub unit: Unit,
+}
+
+/// Unit of a numeric event time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Unit {
+    /// Seconds since 1970.
+    Seconds,
+    /// Milliseconds since 1970.
+    Millis,
+    /// Microseconds since 1970.
+    Micros,
+    /// Nanoseconds since 1970.
+    Nanos,
+    /// By Avro's logical type, else milliseconds.
+    #[default]
+    Auto,
+}
+
+/// Which entries are features.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Features {
+    /// Path of the object that holds them; `*` is the value itself.
+    Short(Text),
+    /// The path, and entries that are none.
+    Detailed(FeaturesDetail),
+}
+
+/// Which entries of an object are features.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FeaturesDetail {
+    /// Path of the object that holds them: `input`, `input.*` (the same), or `*` for the value itself.
+    pub path: FieldPath,
+    /// Entries that are no features.
+    #[serde(default)]
+    pub exclude: Vec<Text>,
+}

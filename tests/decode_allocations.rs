@@ -1,0 +1,148 @@
+//! Decoding an ordinary record needs no memory once the decoder is warm. Counted, not believed: this binary's allocator counts.
+
+use driftline::codec::decoder::{OutcomeDecoder, PredictionDecoder};
+use driftline::config::{load_text, settings::Settings};
+use driftline::engine::types::{Offset, Partition};
+use driftline::log::{NoHeaders, Record, TopicIx};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::path::Path;
+
+struct Counting;
+
+thread_local! {
+    // per thread: the test harness has threads of its own
+    static COUNT: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count() {
+    let _ = COUNT.try_with(|c| c.set(c.get() + 1));
+}
+
+// SAFETY: every call goes to the system's allocator unchanged; counting touches no memory of the heap.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(at, layout) }
+    }
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        unsafe { System.realloc(at, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations(work: impl FnOnce()) -> u64 {
+    let before = COUNT.get();
+    work();
+    COUNT.get() - before
+}
+
+fn settings(format: &str) -> Settings {
+    let text = format!(
+        "app: a\nkafka: {{ brokers: 'b:1' }}\npredictions: {{ topic: p, format: {format} }}\noutcomes: {{ topic: o, format: {format} }}\n\
+         segments: {{ by: [[country], [channel]] }}\n"
+    );
+    load_text("d.yaml", &text, &|_| None, Path::new("")).unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn record<'a>(key: &'a [u8], value: &'a [u8]) -> Record<'a> {
+    let (topic, partition, offset) = (TopicIx(0), Partition(0), Offset(0));
+    Record { topic, partition, offset, timestamp: 0, append_time: false, key: Some(key), value: Some(value), headers: &NoHeaders }
+}
+
+/// Decodes and recycles all records twice; returns the allocations of the second time.
+fn predictions(settings: &Settings, records: &[Vec<u8>]) -> u64 {
+    let mut decoder = PredictionDecoder::new(&settings.predictions, &settings.definitions.dimensions).unwrap();
+    let mut pass = || {
+        for value in records {
+            let event = decoder.decode(&record(b"k", value)).unwrap_or_else(|e| panic!("{e}"));
+            assert!(event.features.len() >= 20 && event.dimensions.len() == 2);
+            decoder.recycle(event);
+        }
+    };
+    pass();
+    allocations(pass)
+}
+
+fn json(i: usize) -> Vec<u8> {
+    let features: Vec<String> = (0..20).map(|f| format!("\"feature_{f:02}\":{}", (i * 31 + f * 17) as f64 / 977.0)).collect();
+    format!(
+        "{{\"request_id\":\"request-{i:08}\",\"event_time\":{},\"model\":\"fraud\",\"model_version\":\"7\",\"score\":0.{i:03},\"label\":{},\
+         \"features\":{{{},\"text\":\"grün\",\"flag\":true,\"none\":null}},\"segments\":{{\"country\":\"DE\",\"channel\":\"web\"}},\"other\":[1,{{\"a\":\"\\n\"}}]}}",
+        1_760_000_000_000u64 + i as u64,
+        i % 2,
+        features.join(",")
+    )
+    .into_bytes()
+}
+
+fn avro(i: usize) -> Vec<u8> {
+    let long = |n: i64| {
+        let (mut z, mut out) = (((n << 1) ^ (n >> 63)) as u64, Vec::new());
+        while z > 0x7f {
+            out.push(z as u8 | 0x80);
+            z >>= 7;
+        }
+        out.push(z as u8);
+        out
+    };
+    let text = |t: &str| [long(t.len() as i64), t.as_bytes().to_vec()].concat();
+    let mut bytes = [text(&format!("request-{i:08}")), long(1_760_000_000_000 + i as i64), text("fraud"), long(1), text("7")].concat();
+    bytes.extend([long(1), 0.5f64.to_le_bytes().to_vec(), long(1), text("legit"), long(0), long(20)].concat());
+    for f in 0..20 {
+        bytes.extend([text(&format!("feature_{f:02}")), long(1), (i as f64 / (f + 1) as f64).to_le_bytes().to_vec()].concat());
+    }
+    bytes.extend([long(0), long(2), text("country"), text("DE"), text("channel"), text("web"), long(0), long(0)].concat());
+    bytes
+}
+
+#[test]
+fn a_warm_decoder_needs_no_memory_for_json() {
+    let records: Vec<Vec<u8>> = (0..1000).map(json).collect();
+    assert_eq!(predictions(&settings("json"), &records), 0);
+}
+
+#[test]
+fn a_warm_decoder_needs_no_memory_for_avro() {
+    let records: Vec<Vec<u8>> = (0..1000).map(avro).collect();
+    assert_eq!(predictions(&settings("avro"), &records), 0);
+}
+
+#[test]
+fn a_warm_decoder_of_outcomes_needs_no_memory() {
+    let settings = settings("json");
+    let mut decoder = OutcomeDecoder::new(&settings.outcomes).unwrap();
+    let records: Vec<String> =
+        (0..1000).map(|i| format!("{{\"request_id\":\"r-{i}\",\"event_time\":1760000000000,\"label\":{}}}", i % 2)).collect();
+    let mut pass = || {
+        for value in &records {
+            let event = decoder.decode(&record(b"k", value.as_bytes())).unwrap();
+            decoder.recycle(event);
+        }
+    };
+    pass();
+    assert_eq!(allocations(pass), 0);
+}
+
+#[test]
+fn a_recycled_event_s_memory_serves_the_next_one_even_after_a_bad_record() {
+    let settings = settings("json");
+    let mut decoder = PredictionDecoder::new(&settings.predictions, &settings.definitions.dimensions).unwrap();
+    let good = json(1);
+    for _ in 0..3 {
+        let event = decoder.decode(&record(b"k", &good)).unwrap();
+        decoder.recycle(event);
+        assert!(decoder.decode(&record(b"k", b"{\"features\":{\"feature_00\":1}}")).is_err());
+    }
+    let used = allocations(|| {
+        let event = decoder.decode(&record(b"k", &good)).unwrap();
+        decoder.recycle(event);
+    });
+    assert_eq!(used, 0);
+}
