@@ -3,5 +3,6 @@
 #![warn(missing_docs)]
 
 pub mod broker;
+pub mod codec;
 pub mod engine;
 pub mod log;
