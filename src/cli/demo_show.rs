@@ -81,10 +81,6 @@ impl Summary {
         reason != "reminder"
     }
 
-    /// Alert events so far.
-    pub fn events(&self) -> u64 {
-        self.events
-    }
 
     /// The table.
     pub fn table(&self) -> String {

@@ -54,6 +54,12 @@ impl Reason {
             Reason::Redefined => "redefined",
         }
     }
+
+    /// The reason of a word.
+    pub fn parse(word: &str) -> Option<Reason> {
+        use Reason::{Escalated, Opened, Recovered, Redefined, Reminder};
+        [Opened, Escalated, Reminder, Recovered, Redefined].into_iter().find(|r| r.word() == word)
+    }
 }
 
 /// How bad: the effect against its tolerance.
@@ -121,6 +127,11 @@ impl Kind {
             Kind::Performance => "performance",
             Kind::DataQuality => "data_quality",
         }
+    }
+
+    /// The kind of a word.
+    pub fn parse(word: &str) -> Option<Kind> {
+        [Kind::DataDrift, Kind::PredictionDrift, Kind::Performance, Kind::DataQuality].into_iter().find(|k| k.word() == word)
     }
 
     /// What a person should look at first; a suggestion, nothing is done.

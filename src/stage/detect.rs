@@ -6,8 +6,8 @@
 use super::counters::Counters;
 use super::join::{plain, proposal, word};
 use super::recover::recover_monitor;
-use crate::codec::alert::encode;
-use crate::config::settings::Settings;
+use crate::codec::alert::{AlertError, Format, encode, headers};
+use crate::config::settings::{AlertFormat, Settings};
 use crate::engine::monitor::state::StateRecord;
 use crate::engine::monitor::{Effects, Monitor, Raised};
 use crate::engine::plan::{Progress, Versioned};
@@ -168,7 +168,7 @@ impl DetectStage {
         if self.epoch.take().is_none() {
             return Ok(());
         }
-        let (records, positions, alerts) = self.collect(log.now_ms(), chunks);
+        let (records, positions, alerts) = self.collect(log.now_ms(), chunks).map_err(|e| Fatal(format!("encoding an alert: {e}")))?;
         if positions.is_empty() {
             return Ok(());
         }
@@ -189,12 +189,14 @@ impl DetectStage {
         Ok(())
     }
 
-    fn collect(&mut self, now: i64, chunks: bool) -> (Vec<OutRecord>, Vec<Position>, Vec<Raised>) {
+    fn collect(&mut self, now: i64, chunks: bool) -> Result<(Vec<OutRecord>, Vec<Position>, Vec<Raised>), AlertError> {
         let (mut records, mut positions, mut alerts) = (Vec::new(), Vec::new(), Vec::new());
         for (partition, task) in self.tasks.iter_mut().filter(|(_, t)| t.changed) {
             let effects = std::mem::take(&mut task.effects);
             task.seq = EpochSeq(task.seq.0 + 1);
-            records.extend(effects.alerts.iter().map(|raised| alert_record(&self.settings, *partition, raised)));
+            for raised in &effects.alerts {
+                records.push(alert_record(&self.settings, *partition, raised)?);
+            }
             publish_plan(&self.settings, &effects, task.monitor.progress(), &mut records);
             let closings = task.monitor.closings();
             if closings > CHUNK_CLOSINGS || (closings > 0 && (chunks || now - task.chunk_at >= CHUNK_TIME)) {
@@ -210,7 +212,7 @@ impl DetectStage {
             add_tally(&mut self.counters.monitor, task.monitor.take_tally());
             task.changed = false;
         }
-        (records, positions, alerts)
+        Ok((records, positions, alerts))
     }
 
     fn count_alerts(&mut self, alerts: &[Raised]) {
@@ -232,15 +234,20 @@ pub fn alerts_partition(summaries: Partition, kind: PaneKind) -> Partition {
     Partition(summaries.0 * 2 + i32::from(kind == PaneKind::Pair))
 }
 
-fn alert_record(settings: &Settings, partition: Partition, raised: &Raised) -> OutRecord {
-    let (value, headers) = encode(&raised.alert, settings.alerts.format);
-    OutRecord {
+fn alert_record(settings: &Settings, partition: Partition, raised: &Raised) -> Result<OutRecord, AlertError> {
+    let format = match settings.alerts.format {
+        AlertFormat::Json => Format::Json,
+        AlertFormat::Avro => Format::Avro,
+    };
+    let value = encode(&raised.alert, format)?;
+    let headers = headers(&raised.alert, format).into_iter().map(|(name, value)| (name.to_string(), Some(value.into_bytes()))).collect();
+    Ok(OutRecord {
         topic: settings.alerts.topic.clone(),
         partition: Some(alerts_partition(partition, raised.kind)),
         key: Some(raised.alert.fingerprint.clone().into_bytes()),
         value: Some(value),
         headers,
-    }
+    })
 }
 
 fn publish_plan(settings: &Settings, effects: &Effects, progress: Option<Progress>, records: &mut Vec<OutRecord>) {

@@ -2,16 +2,15 @@
 //!
 //! Likelihood-ratio test of homogeneity, Sokal and Rohlf, "Biometry" (1995), section 17.4; Williams' correction, Biometrika 63 (1976).
 //!
-//! For each window of `dyadic` with counts o (n in all) against the reference counts r (m in all): groups with fewer than 2
-//! expected events (n r_i/m) are counted as one; with B groups left and n >= 5B,
-//! `G = 2 Σ [o ln(o/(n q)) + r ln(r/(m q))]`, `q = (o + r)/(n + m)`, divided by `1 + (Σ 1/p_i - 1)/(6 n (B-1))`, p_i the reference
-//! shares (at least 2/n). Statistic: the maximum over windows of -ln p, p the chi-square tail with B-1 degrees of freedom.
+//! For each window of `dyadic` with counts o (n in all) against the reference counts r (m in all), `q = (o + r)/(n + m)`: groups
+//! that can expect fewer than 2 events in the smaller sample are counted as one; with B groups left and n >= 5B,
+//! `G = 2 Σ [o ln(o/(n q)) + r ln(r/(m q))]`, divided by `1 + (N/n + N/m - 1)(Σ 1/q - 1)/(6 N (B-1))`, N = n + m. Statistic: the maximum over windows of -ln p, p the chi-square tail with B-1 degrees of freedom.
 //! Also read for grouped bins of numbers, where it sees changes of shape. Blind to: windows between powers of two (at most a
 //! factor 2 longer than the best one); order among categories.
 //!
 //! ```
 //! # use driftline::engine::detect::category::evidence;
-//! // by hand: 30 of 40 against 500 of 1,000: G = 10.1625; Williams 1 + (4-1)/240; -ln P(chi² > 10.0371) = 6.4718
+//! // by hand: 30 of 40 against 500 of 1,000: G = 10.1625; Williams 1 + (26 + 1.04 - 1)(4.0015 - 1)/6240 = 1.0125; -ln P(chi² > 10.037) = 6.472
 //! assert!((evidence(&[30, 10], &[500, 500]) - 6.47).abs() < 0.02);
 //! ```
 
@@ -20,7 +19,7 @@ use super::normal::chi_square_nats;
 use super::{Candidate, Fold, Gathered, Noise};
 use serde::{Deserialize, Serialize};
 
-/// Groups with fewer expected events in a window are counted as one.
+/// Groups that can expect fewer events in the smaller sample are counted as one.
 pub const LEAST_EXPECTED: f64 = 2.0;
 /// A window counts with this many events per group.
 pub const EVENTS_PER_GROUP: f64 = 5.0;
@@ -32,6 +31,7 @@ pub fn evidence(window: &[u64], reference: &[u64]) -> f64 {
         return 0.0;
     }
     let all = n + m;
+    let smaller = n.min(m);
     let term = |o: f64, r: f64| {
         let q = (o + r) / all;
         let part = |x: f64, expected: f64| if x > 0.0 { x * libm::log(x / expected) } else { 0.0 };
@@ -41,25 +41,25 @@ pub fn evidence(window: &[u64], reference: &[u64]) -> f64 {
     let (mut rest_o, mut rest_r) = (0.0, 0.0);
     for (o, r) in window.iter().zip(reference) {
         let (o, r) = (*o as f64, *r as f64);
-        if n * r < LEAST_EXPECTED * m {
+        if (o + r) * smaller < LEAST_EXPECTED * all {
             rest_o += o;
             rest_r += r;
         } else {
             g += term(o, r);
-            inverse += m / r;
+            inverse += all / (o + r);
             groups += 1;
         }
     }
     if rest_o + rest_r > 0.0 {
         g += term(rest_o, rest_r);
-        inverse += 1.0 / (rest_r / m).max(LEAST_EXPECTED / n);
+        inverse += 1.0 / ((rest_o + rest_r) / all).max(LEAST_EXPECTED / smaller);
         groups += 1;
     }
     if groups < 2 || n < EVENTS_PER_GROUP * f64::from(groups) {
         return 0.0;
     }
     let freedom = groups - 1;
-    let williams = 1.0 + (inverse - 1.0) / (6.0 * n * f64::from(freedom));
+    let williams = 1.0 + (all / n + all / m - 1.0) * (inverse - 1.0) / (6.0 * all * f64::from(freedom));
     chi_square_nats(2.0 * g / williams, freedom)
 }
 
@@ -102,6 +102,18 @@ impl Mix {
             let nats = evidence(&block.counts, &self.reference) / noise.phi(block.folds);
             visit(nats, block);
         }
+    }
+
+    /// The start that fits best among all block borders: finer than the windows that are tested.
+    pub fn refine(&self) -> Option<Block> {
+        let mut best: Option<(f64, Block)> = None;
+        for block in self.history.suffixes() {
+            let nats = evidence(&block.counts, &self.reference);
+            if best.as_ref().is_none_or(|(b, _)| nats > *b) {
+                best = Some((nats, block));
+            }
+        }
+        best.map(|(_, block)| block)
     }
 
     /// Counts since about `first`.

@@ -250,6 +250,17 @@ impl Watch {
                 effect = Some(here);
             }
         });
+        // the change point: only for an alarm, and with the evidence as tested
+        if let Some((found, size)) = &mut beyond
+            && let Some(block) = mix.refine()
+            && block.first != found.first
+        {
+            let refined = effect::mix(&block.counts, mix.reference(), tolerance);
+            if effect::beyond(&refined) {
+                *found = Candidate { first: block.first, folds: block.folds, n: block.n() as f64, ..*found };
+                *size = refined;
+            }
+        }
         Verdict { detector, statistic, threshold, beyond, effect }
     }
 

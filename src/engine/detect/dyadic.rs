@@ -79,23 +79,29 @@ impl History {
 
     /// The windows that end now, shortest first: all blocks up to each size.
     pub fn windows(&self) -> impl Iterator<Item = Block> + '_ {
+        self.sums(|older, newest| older > newest)
+    }
+
+    /// All windows that end now and start with a block, shortest first.
+    pub fn suffixes(&self) -> impl Iterator<Item = Block> + '_ {
+        self.sums(|_, _| true)
+    }
+
+    /// Sums of the newest blocks, where `wanted` (folds of the next older block, folds of the oldest one in the sum); and of all.
+    fn sums(&self, wanted: fn(u32, u32) -> bool) -> impl Iterator<Item = Block> + '_ {
         let mut sum: Option<Block> = None;
         self.blocks.iter().enumerate().rev().filter_map(move |(i, block)| {
             match &mut sum {
                 None => sum = Some(block.clone()),
                 Some(newer) => newer.prepend(block),
             }
-            let whole = i == 0 || self.blocks[i - 1].folds > block.folds;
-            if whole { sum.clone() } else { None }
+            let shown = i == 0 || wanted(self.blocks[i - 1].folds, block.folds);
+            if shown { sum.clone() } else { None }
         })
     }
 
     /// The sum of the blocks whose first pane lies nearest to `first`.
     pub fn since(&self, first: PaneId) -> Option<Block> {
-        let nearest = (0..self.blocks.len()).min_by_key(|i| (self.blocks[*i].first.0 - first.0).unsigned_abs())?;
-        let mut blocks = self.blocks[nearest..].iter().rev();
-        let mut sum = blocks.next()?.clone();
-        blocks.for_each(|b| sum.prepend(b));
-        Some(sum)
+        self.suffixes().min_by_key(|block| block.first.0.abs_diff(first.0))
     }
 }

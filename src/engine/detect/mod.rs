@@ -22,6 +22,13 @@ pub mod stream;
 pub mod tables;
 pub mod thresholds;
 
+#[cfg(test)]
+mod calibration;
+#[cfg(test)]
+mod laws;
+#[cfg(test)]
+mod life;
+
 use super::types::PaneId;
 
 /// A stream is folded when at least this many events have gathered.

@@ -1,0 +1,179 @@
+//! Do the thresholds keep their promise? Independent data without any change, references estimated from 200 panes, the real
+//! channels and tables: the share of streams that raise a false alarm within one ARL is 1 - 1/e.
+
+use super::channels::{Detector, Watch};
+use super::stream::Observed;
+use super::{FOLD_EVENTS, Gathered};
+use crate::engine::baseline::edges::{categories, numeric_edges};
+use crate::engine::baseline::reference::Tally;
+use crate::engine::definitions::{BaselineRule, Budget, Definitions, JoinRules, Tolerance};
+use crate::engine::summary::category::{Categories, CategoryCounts};
+use crate::engine::summary::numeric::{NumericBins, NumericEdges};
+use crate::engine::types::{EventTime, PaneId, PaneSize, Span};
+use std::collections::BTreeMap;
+
+const ARL: i64 = 1_000;
+const RUNS: u64 = 100;
+const EVENTS: u64 = 40;
+
+/// SplitMix64.
+pub(super) struct Draw(pub u64);
+
+impl Draw {
+    fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+    /// Uniform on (0, 1).
+    pub fn unit(&mut self) -> f64 {
+        ((self.bits() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+    }
+    /// Standard normal.
+    pub fn normal(&mut self) -> f64 {
+        (-2.0 * self.unit().ln()).sqrt() * (std::f64::consts::TAU * self.unit()).cos()
+    }
+}
+
+/// Definitions under which a stream of one channel has an ARL of `panes`, and every effect counts.
+pub(super) fn definitions(panes: i64) -> Definitions {
+    Definitions {
+        app: "test".into(),
+        revision: 0,
+        pane: PaneSize(Span::minutes(1)),
+        join: JoinRules {
+            lateness: [Span::ZERO; 2],
+            window: Span::days(1),
+            early: Span::ZERO,
+            duplicates: Span::days(1),
+            settle: Span::ZERO,
+            hold: Span::days(1),
+        },
+        models: BTreeMap::new(),
+        dimensions: Vec::new(),
+        segments: Vec::new(),
+        segment_cap: 1,
+        baseline: BaselineRule::Range { from: EventTime(0), to: PaneSize(Span::minutes(1)).start(PaneId(200)) },
+        budget: Budget { false_alarms: 1.0, per: Span::minutes(panes) },
+        streams_cap: 1,
+        tolerance: Tolerance { location: 0.0, scale: 0.0, rate_relative: 0.0, rate_points: 0.0, psi: -1.0 },
+        reminder: Span::days(1),
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+    }
+}
+
+/// Share of runs in which each channel passes its threshold within an ARL of its own (channels share the stream's budget).
+fn false_alarms(pane: &dyn Fn(&mut Draw) -> Tally) -> Vec<(Detector, f64)> {
+    let mut counts: Vec<(Detector, f64)> = Vec::new();
+    for run in 0..RUNS {
+        let draw = &mut Draw(0x5eed + run.wrapping_mul(0x5851_f42d_4c95_7f2d));
+        let mut reference = pane(draw);
+        (1..200).for_each(|_| assert!(reference.merge(&pane(draw))));
+        let mut watch = Watch::new(reference, 200);
+        let channels = watch.verdicts(&definitions(ARL)).len() as i64;
+        let definitions = definitions(ARL / channels);
+        let mut passed = vec![false; channels as usize];
+        for t in 0..ARL {
+            watch.observe(&pane(draw), Gathered::one(PaneId(t)));
+            for (i, v) in watch.verdicts(&definitions).iter().enumerate() {
+                passed[i] |= v.statistic >= v.threshold;
+                if counts.len() <= i {
+                    counts.push((v.detector, 0.0));
+                }
+            }
+        }
+        counts.iter_mut().zip(&passed).for_each(|(c, p)| c.1 += f64::from(u8::from(*p)) / RUNS as f64);
+    }
+    counts
+}
+
+const NOMINAL: f64 = 0.632;
+
+fn sigma() -> f64 {
+    (NOMINAL * (1.0 - NOMINAL) / RUNS as f64).sqrt()
+}
+
+/// Edges from a sample of 6,400 values, as the plan would have them.
+fn edges(value: fn(&mut Draw) -> f64) -> NumericEdges {
+    let draw = &mut Draw(99);
+    numeric_edges(1, &(0..6_400).map(|_| value(draw)).collect::<Vec<_>>())
+}
+
+fn numeric(name: &str, value: fn(&mut Draw) -> f64) {
+    let edges = edges(value);
+    let shares = false_alarms(&|draw| {
+        let mut bins = NumericBins::empty(edges.bins());
+        (0..EVENTS).for_each(|_| bins.add(value(draw), &edges));
+        Observed::Numeric(&bins, &edges).to_tally()
+    });
+    for (detector, share) in shares {
+        assert!((share - NOMINAL).abs() < 3.0 * sigma(), "{name}, {}: {share:.2} instead of {NOMINAL}", detector.word());
+    }
+}
+
+#[test]
+fn normal_values_keep_the_false_alarm_promise() {
+    numeric("normal", |d| d.normal());
+}
+
+#[test]
+fn heavy_tails_keep_the_false_alarm_promise() {
+    // Student's t with three degrees of freedom
+    numeric("t3", |d| d.normal() / ((0..3).map(|_| d.normal().powi(2)).sum::<f64>() / 3.0).sqrt());
+}
+
+#[test]
+fn lognormal_values_keep_the_false_alarm_promise() {
+    numeric("lognormal", |d| (2.0 * d.normal()).exp());
+}
+
+#[test]
+fn exponential_values_keep_the_false_alarm_promise() {
+    numeric("exponential", |d| -d.unit().ln());
+}
+
+#[test]
+fn scores_with_two_decimals_and_ties_at_both_ends_keep_the_false_alarm_promise() {
+    numeric("ties", |d| {
+        let logit = 5.0 * d.normal();
+        (100.0 / (1.0 + (-logit).exp())).round() / 100.0
+    });
+}
+
+#[test]
+fn rates_keep_the_false_alarm_promise() {
+    for (rate, least) in [(0.01, 0.3), (0.05, 0.5), (0.3, 0.5)] {
+        let shares = false_alarms(&|draw| Tally::Rate { n: EVENTS, k: (0..EVENTS).filter(|_| draw.unit() < rate).count() as u64 });
+        let share = shares[0].1;
+        // counts are coarse: below the nominal share is fine, above is not
+        assert!(share < NOMINAL + 3.0 * sigma() && share > least, "rate {rate}: {share:.2}");
+    }
+}
+
+#[test]
+fn categories_keep_the_false_alarm_promise() {
+    let names = ["a", "b", "c", "d", "e", "f"];
+    let weights = [0.45, 0.3, 0.15, 0.07, 0.025, 0.005];
+    let pinned: Categories = categories(1, &names.iter().zip(weights).map(|(n, w)| ((*n).to_owned(), (1e6 * w) as u64)).collect());
+    let shares = false_alarms(&|draw| {
+        let mut counts = CategoryCounts::empty(pinned.pinned.len());
+        for _ in 0..EVENTS {
+            let (mut u, mut i) = (draw.unit(), 0);
+            while i + 1 < weights.len() && u >= weights[i] {
+                u -= weights[i];
+                i += 1;
+            }
+            counts.add(names[i], &pinned);
+        }
+        Tally::Categorical(counts)
+    });
+    let share = shares[0].1;
+    assert!(share < NOMINAL + 3.0 * sigma() && share > 0.35, "categories: {share:.2}");
+}
+
+#[test]
+fn a_fold_holds_enough_events_for_the_tables() {
+    const { assert!(EVENTS >= FOLD_EVENTS) };
+}
