@@ -267,7 +267,9 @@ impl Join {
     /// −early ≤ e − t_p ≤ window, and not later than `settle` after a first match.
     fn fits(&self, slot: u32, e: EventTime) -> bool {
         let row = self.rows.at(slot);
-        e >= row.time.minus(self.rules.early) && e <= row.time.plus(self.rules.window) && row.first().is_none_or(|first| e <= first.plus(self.rules.settle))
+        e >= row.time.minus(self.rules.early)
+            && e <= row.time.plus(self.rules.window)
+            && row.first().is_none_or(|first| e <= first.plus(self.rules.settle))
     }
 
     fn pair(&mut self, slot: u32, e: EventTime, label: u64, value: f64) -> Pairing {
@@ -281,7 +283,17 @@ impl Join {
             self.match_row(slot, e, label, value);
             self.changes.matched(Offset(row.offset()), e, label, value);
         }
-        Pairing { kind, key: row.key(), cell: row.cell, time: row.time, e, score: row.score, label: row.label, outcome_label: label, outcome_value: value }
+        Pairing {
+            kind,
+            key: row.key(),
+            cell: row.cell,
+            time: row.time,
+            e,
+            score: row.score,
+            label: row.label,
+            outcome_label: label,
+            outcome_value: value,
+        }
     }
 
     fn row_digest(&self, row: &Row) -> u64 {

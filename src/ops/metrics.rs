@@ -8,7 +8,10 @@ use crate::stage::counters::{Counters, DELAY_BUCKETS};
 use crate::stage::detect::DetectStage;
 use crate::stage::join::JoinStage;
 use prometheus::core::Collector;
-use prometheus::{Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
 
 const DURATIONS: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
 
@@ -66,42 +69,109 @@ impl Metrics {
         let counter = |name: &str, help: &str| kept(&r, IntCounter::new(name, help));
         let gauges = |name: &str, help: &str, labels: &[&str]| kept(&r, IntGaugeVec::new(Opts::new(name, help), labels));
         let floats = |name: &str, help: &str, labels: &[&str]| kept(&r, GaugeVec::new(Opts::new(name, help), labels));
-        let times = |name: &str, help: &str, labels: &[&str]| kept(&r, HistogramVec::new(HistogramOpts::new(name, help).buckets(DURATIONS.to_vec()), labels));
+        let times = |name: &str, help: &str, labels: &[&str]| {
+            kept(&r, HistogramVec::new(HistogramOpts::new(name, help).buckets(DURATIONS.to_vec()), labels))
+        };
         let metrics = Metrics {
-            series_dropped: kept(&r, IntGauge::new("driftline_series_dropped", "Series left out of this answer because of metrics.max_series")),
+            series_dropped: kept(
+                &r,
+                IntGauge::new("driftline_series_dropped", "Series left out of this answer because of metrics.max_series"),
+            ),
             records_read: counters("driftline_records_read_total", "Records handed over by Kafka", &["input"]),
             records: counters("driftline_records_total", "Records by what became of them", &["input", "verdict"]),
             joined: counter("driftline_joined_total", "Predictions that got their first outcome"),
             late: counters("driftline_late_total", "Rows that came too late, by reason: below_watermark or closed_pane", &["reason"]),
-            dead_letters: counters("driftline_dead_letters_total", "Records that could not be used; they are kept in the dead-letters topic", &["input", "reason"]),
-            pending_rows: gauges("driftline_pending_rows", "Rows in the join's memory: predictions, or outcomes that wait for theirs", &["kind"]),
+            dead_letters: counters(
+                "driftline_dead_letters_total",
+                "Records that could not be used; they are kept in the dead-letters topic",
+                &["input", "reason"],
+            ),
+            pending_rows: gauges(
+                "driftline_pending_rows",
+                "Rows in the join's memory: predictions, or outcomes that wait for theirs",
+                &["kind"],
+            ),
             pending_bytes: gauges("driftline_pending_bytes", "Bytes of the join's memory", &["stage"]),
-            watermark: floats("driftline_watermark_seconds", "Event time that is certain, seconds since 1970, per source partition", &["input", "partition"]),
-            event_time_lag: floats("driftline_event_time_lag_seconds", "Wall clock less the highest event time read, per source partition", &["input", "partition"]),
-            label_delay: kept(&r, Histogram::with_opts(HistogramOpts::new("driftline_label_delay_seconds", "Time from a prediction to its first outcome").buckets(DELAY_BUCKETS.to_vec()))),
-            labels: counters("driftline_labels_total", "Predictions of closed panes, by whether an outcome came within the window", &["state"]),
-            coverage: kept(&r, Gauge::new("driftline_label_coverage_ratio", "Share of decided predictions that got an outcome within the window, since start")),
-            time_raised: counter("driftline_outcome_time_raised_total", "Outcomes whose time was raised to the watermark: their topic is not sorted by time"),
+            watermark: floats(
+                "driftline_watermark_seconds",
+                "Event time that is certain, seconds since 1970, per source partition",
+                &["input", "partition"],
+            ),
+            event_time_lag: floats(
+                "driftline_event_time_lag_seconds",
+                "Wall clock less the highest event time read, per source partition",
+                &["input", "partition"],
+            ),
+            label_delay: kept(
+                &r,
+                Histogram::with_opts(
+                    HistogramOpts::new("driftline_label_delay_seconds", "Time from a prediction to its first outcome")
+                        .buckets(DELAY_BUCKETS.to_vec()),
+                ),
+            ),
+            labels: counters(
+                "driftline_labels_total",
+                "Predictions of closed panes, by whether an outcome came within the window",
+                &["state"],
+            ),
+            coverage: kept(
+                &r,
+                Gauge::new(
+                    "driftline_label_coverage_ratio",
+                    "Share of decided predictions that got an outcome within the window, since start",
+                ),
+            ),
+            time_raised: counter(
+                "driftline_outcome_time_raised_total",
+                "Outcomes whose time was raised to the watermark: their topic is not sorted by time",
+            ),
             time_jumped: counter("driftline_time_jumped_total", "Jumps of event time by more than a day"),
             epochs: counters("driftline_epochs_total", "Epochs committed", &["stage"]),
-            transactions: counters("driftline_transactions_total", "Attempts to commit, by outcome: committed, aborted, unknown, stale, fenced", &["stage", "outcome"]),
+            transactions: counters(
+                "driftline_transactions_total",
+                "Attempts to commit, by outcome: committed, aborted, unknown, stale, fenced",
+                &["stage", "outcome"],
+            ),
             transaction_time: times("driftline_transaction_duration_seconds", "Time to publish and commit an epoch", &["stage"]),
             restore_time: times("driftline_restore_duration_seconds", "Time to rebuild the state of a task from the log", &["stage"]),
-            digest_mismatches: counter("driftline_digest_mismatches_total", "Rebuilt tasks whose rows differ from the journal's digest: report it"),
+            digest_mismatches: counter(
+                "driftline_digest_mismatches_total",
+                "Rebuilt tasks whose rows differ from the journal's digest: report it",
+            ),
             panes: counters("driftline_panes_closed_total", "Closed panes that held something", &["kind"]),
             open_panes: gauges("driftline_open_panes", "Panes that hold something and are not closed", &["kind"]),
             pane_delay: floats("driftline_pane_delay_seconds", "Wall clock less the end of the last closed pane", &["kind"]),
-            blocked: gauges("driftline_pane_blocked_by_partition", "The source partition that holds back panes of this kind; -1: none", &["kind"]),
+            blocked: gauges(
+                "driftline_pane_blocked_by_partition",
+                "The source partition that holds back panes of this kind; -1: none",
+                &["kind"],
+            ),
             streams: gauges("driftline_streams", "Monitored streams (signal times segment)", &["phase"]),
             alerts: counters("driftline_alerts_total", "Alert events published", &["kind", "severity", "status"]),
             active: gauges("driftline_active_alerts", "Episodes that are open", &["model"]),
-            budget: kept(&r, Gauge::new("driftline_budget_false_alarms_per_day", "False alarms a day that the budget allows the whole application")),
+            budget: kept(
+                &r,
+                Gauge::new("driftline_budget_false_alarms_per_day", "False alarms a day that the budget allows the whole application"),
+            ),
             journal_bytes: counter("driftline_journal_bytes_total", "Bytes published to the journal"),
-            journal_epochs: gauges("driftline_journal_epochs", "Epochs between the journal's floor and its end: what a restart reads", &["partition"]),
+            journal_epochs: gauges(
+                "driftline_journal_epochs",
+                "Epochs between the journal's floor and its end: what a restart reads",
+                &["partition"],
+            ),
             moved_pairs: counter("driftline_moved_pairs_total", "Pairs that came for a closed pane and were counted in the first open one"),
-            mixed: counter("driftline_unfolded_signals_total", "Signals of panes that were not folded because sources disagreed on their bins"),
-            refused_segments: counter("driftline_refused_segments_total", "Closed panes of segments that the cap refuses; their rows stay in their ancestors"),
-            definitions_stale: counter("driftline_definitions_stale_total", "Proposed definitions that differ from those in force and were not adopted"),
+            mixed: counter(
+                "driftline_unfolded_signals_total",
+                "Signals of panes that were not folded because sources disagreed on their bins",
+            ),
+            refused_segments: counter(
+                "driftline_refused_segments_total",
+                "Closed panes of segments that the cap refuses; their rows stay in their ancestors",
+            ),
+            definitions_stale: counter(
+                "driftline_definitions_stale_total",
+                "Proposed definitions that differ from those in force and were not adopted",
+            ),
             max_series: settings.max_series,
             registry: r,
         };
@@ -141,7 +211,16 @@ impl Metrics {
         let mut rows: Vec<String> = self
             .describe()
             .into_iter()
-            .map(|(name, help, labels)| format!("| `{name}` | {} | {help} |", if labels.is_empty() { "-".to_string() } else { labels.iter().map(|l| format!("`{l}`")).collect::<Vec<_>>().join(", ") }))
+            .map(|(name, help, labels)| {
+                format!(
+                    "| `{name}` | {} | {help} |",
+                    if labels.is_empty() {
+                        "-".to_string()
+                    } else {
+                        labels.iter().map(|l| format!("`{l}`")).collect::<Vec<_>>().join(", ")
+                    }
+                )
+            })
             .collect();
         rows.sort();
         rows.join("\n")
@@ -149,14 +228,48 @@ impl Metrics {
 
     fn describe(&self) -> Vec<(String, String, Vec<String>)> {
         let all: [&dyn Collector; 35] = [
-            &self.series_dropped, &self.records_read, &self.records, &self.joined, &self.late, &self.dead_letters, &self.pending_rows, &self.pending_bytes,
-            &self.watermark, &self.event_time_lag, &self.label_delay, &self.labels, &self.coverage, &self.time_raised, &self.time_jumped, &self.epochs,
-            &self.transactions, &self.transaction_time, &self.restore_time, &self.digest_mismatches, &self.panes, &self.open_panes, &self.pane_delay,
-            &self.blocked, &self.streams, &self.alerts, &self.active, &self.budget, &self.journal_bytes, &self.journal_epochs, &self.moved_pairs, &self.mixed,
-            &self.refused_segments, &self.definitions_stale, &self.joined,
+            &self.series_dropped,
+            &self.records_read,
+            &self.records,
+            &self.joined,
+            &self.late,
+            &self.dead_letters,
+            &self.pending_rows,
+            &self.pending_bytes,
+            &self.watermark,
+            &self.event_time_lag,
+            &self.label_delay,
+            &self.labels,
+            &self.coverage,
+            &self.time_raised,
+            &self.time_jumped,
+            &self.epochs,
+            &self.transactions,
+            &self.transaction_time,
+            &self.restore_time,
+            &self.digest_mismatches,
+            &self.panes,
+            &self.open_panes,
+            &self.pane_delay,
+            &self.blocked,
+            &self.streams,
+            &self.alerts,
+            &self.active,
+            &self.budget,
+            &self.journal_bytes,
+            &self.journal_epochs,
+            &self.moved_pairs,
+            &self.mixed,
+            &self.refused_segments,
+            &self.definitions_stale,
+            &self.joined,
         ];
         let mut seen = std::collections::BTreeSet::new();
-        all.iter().flat_map(|c| c.desc()).filter(|d| seen.insert(d.fq_name.clone())).map(|d| (d.fq_name.clone(), d.help.clone(), d.variable_labels.clone())).collect()
+        all.iter()
+            .flat_map(|c| c.desc())
+            .filter(|d| seen.insert(d.fq_name.clone()))
+            .map(|d| (d.fq_name.clone(), d.help.clone(), d.variable_labels.clone()))
+            .collect()
     }
 
     /// Takes over what a join member counted, and shows where its tasks stand.
@@ -248,7 +361,8 @@ impl Metrics {
         self.definitions_stale.inc_by(c.monitor.other_definitions);
         self.labels.with_label_values(&["labelled"]).inc_by(c.monitor.labels.0);
         self.labels.with_label_values(&["unlabelled"]).inc_by(c.monitor.labels.1);
-        let (labelled, unlabelled) = (self.labels.with_label_values(&["labelled"]).get(), self.labels.with_label_values(&["unlabelled"]).get());
+        let (labelled, unlabelled) =
+            (self.labels.with_label_values(&["labelled"]).get(), self.labels.with_label_values(&["unlabelled"]).get());
         if labelled + unlabelled > 0 {
             self.coverage.set(labelled as f64 / (labelled + unlabelled) as f64);
         }

@@ -226,7 +226,10 @@ impl JoinStage {
     fn judge(&mut self, log: &mut dyn Log) -> Result<(), Fatal> {
         let Some(versioned) = self.plan.definitions.clone() else { return Ok(()) };
         let d = &versioned.definitions;
-        let limit = self.plan.closed(self.settings.summaries_partitions).map(|(input, pair)| [input.offset(d.look_ahead()), pair.offset(d.look_ahead())]);
+        let limit = self
+            .plan
+            .closed(self.settings.summaries_partitions)
+            .map(|(input, pair)| [input.offset(d.look_ahead()), pair.offset(d.look_ahead())]);
         let now = log.now_ms();
         let partitions: Vec<Partition> = self.tasks.keys().copied().collect();
         for p in partitions {
@@ -246,7 +249,14 @@ impl JoinStage {
     }
 
     /// Judges the first record of an input's inbox, or finds that it has to wait.
-    fn judge_one(&mut self, partition: Partition, input: Input, d: &Definitions, limit: Option<[crate::engine::types::PaneId; 2]>, now: i64) {
+    fn judge_one(
+        &mut self,
+        partition: Partition,
+        input: Input,
+        d: &Definitions,
+        limit: Option<[crate::engine::types::PaneId; 2]>,
+        now: i64,
+    ) {
         let i = input.index();
         let max_ahead = self.settings.max_ahead;
         let Some(task) = self.tasks.get_mut(&partition) else { return };
@@ -282,7 +292,14 @@ impl JoinStage {
                 *count += 1;
                 if *count <= SHOWN {
                     let more = if *count == SHOWN { "; more of this kind are only counted for a while" } else { "" };
-                    tracing::warn!("{}[{}]@{}: {}; kept in {}{more}", input.word(), partition.0, offset.0, bad.detail, self.settings.topic("dead-letters"));
+                    tracing::warn!(
+                        "{}[{}]@{}: {}; kept in {}{more}",
+                        input.word(),
+                        partition.0,
+                        offset.0,
+                        bad.detail,
+                        self.settings.topic("dead-letters")
+                    );
                 }
                 self.dead_letters.push(letter);
             }
@@ -369,8 +386,15 @@ impl JoinStage {
     fn is_due(&self, now: i64) -> bool {
         let Some(e) = &self.epoch else { return false };
         let changed = self.tasks.values().any(|t| t.changed);
-        let size = || self.tasks.values().map(|t| t.join.changes.bytes()).sum::<usize>() + self.dead_letters.iter().map(|d| d.value.as_ref().map_or(0, Vec::len)).sum::<usize>();
-        let full = || e.records >= self.settings.epoch.records || self.tasks.values().map(|t| t.book.len()).sum::<usize>() >= ENTRIES || size() >= BYTES;
+        let size = || {
+            self.tasks.values().map(|t| t.join.changes.bytes()).sum::<usize>()
+                + self.dead_letters.iter().map(|d| d.value.as_ref().map_or(0, Vec::len)).sum::<usize>()
+        };
+        let full = || {
+            e.records >= self.settings.epoch.records
+                || self.tasks.values().map(|t| t.book.len()).sum::<usize>() >= ENTRIES
+                || size() >= BYTES
+        };
         changed && (e.hurry.is_some_and(|at| now >= at) || now - e.began >= self.settings.epoch.time.0 || full())
     }
 
@@ -410,14 +434,21 @@ impl JoinStage {
         let mut marks = Vec::new();
         for task in self.tasks.values_mut().filter(|t| t.changed) {
             let seq = task.join.epoch;
-            let out = flow::end_join_epoch(task, &versioned.definitions, versioned.version, self.sources, now, |ix| decoder.feature_name(ix).to_string());
+            let out = flow::end_join_epoch(task, &versioned.definitions, versioned.version, self.sources, now, |ix| {
+                decoder.feature_name(ix).to_string()
+            });
             records.extend(out.partials.into_iter().map(|(model, value)| plain(&summaries, None, Some(model.into_bytes()), value)));
             self.counters.journal_bytes += out.journal.iter().map(|j| j.len() as u64).sum::<u64>();
             records.extend(out.journal.into_iter().map(|value| plain(&journal, Some(task.partition), None, value)));
             marks.push(out.mark.to_bytes());
             task.floor = out.floor;
             let metadata = Pointer { seq, floor: out.floor }.to_string();
-            positions.extend(Input::BOTH.map(|i| Position { topic: TopicIx(i.index() as u8), partition: task.partition, next: task.next[i.index()], metadata: metadata.clone() }));
+            positions.extend(Input::BOTH.map(|i| Position {
+                topic: TopicIx(i.index() as u8),
+                partition: task.partition,
+                next: task.next[i.index()],
+                metadata: metadata.clone(),
+            }));
             self.counters.join.add(&std::mem::take(&mut task.tally));
             task.marked = out.mark.watermark;
             task.changed = false;
@@ -510,10 +541,20 @@ enum Judged {
 type Limit = Option<[crate::engine::types::PaneId; 2]>;
 
 /// Whether a record of `time` may be booked; otherwise only its time is shown.
-fn admitted(task: &mut JoinTask, input: Input, time: EventTime, d: &Definitions, limit: Limit, latest: EventTime) -> Result<Option<Judged>, BadRecord> {
+fn admitted(
+    task: &mut JoinTask,
+    input: Input,
+    time: EventTime,
+    d: &Definitions,
+    limit: Limit,
+    latest: EventTime,
+) -> Result<Option<Judged>, BadRecord> {
     if time > latest {
         let ahead = time.since(latest).0 / 1_000;
-        let detail = format!("event time {} ms lies {ahead} s beyond what `max_ahead` allows; check the producer's clock and the `unit` of `event_time`", time.0);
+        let detail = format!(
+            "event time {} ms lies {ahead} s beyond what `max_ahead` allows; check the producer's clock and the `unit` of `event_time`",
+            time.0
+        );
         return Err(BadRecord { reason: Reason::Future, detail });
     }
     let clock = &mut task.join.clocks[input.index()];
@@ -534,11 +575,23 @@ fn jumped(task: &JoinTask, input: Input, time: EventTime) -> bool {
 }
 
 fn guarded<T>(decode: impl FnOnce() -> Result<T, BadRecord>) -> Result<T, BadRecord> {
-    catch_unwind(AssertUnwindSafe(decode))
-        .unwrap_or_else(|_| Err(BadRecord { reason: Reason::Panic, detail: "decoding panicked: a bug of driftline; please report it with the dead letter".into() }))
+    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| {
+        Err(BadRecord {
+            reason: Reason::Panic,
+            detail: "decoding panicked: a bug of driftline; please report it with the dead letter".into(),
+        })
+    })
 }
 
-fn judge_prediction(task: &mut JoinTask, decoder: &mut PredictionDecoder, r: &Record<'_>, d: &Definitions, plan: &Plan, limit: Limit, latest: EventTime) -> Result<Judged, BadRecord> {
+fn judge_prediction(
+    task: &mut JoinTask,
+    decoder: &mut PredictionDecoder,
+    r: &Record<'_>,
+    d: &Definitions,
+    plan: &Plan,
+    limit: Limit,
+    latest: EventTime,
+) -> Result<Judged, BadRecord> {
     let p = guarded(|| decoder.decode(r))?;
     if let Some(waits) = admitted(task, Input::Predictions, p.time, d, limit, latest)? {
         decoder.recycle(p);
@@ -550,7 +603,15 @@ fn judge_prediction(task: &mut JoinTask, decoder: &mut PredictionDecoder, r: &Re
     Ok(Judged::Done { jumped })
 }
 
-fn judge_outcome(task: &mut JoinTask, decoder: &mut OutcomeDecoder, r: &Record<'_>, d: &Definitions, plan: &Plan, limit: Limit, latest: EventTime) -> Result<Judged, BadRecord> {
+fn judge_outcome(
+    task: &mut JoinTask,
+    decoder: &mut OutcomeDecoder,
+    r: &Record<'_>,
+    d: &Definitions,
+    plan: &Plan,
+    limit: Limit,
+    latest: EventTime,
+) -> Result<Judged, BadRecord> {
     let o = guarded(|| decoder.decode(r))?;
     if let Some(waits) = admitted(task, Input::Outcomes, o.time, d, limit, latest)? {
         return Ok(waits);
@@ -564,7 +625,8 @@ fn judge_outcome(task: &mut JoinTask, decoder: &mut OutcomeDecoder, r: &Record<'
 fn dead_letter(bad: &BadRecord, r: &Record<'_>, settings: &Settings, input: Input) -> OutRecord {
     let topic = if input == Input::Predictions { &settings.predictions.topic } else { &settings.outcomes.topic };
     let text = |name: &str, value: String| (name.to_string(), Some(value.into_bytes()));
-    let mut headers: Vec<(String, Option<Vec<u8>>)> = (0..r.headers.len()).filter_map(|i| r.headers.get(i)).map(|(n, v)| (n.to_string(), v.map(<[u8]>::to_vec))).collect();
+    let mut headers: Vec<(String, Option<Vec<u8>>)> =
+        (0..r.headers.len()).filter_map(|i| r.headers.get(i)).map(|(n, v)| (n.to_string(), v.map(<[u8]>::to_vec))).collect();
     headers.extend([
         text("error.reason", bad.reason.word().to_string()),
         text("error.message", bad.detail.clone()),
@@ -573,5 +635,11 @@ fn dead_letter(bad: &BadRecord, r: &Record<'_>, settings: &Settings, input: Inpu
         text("source.offset", r.offset.0.to_string()),
         text("source.timestamp", r.timestamp.to_string()),
     ]);
-    OutRecord { topic: settings.topic("dead-letters"), partition: Some(r.partition), key: r.key.map(<[u8]>::to_vec), value: r.value.map(<[u8]>::to_vec), headers }
+    OutRecord {
+        topic: settings.topic("dead-letters"),
+        partition: Some(r.partition),
+        key: r.key.map(<[u8]>::to_vec),
+        value: r.value.map(<[u8]>::to_vec),
+        headers,
+    }
 }
