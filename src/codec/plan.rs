@@ -83,10 +83,12 @@ struct Key {
 }
 
 impl Keys {
+    #[inline]
     fn expected(&self) -> u32 {
         self.at.map_or(self.first, |at| self.entries[at as usize].next)
     }
 
+    #[inline]
     fn step(&mut self, to: u32) -> Role {
         match self.at {
             Some(at) => self.entries[at as usize].next = to,

@@ -175,7 +175,8 @@ fn tree(value: &Value, schema: &Schema, types: &super::Types<'_>, ns: Option<&st
             Tree::Object(entries.iter().map(|(k, v)| (k.clone(), tree(v, &map.types, types, ns))).collect())
         }
         (Value::Decimal(decimal), Schema::Decimal(schema)) => {
-            let bytes: Vec<u8> = decimal.clone().try_into().unwrap();
+            // a decimal of no bytes is 0, but apache-avro can't turn it back into bytes
+            let bytes: Vec<u8> = decimal.clone().try_into().unwrap_or_default();
             let negative = bytes.first().is_some_and(|b| *b > 127);
             let whole = bytes.iter().fold(if negative { -1i128 } else { 0 }, |n, b| (n << 8) | i128::from(*b));
             Tree::Number(format!("{whole}e-{}", schema.scale).parse().unwrap())
