@@ -337,6 +337,13 @@ fn blocks_with_negative_counts_are_read() {
 }
 
 #[test]
+fn bytes_left_over_are_refused() {
+    let (mut plan, avro) = compiled(&one_field("\"long\""), &[&["a"]], None);
+    assert!(ours(&mut plan, &avro, &[2]).is_ok());
+    assert!(ours(&mut plan, &avro, &[2, 0]).unwrap_err().detail.contains("1 bytes are left over"));
+}
+
+#[test]
 fn bombs_are_refused_at_once() {
     let (mut plan, avro) = compiled(&one_field(r#"{"type":"array","items":"null"}"#), &[], None);
     let billion = [128, 168, 214, 185, 7, 0];
