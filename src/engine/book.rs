@@ -15,7 +15,8 @@ use super::summary::form::{CategoryForm, NumericForm};
 use super::summary::numeric::NumericEdges;
 use super::types::{EventTime, PaneId, PaneKind, RequestKey, Span};
 use crate::codec::event::{FeatureIx, Prediction, Value};
-use std::collections::{BTreeMap, HashMap};
+use hashbrown::HashMap;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// Signal of the score.
