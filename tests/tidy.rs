@@ -50,7 +50,22 @@ fn every_file_begins_by_saying_what_it_is() {
 
 #[test]
 fn the_engine_knows_no_clock_no_io_no_threads_and_no_kafka() {
-    let forbidden = ["std::time", "SystemTime", "Instant::", "std::thread", "std::fs", "std::net", "std::io", "tokio", "rdkafka", "println!", "eprintln!", "std::env", "rand::", "mul_add"];
+    let forbidden = [
+        "std::time",
+        "SystemTime",
+        "Instant::",
+        "std::thread",
+        "std::fs",
+        "std::net",
+        "std::io",
+        "tokio",
+        "rdkafka",
+        "println!",
+        "eprintln!",
+        "std::env",
+        "rand::",
+        "mul_add",
+    ];
     let mut found = Vec::new();
     for (path, text) in files().iter().filter(|(p, _)| name(p).starts_with("src/engine/")) {
         for (i, line) in text.lines().enumerate().take(lines(text)).filter(|(_, l)| !l.trim_start().starts_with("//")) {
@@ -63,7 +78,14 @@ fn the_engine_knows_no_clock_no_io_no_threads_and_no_kafka() {
 #[test]
 fn rdkafka_is_named_only_where_kafka_is_spoken() {
     let allowed = ["src/kafka/", "src/cli/demo.rs", "src/broker/"];
-    let found: Vec<_> = files().iter().filter(|(p, t)| !allowed.iter().any(|a| name(p).starts_with(a)) && t.lines().any(|l| l.contains("rdkafka::") && !l.trim_start().starts_with("//"))).map(|(p, _)| name(p)).collect();
+    let found: Vec<_> = files()
+        .iter()
+        .filter(|(p, t)| {
+            !allowed.iter().any(|a| name(p).starts_with(a))
+                && t.lines().any(|l| l.contains("rdkafka::") && !l.trim_start().starts_with("//"))
+        })
+        .map(|(p, _)| name(p))
+        .collect();
     assert!(found.is_empty(), "{found:?}");
 }
 
@@ -87,7 +109,9 @@ fn no_function_is_longer_than_70_lines() {
         for (i, line) in text.lines().enumerate().take(lines(&text)) {
             let indent = line.len() - line.trim_start().len();
             let code = line.trim_start();
-            let begins = ["fn ", "pub fn ", "pub(super) fn ", "pub(crate) fn ", "async fn ", "pub async fn ", "unsafe fn "].iter().any(|f| code.starts_with(f));
+            let begins = ["fn ", "pub fn ", "pub(super) fn ", "pub(crate) fn ", "async fn ", "pub async fn ", "unsafe fn "]
+                .iter()
+                .any(|f| code.starts_with(f));
             if begins && !code.trim_end().ends_with(';') && !code.trim_end().ends_with('}') {
                 open = Some((i, code.to_string(), indent));
             } else if code == "}" && open.as_ref().is_some_and(|o| o.2 == indent) {

@@ -83,7 +83,8 @@ fn open(path: &Path) -> Result<BufWriter<File>, Failure> {
     File::create(path).map(BufWriter::new).map_err(|e| Failure::Runtime(format!("--alerts {}: {e}", path.display())))
 }
 
-fn settings(brokers: &str, own_prefix: bool) -> Result<Settings, Failure> {
+/// The demo's settings on a broker; with a topic prefix of its own if the broker may hold an earlier run.
+pub fn settings(brokers: &str, own_prefix: bool) -> Result<Settings, Failure> {
     let env = |name: &str| if name == "DRIFTLINE_BROKERS" { Some(brokers.to_string()) } else { std::env::var(name).ok() };
     let mut settings = load_text("the demo's configuration", CONFIG, &env, Path::new(".")).map_err(Failure::Config)?;
     if own_prefix {
@@ -101,7 +102,7 @@ fn settings(brokers: &str, own_prefix: bool) -> Result<Settings, Failure> {
 }
 
 /// Creates all topics and produces the data.
-fn fill(settings: &Settings, data: &DemoData) -> Result<(), Failure> {
+pub fn fill(settings: &Settings, data: &DemoData) -> Result<(), Failure> {
     for topic in [&settings.predictions.topic, &settings.outcomes.topic] {
         let config = BTreeMap::from([("retention.ms".to_string(), "-1".to_string())]);
         topics::create_topic(settings, &TopicSpec { name: topic.clone(), partitions: INPUT_PARTITIONS, config })

@@ -4,7 +4,7 @@
 
 pub mod check;
 pub mod demo;
-mod demo_data;
+pub mod demo_data;
 mod demo_show;
 pub mod run;
 pub mod schema;
