@@ -243,6 +243,10 @@ impl Log for KafkaLog {
     }
 
     fn commit(&mut self, records: &[OutRecord], positions: &[Position]) -> Result<Commit, Fatal> {
+        if self.group.is_none() && !positions.is_empty() {
+            // records without their positions would be published again by the next owner
+            return Ok(Commit::Stale("the member has let go of its partitions".into()));
+        }
         let mut list = TopicPartitionList::new();
         for p in positions {
             let mut element = list.add_partition(self.topic(p.topic), p.partition.0);
