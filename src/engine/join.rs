@@ -232,7 +232,7 @@ impl Join {
 
     /// The first epoch that a recovery needs when epoch `now` is the newest: no live entry is older.
     pub fn floor(&mut self, now: EpochSeq) -> EpochSeq {
-        let rows = self.clocks[1].watermark().minus(self.rules.window).min(self.clocks[0].watermark().minus(self.rules.duplicates));
+        let rows = self.clocks[1].watermark().minus(self.rules.window).min(self.clocks[0].before().minus(self.rules.duplicates));
         let waiting = self.clocks[0].watermark().minus(self.rules.early);
         self.rows_since.floor(rows).min(self.waiting_since.floor(waiting)).min(now)
     }
@@ -326,12 +326,14 @@ impl Join {
         w > row.time.plus(self.rules.window) || row.first().is_some_and(|first| w > first.plus(self.rules.settle))
     }
 
+    /// No later prediction can be its duplicate. By what is consumed: a record that was only peeked is still judged by the watermark
+    /// before it, and may be the row's last duplicate.
     fn twins_over(&self, row: &Row) -> bool {
-        self.clocks[0].watermark() > row.time.plus(self.rules.duplicates)
+        self.clocks[0].before() > row.time.plus(self.rules.duplicates)
     }
 
     fn expire_rows(&mut self, decisions: &mut Vec<Decision>) {
-        let (rules, wp, wo) = (self.rules, self.clocks[0].watermark(), self.clocks[1].watermark());
+        let (rules, wp, wo) = (self.rules, self.clocks[0].before(), self.clocks[1].watermark());
         let mut popped = std::mem::take(&mut self.popped);
         self.by_window.pop(wo, |s| self.rows.get(s).map(|r| r.time.plus(rules.window)), &mut popped);
         for slot in &popped {
