@@ -11,7 +11,7 @@ RUN cargo build --release --locked --features tls-vendored --bin driftline
 
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /src/target/release/driftline /usr/local/bin/driftline
-USER nonroot
+USER 65532
 EXPOSE 9464
 ENTRYPOINT ["/usr/local/bin/driftline"]
 CMD ["run", "-c", "/etc/driftline/driftline.yaml"]
