@@ -137,7 +137,13 @@ impl JoinStage {
                 self.drop_state();
                 log.release()?;
             }
-            Polled::Assigned(partitions) => self.assigned = Some(partitions),
+            Polled::Assigned(partitions) => {
+                // The group waits for an answer; definitions may take long (they need a detect stage somewhere).
+                if self.plan.definitions.is_none() {
+                    log.start(&[])?;
+                }
+                self.assigned = Some(partitions);
+            }
         }
         if arrived && self.epoch.is_none() {
             self.open_epoch(log);
