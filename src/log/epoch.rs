@@ -50,10 +50,11 @@ pub fn commit_epoch(
     Err(Fatal(format!("an epoch could not be committed in {ATTEMPTS} attempts; the last error: {last}")))
 }
 
-/// Asks the group whether the positions of an epoch are the committed ones.
+/// Asks the group whether the positions of an epoch are the committed ones. Records without positions leave nothing to ask for:
+/// they are published again (they must bear that: proposals do).
 fn is_committed(log: &mut dyn Log, positions: &[Position]) -> Result<bool, Fatal> {
     let of: Vec<_> = positions.iter().map(|p| (p.topic, p.partition)).collect();
     let committed = log.committed(&of)?;
     let seq = |text: &str| text.parse::<Pointer>().ok().map(|p| p.seq);
-    Ok(positions.iter().zip(&committed).all(|(p, c)| c.next.is_some() && seq(&c.metadata) == seq(&p.metadata)))
+    Ok(!positions.is_empty() && positions.iter().zip(&committed).all(|(p, c)| c.next.is_some() && seq(&c.metadata) == seq(&p.metadata)))
 }

@@ -4,12 +4,13 @@
 //! the sample iff its hash lies below `threshold`, so samples with different thresholds merge by thinning all of them to the
 //! smallest one: what stays is a uniform sample of the union.
 //!
-//! Guarantees: `merge` is associative, commutative and has the empty sample as identity; equal samples have equal bytes.
+//! Guarantees: `merge` is associative, commutative and has the empty sample as identity; the sample of two lists is the merged
+//! sample of both; equal samples have equal bytes.
 
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 
-/// Values kept per (model, signal, source, pane).
+/// Values kept per pane of a cell or segment.
 pub const SAMPLE_SIZE: usize = 32;
 /// Values kept in a pool over many panes.
 pub const POOL_SIZE: usize = 16_384;
@@ -101,11 +102,13 @@ impl<T: Value> Sample<T> {
         self.kept.iter().map(|(_, v)| v)
     }
 
-    /// Adds another sample of other events: both thinned to the smaller threshold. The union may hold more than either's size.
+    /// Adds another sample of other events. What stays is the sample of all of them as if they had been offered one by one: where
+    /// an epoch ends, and so how many partials a pane has, must not show in what is learned.
     pub fn merge(&mut self, other: &Sample<T>) {
-        self.size = self.size.max(other.size);
+        self.size = self.size.min(other.size);
         self.thin(other.threshold);
         union(&mut self.kept, &other.kept, self.threshold);
+        cap(&mut self.threshold, &mut self.kept, self.size as usize);
     }
 
     fn thin(&mut self, threshold: u64) {

@@ -1,7 +1,7 @@
 //! Closing a pane: cells become segments, segments feed streams, samples feed learners.
 
 use super::learn::{Learner, has_begun};
-use super::{Effects, Monitor, Raised, at, merge_cell};
+use super::{Effects, Monitor, Raised, at};
 
 use crate::engine::cell::CellKey;
 use crate::engine::definitions::Definitions;
@@ -104,7 +104,7 @@ impl Monitor {
             for by in std::iter::once(&Vec::new()).chain(&definitions.segments) {
                 let segment = segment_of(key, by, &definitions.dimensions);
                 match segments.get_mut(&segment) {
-                    Some(known) => merge_cell(known, summary, model, pane, &self.plan),
+                    Some(known) => known.merge(summary, |signal| self.plan.numeric(model, signal, pane)),
                     None => {
                         segments.insert(segment, (*summary).clone());
                     }

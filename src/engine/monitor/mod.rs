@@ -235,7 +235,7 @@ impl Monitor {
             std::collections::btree_map::Entry::Vacant(v) => {
                 v.insert(entry.summary);
             }
-            std::collections::btree_map::Entry::Occupied(mut o) => merge_cell(o.get_mut(), &entry.summary, &model, pane, plan),
+            std::collections::btree_map::Entry::Occupied(mut o) => o.get_mut().merge(&entry.summary, |signal| plan.numeric(&model, signal, pane)),
         }
     }
 
@@ -271,23 +271,5 @@ impl Monitor {
             self.close_kind(kind, through[at(kind)], effects);
         }
         effects.moved = true;
-    }
-}
-
-/// Adds a cell's summary to another one of the same pane.
-fn merge_cell(into: &mut CellSummary, other: &CellSummary, model: &str, pane: PaneId, plan: &Plan) {
-    into.counts.merge(&other.counts);
-    for (name, signal) in &other.signals {
-        let mine = into.signals.entry(name.clone()).or_default();
-        match (&mut mine.numeric, &signal.numeric) {
-            (Some(a), Some(b)) => a.merge(b, plan.numeric(model, name, pane).as_deref()),
-            (none @ None, Some(b)) => *none = Some(b.clone()),
-            _ => {}
-        }
-        match (&mut mine.category, &signal.category) {
-            (Some(a), Some(b)) => a.merge(b),
-            (none @ None, Some(b)) => *none = Some(b.clone()),
-            _ => {}
-        }
     }
 }

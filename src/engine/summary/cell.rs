@@ -4,8 +4,10 @@
 
 use super::aged::AgedCounts;
 use super::form::{CategoryForm, NumericForm};
+use super::numeric::NumericEdges;
 use crate::codec::wire::{Malformed, Reader, Writer};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// The values of one signal: numbers and texts apart, so that its form is no matter of which came first.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -95,6 +97,26 @@ pub struct CellSummary {
     pub counts: Counts,
     /// Its signals by name.
     pub signals: BTreeMap<String, SignalSummary>,
+}
+
+impl CellSummary {
+    /// Adds another summary of the same cell (or of a cell of the same segment) and pane. `edges`: those of a signal in that pane.
+    pub fn merge(&mut self, other: &CellSummary, edges: impl Fn(&str) -> Option<Rc<NumericEdges>>) {
+        self.counts.merge(&other.counts);
+        for (name, signal) in &other.signals {
+            let mine = self.signals.entry(name.clone()).or_default();
+            match (&mut mine.numeric, &signal.numeric) {
+                (Some(a), Some(b)) => a.merge(b, edges(name).as_deref()),
+                (none @ None, Some(b)) => *none = Some(b.clone()),
+                _ => {}
+            }
+            match (&mut mine.category, &signal.category) {
+                (Some(a), Some(b)) => a.merge(b),
+                (none @ None, Some(b)) => *none = Some(b.clone()),
+                _ => {}
+            }
+        }
+    }
 }
 
 /// Writes counts.

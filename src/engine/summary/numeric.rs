@@ -83,6 +83,7 @@ impl NumericBins {
             self.nan += 1;
             return;
         }
+        let x = x + 0.0; // -0.0 becomes 0.0: which of the two a minimum keeps would depend on the order
         let (z, clipped) = edges.z(x);
         self.n += 1;
         self.clipped += u64::from(clipped);
