@@ -50,6 +50,7 @@ impl Draw {
 }
 
 type Stepper = Box<dyn FnMut(&mut Draw) -> [f64; 2]>;
+type Start = Box<dyn Fn(&mut Draw) -> Stepper>;
 
 fn at(t: u64) -> Gathered {
     Gathered::one(PaneId(t as i64))
@@ -123,6 +124,12 @@ fn levels(runs: [usize; 3], start: &dyn Fn(&mut Draw) -> Stepper) -> [[f64; 3]; 
 }
 
 fn print(name: &str, doc: &str, classes: &[f64], rows: &[[f64; 3]]) {
+    let mut rows: Vec<[f64; 3]> = rows.iter().map(|row| row.map(|x| (x * 100.0).round() / 100.0)).collect();
+    for i in (0..rows.len() - 1).rev() {
+        if rows[i] == [0.0; 3] {
+            rows[i] = rows[i + 1]; // a statistic that does not exist for this class
+        }
+    }
     // the rise from 10^4 to 10^5, averaged over the table
     let slope = rows.iter().map(|l| (l[2] - l[1]) / 10f64.ln()).sum::<f64>() / rows.len() as f64;
     let events: Vec<f64> = EVENTS.iter().map(|e| *e as f64).collect();
@@ -135,12 +142,7 @@ fn print(name: &str, doc: &str, classes: &[f64], rows: &[[f64; 3]]) {
     println!("    ],\n    slope: {:.3},\n}};", slope);
 }
 
-fn table(
-    classes: &[f64],
-    [runs, few]: [[usize; 3]; 2],
-    slow: bool,
-    start: &dyn Fn(u64, f64) -> Box<dyn Fn(&mut Draw) -> Stepper>,
-) -> [Vec<[f64; 3]>; 2] {
+fn table(classes: &[f64], [runs, few]: [[usize; 3]; 2], slow: bool, start: &dyn Fn(u64, f64) -> Start) -> [Vec<[f64; 3]>; 2] {
     let mut rows = [Vec::new(), Vec::new()];
     for n in EVENTS {
         for class in classes {

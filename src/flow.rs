@@ -17,9 +17,17 @@ use crate::stage::join_task::JoinTask;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// One prediction, judged and booked.
-pub fn prediction(task: &mut JoinTask, offset: Offset, p: &Prediction<'_>, d: &Definitions, plan: &Plan, name: impl Fn(crate::codec::event::FeatureIx) -> String) {
+pub fn prediction(
+    task: &mut JoinTask,
+    offset: Offset,
+    p: &Prediction<'_>,
+    d: &Definitions,
+    plan: &Plan,
+    name: impl Fn(crate::codec::event::FeatureIx) -> String,
+) {
     let cell = task.join.cells.intern(&p.model, p.version.as_deref(), &p.dimensions);
-    let new = NewPrediction { offset, key: p.key, time: p.time, cell, score: p.score.unwrap_or(f64::NAN), label: class_hash(p.label.as_deref()) };
+    let new =
+        NewPrediction { offset, key: p.key, time: p.time, cell, score: p.score.unwrap_or(f64::NAN), label: class_hash(p.label.as_deref()) };
     let mut pairs = std::mem::take(&mut task.pairs);
     match task.join.predict(&new, &mut pairs) {
         PredictionVerdict::Accepted => {
@@ -69,7 +77,14 @@ pub struct JoinOutput {
 }
 
 /// The end of a join task's epoch: decide what time has settled, then partials, journal, mark.
-pub fn end_join_epoch(task: &mut JoinTask, d: &Definitions, definitions: u32, sources: u32, wall: i64, name: impl Fn(crate::codec::event::FeatureIx) -> String) -> JoinOutput {
+pub fn end_join_epoch(
+    task: &mut JoinTask,
+    d: &Definitions,
+    definitions: u32,
+    sources: u32,
+    wall: i64,
+    name: impl Fn(crate::codec::event::FeatureIx) -> String,
+) -> JoinOutput {
     let seq = task.join.epoch;
     let mut decisions = std::mem::take(&mut task.decisions);
     task.join.expire(&mut decisions);

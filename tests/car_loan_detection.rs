@@ -23,6 +23,7 @@ const SEGMENTS: [&str; 2] = ["salary_range", "size_of_downpayment"];
 const SIZE: PaneSize = PaneSize(Span::hours(6));
 
 type Segment = BTreeMap<String, String>;
+type Samples = (Vec<Sample<f64>>, Vec<Sample<String>>);
 
 fn time(text: &str) -> EventTime {
     let iso = text.replace(' ', "T") + "Z";
@@ -92,7 +93,7 @@ fn definitions() -> Definitions {
 
 /// Edges from the samples of the first 200 panes, as the plan would carry them.
 fn learn_edges(rows: &[Row], first: PaneId) -> ([NumericEdges; 5], [Categories; 4]) {
-    let mut panes: BTreeMap<PaneId, (Vec<Sample<f64>>, Vec<Sample<String>>)> = BTreeMap::new();
+    let mut panes: BTreeMap<PaneId, Samples> = BTreeMap::new();
     for row in rows.iter().filter(|r| SIZE.pane_of(r.at).0 < first.0 + 200) {
         let (numbers, words) = panes.entry(SIZE.pane_of(row.at)).or_insert((vec![Sample::new(); 5], vec![Sample::new(); 4]));
         numbers.iter_mut().zip(row.numbers).for_each(|(s, x)| s.offer(row.key.sample_hash(), x));

@@ -56,7 +56,10 @@ pub fn demo(args: &DemoArgs) -> Result<(), Failure> {
     let brokers = args.brokers.clone().or_else(|| embedded.as_ref().map(Embedded::address)).unwrap_or_default();
     let settings = settings(&brokers, embedded.is_none())?;
     let data = load(!args.no_delay).map_err(Failure::Runtime)?;
-    say(&format!("driftline {}: a car-loan model, 100,000 predictions with outcomes, January 2018 to August 2019", env!("CARGO_PKG_VERSION")))?;
+    say(&format!(
+        "driftline {}: a car-loan model, 100,000 predictions with outcomes, January 2018 to August 2019",
+        env!("CARGO_PKG_VERSION")
+    ))?;
     say(&format!("broker {brokers}{}", if embedded.is_some() { " (embedded: for demos and tests, in memory)" } else { "" }))?;
     fill(&settings, &data)?;
     drop(data);
@@ -80,7 +83,8 @@ fn open(path: &Path) -> Result<BufWriter<File>, Failure> {
     File::create(path).map(BufWriter::new).map_err(|e| Failure::Runtime(format!("--alerts {}: {e}", path.display())))
 }
 
-fn settings(brokers: &str, own_prefix: bool) -> Result<Settings, Failure> {
+/// The demo's settings on a broker; with a topic prefix of its own if the broker may hold an earlier run.
+pub fn settings(brokers: &str, own_prefix: bool) -> Result<Settings, Failure> {
     let env = |name: &str| if name == "DRIFTLINE_BROKERS" { Some(brokers.to_string()) } else { std::env::var(name).ok() };
     let mut settings = load_text("the demo's configuration", CONFIG, &env, Path::new(".")).map_err(Failure::Config)?;
     if own_prefix {
@@ -98,10 +102,11 @@ fn settings(brokers: &str, own_prefix: bool) -> Result<Settings, Failure> {
 }
 
 /// Creates all topics and produces the data.
-fn fill(settings: &Settings, data: &DemoData) -> Result<(), Failure> {
+pub fn fill(settings: &Settings, data: &DemoData) -> Result<(), Failure> {
     for topic in [&settings.predictions.topic, &settings.outcomes.topic] {
         let config = BTreeMap::from([("retention.ms".to_string(), "-1".to_string())]);
-        topics::create_topic(settings, &TopicSpec { name: topic.clone(), partitions: INPUT_PARTITIONS, config }).map_err(Failure::Runtime)?;
+        topics::create_topic(settings, &TopicSpec { name: topic.clone(), partitions: INPUT_PARTITIONS, config })
+            .map_err(Failure::Runtime)?;
     }
     topics::create(settings, false).map_err(Failure::Runtime)?;
     let mut config = crate::kafka::client::base(&settings.kafka);
@@ -145,10 +150,10 @@ impl Progress {
     fn step(&mut self) -> Result<(), Failure> {
         self.done += 1;
         let every = if self.terminal { self.total / 100 } else { self.total / 4 };
-        if self.done % every.max(1) == 0 && self.terminal {
+        if self.done.is_multiple_of(every.max(1)) && self.terminal {
             print!("\r{} {:>3} %", self.what, self.done * 100 / self.total);
             std::io::stdout().flush().ok();
-        } else if self.done % every.max(1) == 0 {
+        } else if self.done.is_multiple_of(every.max(1)) {
             say(&format!("{} {:>3} %", self.what, self.done * 100 / self.total))?;
         }
         Ok(())
@@ -172,7 +177,13 @@ impl Watch {
     fn new(settings: &Settings) -> Result<Watch, Failure> {
         let reader = Reader::new(&settings.kafka, &format!("{}-watch", settings.app), None).map_err(|e| Failure::Kafka(e.0))?;
         let partitions = settings.summaries_partitions as usize * 2;
-        Ok(Watch { reader, topic: settings.alerts.topic.clone(), next: vec![Offset(0); partitions], first: true, summary: Summary::default() })
+        Ok(Watch {
+            reader,
+            topic: settings.alerts.topic.clone(),
+            next: vec![Offset(0); partitions],
+            first: true,
+            summary: Summary::default(),
+        })
     }
 
     /// Shows what is new; how many events that was.

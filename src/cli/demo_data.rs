@@ -41,7 +41,8 @@ pub fn load(delayed: bool) -> Result<DemoData, String> {
     for row in rows {
         if let Some(repaid) = row.repaid {
             let known_at = row.time.plus(if delayed { delay(&row.id) } else { Span::ZERO });
-            outcomes.push((known_at, Message { key: row.id.clone(), value: json!({ "known_at": known_at.0, "repaid": repaid }).to_string() }));
+            outcomes
+                .push((known_at, Message { key: row.id.clone(), value: json!({ "known_at": known_at.0, "repaid": repaid }).to_string() }));
         }
         predictions.push(Message { key: row.id, value: Value::Object(row.fields).to_string() });
     }
@@ -56,7 +57,9 @@ fn delay(id: &str) -> Span {
 
 fn unpacked(bytes: &[u8]) -> Result<String, String> {
     let mut text = String::new();
-    zstd::Decoder::new(bytes).and_then(|mut d| d.read_to_string(&mut text)).map_err(|e| format!("the built-in data can't be unpacked: {e}"))?;
+    zstd::Decoder::new(bytes)
+        .and_then(|mut d| d.read_to_string(&mut text))
+        .map_err(|e| format!("the built-in data can't be unpacked: {e}"))?;
     Ok(text)
 }
 

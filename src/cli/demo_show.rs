@@ -19,13 +19,21 @@ fn minute(time: &str) -> String {
 
 fn segment(alert: &Value) -> String {
     match alert.get("segment").and_then(Value::as_object) {
-        Some(map) if !map.is_empty() => map.iter().map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or("?"))).collect::<Vec<_>>().join(", "),
+        Some(map) if !map.is_empty() => {
+            map.iter().map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or("?"))).collect::<Vec<_>>().join(", ")
+        }
         _ => "all traffic".to_string(),
     }
 }
 
 fn short(x: f64) -> String {
-    let digits = if x.abs() >= 1_000.0 { 0 } else if x.abs() >= 10.0 { 1 } else { 4 };
+    let digits = if x.abs() >= 1_000.0 {
+        0
+    } else if x.abs() >= 10.0 {
+        1
+    } else {
+        4
+    };
     format!("{x:.digits$}")
 }
 
@@ -33,14 +41,21 @@ fn short(x: f64) -> String {
 pub fn block(alert: &Value) -> String {
     let mut out = String::new();
     let line = |out: &mut String, name: &str, value: String| writeln!(out, "    {name:<10} {value}").unwrap_or_default();
-    writeln!(out, "{} {} {}: {}", text(alert, "severity"), text(alert, "status"), text(alert, "signal"), text(alert, "summary")).unwrap_or_default();
+    writeln!(out, "{} {} {}: {}", text(alert, "severity"), text(alert, "status"), text(alert, "signal"), text(alert, "summary"))
+        .unwrap_or_default();
     line(&mut out, "where", format!("model {}, {}", text(alert, "model"), segment(alert)));
     line(&mut out, "since", format!("{} (found {})", minute(text(alert, "change_point")), minute(text(alert, "detected_at"))));
     if let (Some(before), Some(now)) = (number(alert, "/baseline/value"), number(alert, "/current/value")) {
         let rows = |p: &str| number(alert, p).unwrap_or_default();
-        line(&mut out, "from, to", format!("{} -> {} ({} and {} rows)", short(before), short(now), rows("/baseline/count"), rows("/current/count")));
+        line(
+            &mut out,
+            "from, to",
+            format!("{} -> {} ({} and {} rows)", short(before), short(now), rows("/baseline/count"), rows("/current/count")),
+        );
     }
-    if let (Some(value), Some(low), Some(high)) = (number(alert, "/effect/value"), number(alert, "/effect/low"), number(alert, "/effect/high")) {
+    if let (Some(value), Some(low), Some(high)) =
+        (number(alert, "/effect/value"), number(alert, "/effect/low"), number(alert, "/effect/high"))
+    {
         let unit = alert.pointer("/effect/unit").and_then(Value::as_str).unwrap_or("");
         let name = alert.pointer("/effect/name").and_then(Value::as_str).unwrap_or("effect");
         line(&mut out, "effect", format!("{name} {} {unit} (95 %: {} to {})", short(value), short(low), short(high)));
@@ -75,12 +90,16 @@ impl Summary {
         if reason == "opened" {
             *self.opened.entry((text(alert, "kind").to_string(), text(alert, "severity").to_string())).or_default() += 1;
             if alert.get("segment").and_then(Value::as_object).is_none_or(serde_json::Map::is_empty) {
-                self.root.push(format!("{:<34} change {}, found {}", text(alert, "signal"), minute(text(alert, "change_point")), minute(text(alert, "detected_at"))));
+                self.root.push(format!(
+                    "{:<34} change {}, found {}",
+                    text(alert, "signal"),
+                    minute(text(alert, "change_point")),
+                    minute(text(alert, "detected_at"))
+                ));
             }
         }
         reason != "reminder"
     }
-
 
     /// The table.
     pub fn table(&self) -> String {

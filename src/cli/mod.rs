@@ -4,7 +4,7 @@
 
 pub mod check;
 pub mod demo;
-mod demo_data;
+pub mod demo_data;
 mod demo_show;
 pub mod run;
 pub mod schema;
@@ -35,7 +35,9 @@ pub enum Verb {
     #[command(after_help = "Example:\n  driftline run -c driftline.yaml\n  driftline run -c driftline.yaml --stage detect")]
     Run(run::RunArgs),
     /// See it work: real data with a known change, an embedded broker, no set-up
-    #[command(after_help = "Example:\n  driftline demo\n  driftline demo --once --alerts alerts.jsonl\n  driftline demo --brokers localhost:9092")]
+    #[command(
+        after_help = "Example:\n  driftline demo\n  driftline demo --once --alerts alerts.jsonl\n  driftline demo --brokers localhost:9092"
+    )]
     Demo(demo::DemoArgs),
     /// Check a configuration file; every mistake at once
     #[command(after_help = "Example:\n  driftline check -c driftline.yaml\n  driftline check -c driftline.yaml -o json")]

@@ -308,3 +308,14 @@ impl OutcomeDecoder {
         self.reader.schema_id
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_a_bad_record() {
+        let ended: Result<(), BadRecord> = guarded(|| panic!("planted"));
+        assert_eq!(ended.unwrap_err().reason, Reason::Panic);
+    }
+}

@@ -123,11 +123,11 @@ impl<'a> Sink<'_, 'a> {
         }
         let mark = &mut self.marks.marks[ix.0 as usize];
         if mark.record == self.marks.record {
-            self.marks.holes |= value == Value::Null;
+            self.marks.holes |= matches!(value, Value::Null);
             self.found.features[mark.position as usize].1 = value;
             return Ok(());
         }
-        if value == Value::Null {
+        if matches!(value, Value::Null) {
             return Ok(());
         }
         if self.found.features.len() >= MAX_FEATURES {

@@ -83,10 +83,12 @@ struct Key {
 }
 
 impl Keys {
+    #[inline]
     fn expected(&self) -> u32 {
         self.at.map_or(self.first, |at| self.entries[at as usize].next)
     }
 
+    #[inline]
     fn step(&mut self, to: u32) -> Role {
         match self.at {
             Some(at) => self.entries[at as usize].next = to,
@@ -239,5 +241,37 @@ impl Plan {
     /// Number of slots.
     pub fn slot_count(&self) -> usize {
         self.slots
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::oracle::mapping;
+
+    #[test]
+    fn the_order_of_the_last_object_is_expected_next() {
+        let mut plan = Plan::new(&mapping(&[vec!["b".to_string()]], None));
+        for order in [["a", "b", "c"], ["c", "a", "b"], ["c", "b", "a"]] {
+            for warm in [false, true] {
+                plan.begin(ROOT);
+                for name in order {
+                    assert!(!warm || plan.expected(ROOT) == Some(name), "{order:?} {name}");
+                    let role = if warm { plan.accept(ROOT) } else { plan.find(ROOT, name).unwrap() };
+                    assert_eq!(role.node, (name == "b").then_some(NodeIx(1)));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn names_that_json_escapes_are_never_expected() {
+        let mut plan = Plan::new(&mapping(&[], None));
+        for name in ["q\"", "\\", "\n", ""] {
+            plan.begin(ROOT);
+            plan.find(ROOT, name).unwrap();
+            plan.begin(ROOT);
+            assert_eq!(plan.expected(ROOT), Some(name).filter(|n| n.is_empty()));
+        }
     }
 }

@@ -15,7 +15,8 @@ use super::summary::form::{CategoryForm, NumericForm};
 use super::summary::numeric::NumericEdges;
 use super::types::{EventTime, PaneId, PaneKind, RequestKey, Span};
 use crate::codec::event::{FeatureIx, Prediction, Value};
-use std::collections::{BTreeMap, HashMap};
+use hashbrown::HashMap;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// Signal of the score.
@@ -107,7 +108,11 @@ impl Book {
     }
 
     fn pair(&mut self, pane: PaneId, cell: CellId) -> &mut PairEntry {
-        self.pair.entry((pane, cell)).or_insert_with(|| PairEntry { counts: PairCounts::default(), abs_error: Accumulator::default(), bias: Accumulator::default() })
+        self.pair.entry((pane, cell)).or_insert_with(|| PairEntry {
+            counts: PairCounts::default(),
+            abs_error: Accumulator::default(),
+            bias: Accumulator::default(),
+        })
     }
 
     /// An accepted prediction.
@@ -162,8 +167,12 @@ impl Book {
                 entry.counts.matched += 1;
                 entry.counts.delay_ms += delay.0 as u64;
                 match task {
-                    Task::Binary | Task::Multiclass if pair.label != 0 && pair.outcome_label != 0 => entry.counts.errors.add(delay, pair.label != pair.outcome_label),
-                    Task::Regression if !pair.score.is_nan() && !pair.outcome_value.is_nan() => entry.difference(pair.score - pair.outcome_value, pair.key, model, pane, plan),
+                    Task::Binary | Task::Multiclass if pair.label != 0 && pair.outcome_label != 0 => {
+                        entry.counts.errors.add(delay, pair.label != pair.outcome_label)
+                    }
+                    Task::Regression if !pair.score.is_nan() && !pair.outcome_value.is_nan() => {
+                        entry.difference(pair.score - pair.outcome_value, pair.key, model, pane, plan)
+                    }
                     _ => {}
                 }
             }
@@ -189,11 +198,15 @@ impl Book {
             models.entry(cell.model.clone()).or_default().push(PartialEntry { pane, cell, summary });
         }
         for ((pane, cell), e) in self.pair.drain() {
-            let cell = if cell == NOBODY { CellKey { model: String::new(), version: None, values: Vec::new() } } else { cells.key(cell).clone() };
+            let cell =
+                if cell == NOBODY { CellKey { model: String::new(), version: None, values: Vec::new() } } else { cells.key(cell).clone() };
             let summary = CellSummary { counts: Counts::Pair(e.counts), signals: e.signals() };
             models.entry(cell.model.clone()).or_default().push(PartialEntry { pane, cell, summary });
         }
-        models.into_iter().flat_map(|(model, entries)| encode(origin, &model, entries).into_iter().map(move |bytes| (model.clone(), bytes))).collect()
+        models
+            .into_iter()
+            .flat_map(|(model, entries)| encode(origin, &model, entries).into_iter().map(move |bytes| (model.clone(), bytes)))
+            .collect()
     }
 
     /// Which panes of `kind` have entries.

@@ -56,7 +56,10 @@ impl Cells {
         let entries = &self.entries;
         let same = |ix: &u32| {
             let e = &entries[*ix as usize];
-            e.hash == hash && e.key.model == model && e.key.version.as_deref() == version && e.key.values.iter().map(String::as_str).eq(values.iter().map(|v| v.as_ref()))
+            e.hash == hash
+                && e.key.model == model
+                && e.key.version.as_deref() == version
+                && e.key.values.iter().map(String::as_str).eq(values.iter().map(|v| v.as_ref()))
         };
         if let Some(ix) = self.index.find(hash, same) {
             return CellId(*ix);
@@ -152,7 +155,11 @@ mod tests {
         let mut cells = Cells::default();
         let a = cells.intern("m", None, &values(&["x", "y"]));
         assert_eq!(a, cells.intern("m", None, &values(&["x", "y"])));
-        for other in [cells.intern("m", None, &values(&["xy", ""])), cells.intern("m", Some(""), &values(&["x", "y"])), cells.intern("mx", None, &values(&["", "y"]))] {
+        for other in [
+            cells.intern("m", None, &values(&["xy", ""])),
+            cells.intern("m", Some(""), &values(&["x", "y"])),
+            cells.intern("mx", None, &values(&["", "y"])),
+        ] {
             assert_ne!(a, other);
         }
     }

@@ -232,7 +232,7 @@ impl Join {
 
     /// The first epoch that a recovery needs when epoch `now` is the newest: no live entry is older.
     pub fn floor(&mut self, now: EpochSeq) -> EpochSeq {
-        let rows = self.clocks[1].watermark().minus(self.rules.window).min(self.clocks[0].watermark().minus(self.rules.duplicates));
+        let rows = self.clocks[1].watermark().minus(self.rules.window).min(self.clocks[0].before().minus(self.rules.duplicates));
         let waiting = self.clocks[0].watermark().minus(self.rules.early);
         self.rows_since.floor(rows).min(self.waiting_since.floor(waiting)).min(now)
     }
@@ -267,7 +267,9 @@ impl Join {
     /// −early ≤ e − t_p ≤ window, and not later than `settle` after a first match.
     fn fits(&self, slot: u32, e: EventTime) -> bool {
         let row = self.rows.at(slot);
-        e >= row.time.minus(self.rules.early) && e <= row.time.plus(self.rules.window) && row.first().is_none_or(|first| e <= first.plus(self.rules.settle))
+        e >= row.time.minus(self.rules.early)
+            && e <= row.time.plus(self.rules.window)
+            && row.first().is_none_or(|first| e <= first.plus(self.rules.settle))
     }
 
     fn pair(&mut self, slot: u32, e: EventTime, label: u64, value: f64) -> Pairing {
@@ -281,7 +283,17 @@ impl Join {
             self.match_row(slot, e, label, value);
             self.changes.matched(Offset(row.offset()), e, label, value);
         }
-        Pairing { kind, key: row.key(), cell: row.cell, time: row.time, e, score: row.score, label: row.label, outcome_label: label, outcome_value: value }
+        Pairing {
+            kind,
+            key: row.key(),
+            cell: row.cell,
+            time: row.time,
+            e,
+            score: row.score,
+            label: row.label,
+            outcome_label: label,
+            outcome_value: value,
+        }
     }
 
     fn row_digest(&self, row: &Row) -> u64 {
@@ -314,12 +326,14 @@ impl Join {
         w > row.time.plus(self.rules.window) || row.first().is_some_and(|first| w > first.plus(self.rules.settle))
     }
 
+    /// No later prediction can be its duplicate. By what is consumed: a record that was only peeked is still judged by the watermark
+    /// before it, and may be the row's last duplicate.
     fn twins_over(&self, row: &Row) -> bool {
-        self.clocks[0].watermark() > row.time.plus(self.rules.duplicates)
+        self.clocks[0].before() > row.time.plus(self.rules.duplicates)
     }
 
     fn expire_rows(&mut self, decisions: &mut Vec<Decision>) {
-        let (rules, wp, wo) = (self.rules, self.clocks[0].watermark(), self.clocks[1].watermark());
+        let (rules, wp, wo) = (self.rules, self.clocks[0].before(), self.clocks[1].watermark());
         let mut popped = std::mem::take(&mut self.popped);
         self.by_window.pop(wo, |s| self.rows.get(s).map(|r| r.time.plus(rules.window)), &mut popped);
         for slot in &popped {

@@ -118,7 +118,8 @@ impl Marks {
             PaneKind::Input => &[Input::Predictions],
             PaneKind::Pair => &Input::BOTH,
         };
-        let active = |m: &Mark| inputs.iter().map(|i| i.index()).filter(|i| m.activity[*i] == Activity::Active).map(|i| m.watermark[i]).min();
+        let active =
+            |m: &Mark| inputs.iter().map(|i| i.index()).filter(|i| m.activity[*i] == Activity::Active).map(|i| m.watermark[i]).min();
         if let Some(time) = self.by_source.values().filter_map(active).min() {
             return time;
         }
@@ -130,7 +131,9 @@ impl Marks {
     /// The source that holds back panes of `kind`: what blocks.
     pub fn blocker(&self, kind: PaneKind) -> Option<(Partition, Input, EventTime)> {
         let inputs: &[Input] = if kind == PaneKind::Input { &[Input::Predictions] } else { &Input::BOTH };
-        let all = self.by_source.values().flat_map(|m| inputs.iter().filter(|i| m.activity[i.index()] == Activity::Active).map(|i| (m.source, *i, m.watermark[i.index()])));
+        let all = self.by_source.values().flat_map(|m| {
+            inputs.iter().filter(|i| m.activity[i.index()] == Activity::Active).map(|i| (m.source, *i, m.watermark[i.index()]))
+        });
         all.min_by_key(|b| (b.2, b.0, b.1))
     }
 }

@@ -84,7 +84,18 @@ impl Row {
     /// A hash of everything that later verdicts depend on.
     pub fn digest(&self, cell_hash: u64) -> u64 {
         let first = self.first().map_or(UNMATCHED, |e| e.0) as u64;
-        digest(&[self.key[0], self.key[1], self.offset as u64, self.time.0 as u64, first, cell_hash, self.score.to_bits(), self.label, self.outcome_value.to_bits(), self.outcome_label])
+        digest(&[
+            self.key[0],
+            self.key[1],
+            self.offset as u64,
+            self.time.0 as u64,
+            first,
+            cell_hash,
+            self.score.to_bits(),
+            self.label,
+            self.outcome_value.to_bits(),
+            self.outcome_label,
+        ])
     }
 }
 

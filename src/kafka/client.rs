@@ -71,7 +71,14 @@ pub fn uncommitted(kafka: &Kafka, group: &str) -> ClientConfig {
 /// A transactional producer.
 pub fn producer(kafka: &Kafka, transactional_id: &str) -> ClientConfig {
     let mut c = base(kafka);
-    for consumer_only in ["session.timeout.ms", "heartbeat.interval.ms", "max.poll.interval.ms", "fetch.wait.max.ms", "queued.min.messages", "queued.max.messages.kbytes"] {
+    for consumer_only in [
+        "session.timeout.ms",
+        "heartbeat.interval.ms",
+        "max.poll.interval.ms",
+        "fetch.wait.max.ms",
+        "queued.min.messages",
+        "queued.max.messages.kbytes",
+    ] {
         c.remove(consumer_only);
     }
     c.set("transactional.id", transactional_id)

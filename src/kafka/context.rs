@@ -65,7 +65,9 @@ impl ConsumerContext for MemberContext {
             return;
         }
         self.note(match code {
-            Code::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Rebalanced::Assigned(list.elements().iter().map(|e| (e.topic().to_string(), e.partition())).collect()),
+            Code::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                Rebalanced::Assigned(list.elements().iter().map(|e| (e.topic().to_string(), e.partition())).collect())
+            }
             _ if consumer.assignment_lost() => Rebalanced::Lost,
             _ => Rebalanced::Revoked,
         });
@@ -120,7 +122,9 @@ impl rdkafka::producer::ProducerContext for ProducerContext {
 
 fn write_log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
-        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => tracing::warn!("librdkafka {facility}: {message}"),
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+            tracing::warn!("librdkafka {facility}: {message}")
+        }
         RDKafkaLogLevel::Warning => tracing::info!("librdkafka {facility}: {message}"),
         _ => tracing::debug!("librdkafka {facility}: {message}"),
     }

@@ -49,12 +49,22 @@ impl KafkaLog {
         let group = format!("{}-{}", settings.app, name.stage);
         let instance = format!("{group}-{}-{:04}", client::padded(&settings.instance), name.thread);
         let config = client::member(&settings.kafka, &group, &instance);
-        let consumer = BaseConsumer::from_config_and_context(&config, MemberContext::default()).map_err(|e| Fatal(format!("Kafka client: {e}; check kafka.client")))?;
+        let consumer = BaseConsumer::from_config_and_context(&config, MemberContext::default())
+            .map_err(|e| Fatal(format!("Kafka client: {e}; check kafka.client")))?;
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         consumer.subscribe(&names).map_err(|e| Fatal(format!("subscribing to {names:?}: {e}")))?;
         let reader = Reader::new(&settings.kafka, &format!("{group}-reader"), follow)?;
         let transactions = Transactions::new(&settings.kafka, &instance);
-        Ok(KafkaLog { kafka: settings.kafka.clone(), topics, consumer, transactions, reader, group: None, next: BTreeMap::new(), at_end: BTreeSet::new() })
+        Ok(KafkaLog {
+            kafka: settings.kafka.clone(),
+            topics,
+            consumer,
+            transactions,
+            reader,
+            group: None,
+            next: BTreeMap::new(),
+            at_end: BTreeSet::new(),
+        })
     }
 
     fn topic(&self, ix: TopicIx) -> &str {
@@ -116,7 +126,9 @@ fn known_end(consumer: &BaseConsumer<MemberContext>, topic: &str, partition: i32
     let name = std::ffi::CString::new(topic).ok()?;
     let (mut low, mut high) = (-1i64, -1i64);
     // SAFETY: the client outlives the call, the name is a C string, both results are valid places.
-    let code = unsafe { rdkafka::bindings::rd_kafka_get_watermark_offsets(consumer.client().native_ptr(), name.as_ptr(), partition, &mut low, &mut high) };
+    let code = unsafe {
+        rdkafka::bindings::rd_kafka_get_watermark_offsets(consumer.client().native_ptr(), name.as_ptr(), partition, &mut low, &mut high)
+    };
     (code == rdkafka::bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
 }
 
@@ -165,7 +177,8 @@ impl Log for KafkaLog {
         self.at_end.clear();
         for (topic, partition, offset) in at {
             self.next.insert((topic.0, partition.0), offset.0);
-            list.add_partition_offset(self.topic(*topic), partition.0, At::Offset(offset.0)).map_err(|e| Fatal(format!("assigning: {e}")))?;
+            list.add_partition_offset(self.topic(*topic), partition.0, At::Offset(offset.0))
+                .map_err(|e| Fatal(format!("assigning: {e}")))?;
         }
         self.consumer.assign(&list).map_err(|e| Fatal(format!("assigning: {e}")))
     }
@@ -216,7 +229,10 @@ impl Log for KafkaLog {
         }
         let answer = insist("asking for committed offsets", || self.consumer.committed_offsets(list.clone(), Duration::from_secs(10)))?;
         let position = |(topic, partition): &(TopicIx, Partition)| match answer.find_partition(self.topic(*topic), partition.0) {
-            Some(e) => CommittedPosition { next: if let At::Offset(o) = e.offset() { Some(Offset(o)) } else { None }, metadata: e.metadata().to_string() },
+            Some(e) => CommittedPosition {
+                next: if let At::Offset(o) = e.offset() { Some(Offset(o)) } else { None },
+                metadata: e.metadata().to_string(),
+            },
             None => CommittedPosition { next: None, metadata: String::new() },
         };
         Ok(of.iter().map(position).collect())
@@ -227,6 +243,10 @@ impl Log for KafkaLog {
     }
 
     fn commit(&mut self, records: &[OutRecord], positions: &[Position]) -> Result<Commit, Fatal> {
+        if self.group.is_none() && !positions.is_empty() {
+            // records without their positions would be published again by the next owner
+            return Ok(Commit::Stale("the member has let go of its partitions".into()));
+        }
         let mut list = TopicPartitionList::new();
         for p in positions {
             let mut element = list.add_partition(self.topic(p.topic), p.partition.0);
@@ -240,12 +260,19 @@ impl Log for KafkaLog {
         self.transactions.renew()
     }
 
-    fn scan(&mut self, topic: &str, partition: Partition, from: Option<Offset>, sink: &mut dyn FnMut(Record<'_>) -> bool) -> Result<Offset, Fatal> {
+    fn scan(
+        &mut self,
+        topic: &str,
+        partition: Partition,
+        from: Option<Offset>,
+        sink: &mut dyn FnMut(Record<'_>) -> bool,
+    ) -> Result<Offset, Fatal> {
         self.reader.scan(topic, partition, from, sink)
     }
 
     fn trim(&mut self, topic: &str, partition: Partition, before: Offset) -> Result<(), Fatal> {
-        let admin: AdminClient<DefaultClientContext> = AdminClient::from_config(&client::base(&self.kafka)).map_err(|e| Fatal(e.to_string()))?;
+        let admin: AdminClient<DefaultClientContext> =
+            AdminClient::from_config(&client::base(&self.kafka)).map_err(|e| Fatal(e.to_string()))?;
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition.0, At::Offset(before.0)).map_err(|e| Fatal(e.to_string()))?;
         let options = AdminOptions::new().request_timeout(Some(Duration::from_secs(10)));

@@ -34,14 +34,20 @@ impl Transactions {
     pub fn renew(&mut self) -> Result<(), Fatal> {
         self.producer = None;
         let config = client::producer(&self.kafka, &self.id);
-        let producer = BaseProducer::from_config_and_context(&config, ProducerContext::default()).map_err(|e| Fatal(format!("Kafka producer: {e}; check kafka.client")))?;
+        let producer = BaseProducer::from_config_and_context(&config, ProducerContext::default())
+            .map_err(|e| Fatal(format!("Kafka producer: {e}; check kafka.client")))?;
         super::reader::insist(&format!("starting transactions as {}", self.id), || producer.init_transactions(REQUEST))?;
         self.producer = Some(producer);
         Ok(())
     }
 
     /// One transaction.
-    pub fn commit(&mut self, records: &[OutRecord], offsets: &TopicPartitionList, group: Option<&ConsumerGroupMetadata>) -> Result<Commit, Fatal> {
+    pub fn commit(
+        &mut self,
+        records: &[OutRecord],
+        offsets: &TopicPartitionList,
+        group: Option<&ConsumerGroupMetadata>,
+    ) -> Result<Commit, Fatal> {
         if self.producer.is_none() {
             self.renew()?;
         }
@@ -62,7 +68,12 @@ enum Failed {
     Commit(KafkaError),
 }
 
-fn attempt(producer: &BaseProducer<ProducerContext>, records: &[OutRecord], offsets: &TopicPartitionList, group: Option<&ConsumerGroupMetadata>) -> Result<(), Failed> {
+fn attempt(
+    producer: &BaseProducer<ProducerContext>,
+    records: &[OutRecord],
+    offsets: &TopicPartitionList,
+    group: Option<&ConsumerGroupMetadata>,
+) -> Result<(), Failed> {
     producer.context().take_failure();
     producer.begin_transaction().map_err(Failed::Before)?;
     for r in records {

@@ -22,7 +22,9 @@ pub fn insist<T>(what: &str, mut ask: impl FnMut() -> Result<T, KafkaError>) -> 
     loop {
         match ask() {
             Ok(answer) => return Ok(answer),
-            Err(e) if began.elapsed() > PATIENCE => return Err(Fatal(format!("{what}: {e} (for {} s); is the broker reachable?", PATIENCE.as_secs()))),
+            Err(e) if began.elapsed() > PATIENCE => {
+                return Err(Fatal(format!("{what}: {e} (for {} s); is the broker reachable?", PATIENCE.as_secs())));
+            }
             Err(e) => {
                 tracing::warn!("{what}: {e}; trying again");
                 std::thread::sleep(Duration::from_millis(500));
@@ -41,7 +43,9 @@ pub struct Reader {
 impl Reader {
     /// A reader; `follow` names a topic whose partition 0 is followed from its beginning.
     pub fn new(kafka: &Kafka, group: &str, follow: Option<&str>) -> Result<Reader, Fatal> {
-        let create = |c: rdkafka::ClientConfig| BaseConsumer::from_config_and_context(&c, QuietContext).map_err(|e| Fatal(format!("Kafka client: {e}; check kafka.client")));
+        let create = |c: rdkafka::ClientConfig| {
+            BaseConsumer::from_config_and_context(&c, QuietContext).map_err(|e| Fatal(format!("Kafka client: {e}; check kafka.client")))
+        };
         let follower = match follow {
             None => None,
             Some(topic) => {
@@ -69,18 +73,28 @@ impl Reader {
     /// Ends of a partition.
     pub fn ends(&self, topic: &str, partition: Partition) -> Result<Ends, Fatal> {
         let (low, last_stable) = self.stable(topic, partition)?;
-        let (_, high) = insist(&format!("asking for the ends of {topic}[{}]", partition.0), || self.uncommitted.fetch_watermarks(topic, partition.0, STEP))?;
+        let (_, high) = insist(&format!("asking for the ends of {topic}[{}]", partition.0), || {
+            self.uncommitted.fetch_watermarks(topic, partition.0, STEP)
+        })?;
         Ok(Ends { low, last_stable, high: Offset(high) })
     }
 
     /// (first offset, last stable offset).
     pub fn stable(&self, topic: &str, partition: Partition) -> Result<(Offset, Offset), Fatal> {
-        let (low, end) = insist(&format!("asking for the ends of {topic}[{}]", partition.0), || self.committed.fetch_watermarks(topic, partition.0, STEP))?;
+        let (low, end) = insist(&format!("asking for the ends of {topic}[{}]", partition.0), || {
+            self.committed.fetch_watermarks(topic, partition.0, STEP)
+        })?;
         Ok((Offset(low), Offset(end)))
     }
 
     /// `Log::scan`.
-    pub fn scan(&self, topic: &str, partition: Partition, from: Option<Offset>, sink: &mut dyn FnMut(Record<'_>) -> bool) -> Result<Offset, Fatal> {
+    pub fn scan(
+        &self,
+        topic: &str,
+        partition: Partition,
+        from: Option<Offset>,
+        sink: &mut dyn FnMut(Record<'_>) -> bool,
+    ) -> Result<Offset, Fatal> {
         let (low, end) = self.stable(topic, partition)?;
         let from = from.map_or(low, |f| f.max(low));
         if from >= end {
@@ -92,7 +106,13 @@ impl Reader {
         result
     }
 
-    fn scan_assigned(&self, topic: &str, partition: Partition, end: Offset, sink: &mut dyn FnMut(Record<'_>) -> bool) -> Result<Offset, Fatal> {
+    fn scan_assigned(
+        &self,
+        topic: &str,
+        partition: Partition,
+        end: Offset,
+        sink: &mut dyn FnMut(Record<'_>) -> bool,
+    ) -> Result<Offset, Fatal> {
         let mut last = Instant::now();
         loop {
             match self.committed.poll(Duration::from_millis(200)) {
@@ -118,7 +138,9 @@ impl Reader {
 
 fn assign(consumer: &BaseConsumer<QuietContext>, topic: &str, partition: i32, at: At) -> Result<(), Fatal> {
     let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, partition, at).and_then(|()| consumer.assign(&list)).map_err(|e| Fatal(format!("assigning {topic}[{partition}]: {e}")))
+    list.add_partition_offset(topic, partition, at)
+        .and_then(|()| consumer.assign(&list))
+        .map_err(|e| Fatal(format!("assigning {topic}[{partition}]: {e}")))
 }
 
 /// Headers read from the client's memory on demand.
@@ -142,5 +164,14 @@ pub fn record<'a>(m: &'a BorrowedMessage<'_>, topic: TopicIx, headers: &'a dyn H
         Timestamp::CreateTime(t) => (t, false),
         Timestamp::LogAppendTime(t) => (t, true),
     };
-    Record { topic, partition: Partition(m.partition()), offset: Offset(m.offset()), timestamp, append_time, key: m.key(), value: m.payload(), headers }
+    Record {
+        topic,
+        partition: Partition(m.partition()),
+        offset: Offset(m.offset()),
+        timestamp,
+        append_time,
+        key: m.key(),
+        value: m.payload(),
+        headers,
+    }
 }

@@ -36,7 +36,11 @@ pub struct TopicSpec {
 
 /// The topics that `settings` need, when the inputs have `sources` partitions.
 pub fn own_topics(settings: &Settings, sources: i32) -> Vec<TopicSpec> {
-    let spec = |name: String, partitions, config: &[(&str, &str)]| TopicSpec { name, partitions, config: config.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect() };
+    let spec = |name: String, partitions, config: &[(&str, &str)]| TopicSpec {
+        name,
+        partitions,
+        config: config.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
+    };
     let shards = settings.summaries_partitions;
     let kept = ("retention.bytes", "-1");
     vec![
@@ -44,8 +48,16 @@ pub fn own_topics(settings: &Settings, sources: i32) -> Vec<TopicSpec> {
         spec(settings.topic("summaries"), shards, &[("cleanup.policy", "delete"), ("retention.ms", "604800000"), kept]),
         spec(settings.topic("plan"), 1, &[("cleanup.policy", "compact")]),
         spec(settings.topic("state"), shards, &[("cleanup.policy", "compact")]),
-        spec(settings.alerts.topic.clone(), shards * 2, &[("cleanup.policy", "compact,delete"), ("min.compaction.lag.ms", "604800000"), ("retention.ms", "2592000000")]),
-        spec(settings.topic("dead-letters"), sources, &[("cleanup.policy", "delete"), ("retention.ms", "2592000000"), ("max.message.bytes", "4000000")]),
+        spec(
+            settings.alerts.topic.clone(),
+            shards * 2,
+            &[("cleanup.policy", "compact,delete"), ("min.compaction.lag.ms", "604800000"), ("retention.ms", "2592000000")],
+        ),
+        spec(
+            settings.topic("dead-letters"),
+            sources,
+            &[("cleanup.policy", "delete"), ("retention.ms", "2592000000"), ("max.message.bytes", "4000000")],
+        ),
     ]
 }
 
@@ -104,7 +116,8 @@ impl Cluster {
     /// Connects; waits until a broker answers.
     pub fn connect(settings: &Settings) -> Result<Cluster, String> {
         let config = client::reader(&settings.kafka, &format!("{}-check", settings.app));
-        let consumer = BaseConsumer::from_config_and_context(&config, QuietContext).map_err(|e| format!("Kafka client: {e}; check kafka.client"))?;
+        let consumer =
+            BaseConsumer::from_config_and_context(&config, QuietContext).map_err(|e| format!("Kafka client: {e}; check kafka.client"))?;
         let cluster = Cluster { consumer, settings: settings.clone() };
         let mut told = false;
         loop {
@@ -113,7 +126,10 @@ impl Cluster {
                 Err(e) if is_hopeless(&e) => return Err(format!("{}: {e}", settings.kafka.brokers)),
                 Err(e) => {
                     if !told {
-                        tracing::warn!("no broker answers at {} ({e}); trying again until one does. Check `kafka.brokers`", settings.kafka.brokers);
+                        tracing::warn!(
+                            "no broker answers at {} ({e}); trying again until one does. Check `kafka.brokers`",
+                            settings.kafka.brokers
+                        );
                     }
                     told = true;
                 }
@@ -131,7 +147,11 @@ impl Cluster {
     /// Partitions of the inputs, which must be equal.
     pub fn sources(&self, settings: &Settings) -> Result<i32, String> {
         let (p, o) = (&settings.predictions.topic, &settings.outcomes.topic);
-        let missing = |t: &str| format!("topic {t} does not exist: create it (it is yours, driftline never creates it), or correct the name in the configuration");
+        let missing = |t: &str| {
+            format!(
+                "topic {t} does not exist: create it (it is yours, driftline never creates it), or correct the name in the configuration"
+            )
+        };
         match (self.partitions(p)?, self.partitions(o)?) {
             (Some(a), Some(b)) if a == b => Ok(a),
             (Some(a), Some(b)) => Err(format!(
@@ -143,9 +163,11 @@ impl Cluster {
     }
 
     fn config(&self, topic: &str) -> Result<BTreeMap<String, String>, String> {
-        let admin: AdminClient<DefaultClientContext> = AdminClient::from_config(&client::base(&self.settings.kafka)).map_err(|e| e.to_string())?;
+        let admin: AdminClient<DefaultClientContext> =
+            AdminClient::from_config(&client::base(&self.settings.kafka)).map_err(|e| e.to_string())?;
         let options = AdminOptions::new().request_timeout(Some(REQUEST));
-        let answer = block_on(admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options)).map_err(|e| format!("settings of {topic}: {e}"))?;
+        let answer = block_on(admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options))
+            .map_err(|e| format!("settings of {topic}: {e}"))?;
         match answer.into_iter().next() {
             Some(Ok(resource)) => Ok(resource.entries.into_iter().filter_map(|e| Some((e.name, e.value?))).collect()),
             Some(Err(code)) => Err(format!("settings of {topic}: {code}; driftline needs the right to describe its topics' settings")),
@@ -155,7 +177,10 @@ impl Cluster {
 }
 
 fn is_hopeless(e: &KafkaError) -> bool {
-    matches!(e.rdkafka_error_code(), Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed | RDKafkaErrorCode::InvalidArgument))
+    matches!(
+        e.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed | RDKafkaErrorCode::InvalidArgument)
+    )
 }
 
 /// Everything that must hold before a stage starts; the number of input partitions.
@@ -190,8 +215,12 @@ pub fn check(settings: &Settings) -> Result<u32, Vec<String>> {
 fn own_config_problem(settings: &Settings, spec: &TopicSpec, config: &BTreeMap<String, String>) -> Option<String> {
     let number = |key: &str| config.get(key).and_then(|v| v.parse::<i64>().ok());
     let name = &spec.name;
-    if *name == settings.topic("journal") && (number("retention.ms").is_some_and(|v| v != -1) || number("retention.bytes").is_some_and(|v| v != -1)) {
-        return Some(format!("{name} must keep everything (retention.ms=-1, retention.bytes=-1): it is the join's memory; driftline trims it itself"));
+    if *name == settings.topic("journal")
+        && (number("retention.ms").is_some_and(|v| v != -1) || number("retention.bytes").is_some_and(|v| v != -1))
+    {
+        return Some(format!(
+            "{name} must keep everything (retention.ms=-1, retention.bytes=-1): it is the join's memory; driftline trims it itself"
+        ));
     }
     if *name == settings.topic("summaries") && number("retention.ms").is_some_and(|v| v != -1 && v < 3 * DAY_MS) {
         return Some(format!("{name} must keep at least 3 days (retention.ms >= {}): a restart replays from it", 3 * DAY_MS));

@@ -19,7 +19,12 @@ pub enum Ended {
 const ATTEMPTS: u32 = 20;
 
 /// Commits an epoch that `Log::begin_epoch` began. `aborted` and `unknown` count what happened on the way.
-pub fn commit_epoch(log: &mut dyn Log, records: &[OutRecord], positions: &[Position], mut observed: impl FnMut(&Commit)) -> Result<Ended, Fatal> {
+pub fn commit_epoch(
+    log: &mut dyn Log,
+    records: &[OutRecord],
+    positions: &[Position],
+    mut observed: impl FnMut(&Commit),
+) -> Result<Ended, Fatal> {
     let mut last = String::new();
     for _ in 0..ATTEMPTS {
         let outcome = log.commit(records, positions)?;
@@ -28,7 +33,9 @@ pub fn commit_epoch(log: &mut dyn Log, records: &[OutRecord], positions: &[Posit
             Commit::Done => return Ok(Ended::Committed),
             Commit::Stale(why) => return Ok(Ended::Rebuild(why)),
             Commit::Fenced(why) => {
-                return Err(Fatal(format!("another instance with the same id is at work ({why}); give each instance its own `instance` name")));
+                return Err(Fatal(format!(
+                    "another instance with the same id is at work ({why}); give each instance its own `instance` name"
+                )));
             }
             Commit::Aborted(why) => last = why,
             Commit::Unknown(why) => {

@@ -130,6 +130,7 @@ impl Log for MemoryLog {
     }
 
     fn start(&mut self, at: &[(TopicIx, Partition, Offset)]) -> Result<(), Fatal> {
+        self.reader.clear();
         for (topic, partition, offset) in at {
             if !self.seat.owns(self.name(*topic)?, *partition) {
                 return Err(Fatal(format!("partition {} of topic {} is not assigned", partition.0, topic.0)));

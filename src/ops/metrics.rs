@@ -8,7 +8,10 @@ use crate::stage::counters::{Counters, DELAY_BUCKETS};
 use crate::stage::detect::DetectStage;
 use crate::stage::join::JoinStage;
 use prometheus::core::Collector;
-use prometheus::{Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
 
 const DURATIONS: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
 
@@ -17,6 +20,14 @@ pub struct Metrics {
     registry: Registry,
     max_series: usize,
     series_dropped: IntGauge,
+    budget: Gauge,
+    inputs: Inputs,
+    epochs: Epochs,
+    panes: Panes,
+}
+
+/// What the join stage reads and keeps.
+struct Inputs {
     records_read: IntCounterVec,
     records: IntCounterVec,
     joined: IntCounter,
@@ -27,15 +38,25 @@ pub struct Metrics {
     watermark: GaugeVec,
     event_time_lag: GaugeVec,
     label_delay: Histogram,
-    labels: IntCounterVec,
-    coverage: Gauge,
     time_raised: IntCounter,
     time_jumped: IntCounter,
+    journal_bytes: IntCounter,
+    journal_epochs: IntGaugeVec,
+    digest_mismatches: IntCounter,
+}
+
+/// Transactions of both stages.
+struct Epochs {
     epochs: IntCounterVec,
     transactions: IntCounterVec,
     transaction_time: HistogramVec,
     restore_time: HistogramVec,
-    digest_mismatches: IntCounter,
+}
+
+/// What the detect stage closes and publishes.
+struct Panes {
+    labels: IntCounterVec,
+    coverage: Gauge,
     panes: IntCounterVec,
     open_panes: IntGaugeVec,
     pane_delay: GaugeVec,
@@ -43,9 +64,6 @@ pub struct Metrics {
     streams: IntGaugeVec,
     alerts: IntCounterVec,
     active: IntGaugeVec,
-    budget: Gauge,
-    journal_bytes: IntCounter,
-    journal_epochs: IntGaugeVec,
     moved_pairs: IntCounter,
     mixed: IntCounter,
     refused_segments: IntCounter,
@@ -58,52 +76,155 @@ fn kept<C: Collector + Clone + 'static>(registry: &Registry, metric: Result<C, p
     metric
 }
 
+/// Makes metrics and registers them.
+struct Maker<'r>(&'r Registry);
+
+impl Maker<'_> {
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        kept(self.0, IntCounterVec::new(Opts::new(name, help), labels))
+    }
+    fn counter(&self, name: &str, help: &str) -> IntCounter {
+        kept(self.0, IntCounter::new(name, help))
+    }
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        kept(self.0, IntGaugeVec::new(Opts::new(name, help), labels))
+    }
+    fn floats(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+        kept(self.0, GaugeVec::new(Opts::new(name, help), labels))
+    }
+    fn times(&self, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
+        kept(self.0, HistogramVec::new(HistogramOpts::new(name, help).buckets(DURATIONS.to_vec()), labels))
+    }
+}
+
+impl Inputs {
+    fn new(make: &Maker<'_>) -> Inputs {
+        Inputs {
+            records_read: make.counters("driftline_records_read_total", "Records handed over by Kafka", &["input"]),
+            records: make.counters("driftline_records_total", "Records by what became of them", &["input", "verdict"]),
+            joined: make.counter("driftline_joined_total", "Predictions that got their first outcome"),
+            late: make.counters("driftline_late_total", "Rows that came too late, by reason: below_watermark or closed_pane", &["reason"]),
+            dead_letters: make.counters(
+                "driftline_dead_letters_total",
+                "Records that could not be used; they are kept in the dead-letters topic",
+                &["input", "reason"],
+            ),
+            pending_rows: make.gauges(
+                "driftline_pending_rows",
+                "Rows in the join's memory: predictions, or outcomes that wait for theirs",
+                &["kind"],
+            ),
+            pending_bytes: make.gauges("driftline_pending_bytes", "Bytes of the join's memory", &["stage"]),
+            watermark: make.floats(
+                "driftline_watermark_seconds",
+                "Event time that is certain, seconds since 1970, per source partition",
+                &["input", "partition"],
+            ),
+            event_time_lag: make.floats(
+                "driftline_event_time_lag_seconds",
+                "Wall clock less the highest event time read, per source partition",
+                &["input", "partition"],
+            ),
+            label_delay: kept(
+                make.0,
+                Histogram::with_opts(
+                    HistogramOpts::new("driftline_label_delay_seconds", "Time from a prediction to its first outcome")
+                        .buckets(DELAY_BUCKETS.to_vec()),
+                ),
+            ),
+            time_raised: make.counter(
+                "driftline_outcome_time_raised_total",
+                "Outcomes whose time was raised to the watermark: their topic is not sorted by time",
+            ),
+            time_jumped: make.counter("driftline_time_jumped_total", "Jumps of event time by more than a day"),
+            journal_bytes: make.counter("driftline_journal_bytes_total", "Bytes published to the journal"),
+            journal_epochs: make.gauges(
+                "driftline_journal_epochs",
+                "Epochs between the journal's floor and its end: what a restart reads",
+                &["partition"],
+            ),
+            digest_mismatches: make
+                .counter("driftline_digest_mismatches_total", "Rebuilt tasks whose rows differ from the journal's digest: report it"),
+        }
+    }
+}
+
+impl Epochs {
+    fn new(make: &Maker<'_>) -> Epochs {
+        Epochs {
+            epochs: make.counters("driftline_epochs_total", "Epochs committed", &["stage"]),
+            transactions: make.counters(
+                "driftline_transactions_total",
+                "Attempts to commit, by outcome: committed, aborted, unknown, stale, fenced",
+                &["stage", "outcome"],
+            ),
+            transaction_time: make.times("driftline_transaction_duration_seconds", "Time to publish and commit an epoch", &["stage"]),
+            restore_time: make.times("driftline_restore_duration_seconds", "Time to rebuild the state of a task from the log", &["stage"]),
+        }
+    }
+}
+
+impl Panes {
+    fn new(make: &Maker<'_>) -> Panes {
+        Panes {
+            labels: make.counters(
+                "driftline_labels_total",
+                "Predictions of closed panes, by whether an outcome came within the window",
+                &["state"],
+            ),
+            coverage: kept(
+                make.0,
+                Gauge::new(
+                    "driftline_label_coverage_ratio",
+                    "Share of decided predictions that got an outcome within the window, since start",
+                ),
+            ),
+            panes: make.counters("driftline_panes_closed_total", "Closed panes that held something", &["kind"]),
+            open_panes: make.gauges("driftline_open_panes", "Panes that hold something and are not closed", &["kind"]),
+            pane_delay: make.floats("driftline_pane_delay_seconds", "Wall clock less the end of the last closed pane", &["kind"]),
+            blocked: make.gauges(
+                "driftline_pane_blocked_by_partition",
+                "The source partition that holds back panes of this kind; -1: none",
+                &["kind"],
+            ),
+            streams: make.gauges("driftline_streams", "Monitored streams (signal times segment)", &["phase"]),
+            alerts: make.counters("driftline_alerts_total", "Alert events published", &["kind", "severity", "status"]),
+            active: make.gauges("driftline_active_alerts", "Episodes that are open", &["model"]),
+            moved_pairs: make
+                .counter("driftline_moved_pairs_total", "Pairs that came for a closed pane and were counted in the first open one"),
+            mixed: make.counter(
+                "driftline_unfolded_signals_total",
+                "Signals of panes that were not folded because sources disagreed on their bins",
+            ),
+            refused_segments: make.counter(
+                "driftline_refused_segments_total",
+                "Closed panes of segments that the cap refuses; their rows stay in their ancestors",
+            ),
+            definitions_stale: make
+                .counter("driftline_definitions_stale_total", "Proposed definitions that differ from those in force and were not adopted"),
+        }
+    }
+}
+
 impl Metrics {
     /// A fresh registry with the metrics of `settings`' process.
     pub fn new(settings: &Settings) -> Metrics {
-        let r = Registry::new();
-        let counters = |name: &str, help: &str, labels: &[&str]| kept(&r, IntCounterVec::new(Opts::new(name, help), labels));
-        let counter = |name: &str, help: &str| kept(&r, IntCounter::new(name, help));
-        let gauges = |name: &str, help: &str, labels: &[&str]| kept(&r, IntGaugeVec::new(Opts::new(name, help), labels));
-        let floats = |name: &str, help: &str, labels: &[&str]| kept(&r, GaugeVec::new(Opts::new(name, help), labels));
-        let times = |name: &str, help: &str, labels: &[&str]| kept(&r, HistogramVec::new(HistogramOpts::new(name, help).buckets(DURATIONS.to_vec()), labels));
+        let registry = Registry::new();
+        let make = Maker(&registry);
         let metrics = Metrics {
-            series_dropped: kept(&r, IntGauge::new("driftline_series_dropped", "Series left out of this answer because of metrics.max_series")),
-            records_read: counters("driftline_records_read_total", "Records handed over by Kafka", &["input"]),
-            records: counters("driftline_records_total", "Records by what became of them", &["input", "verdict"]),
-            joined: counter("driftline_joined_total", "Predictions that got their first outcome"),
-            late: counters("driftline_late_total", "Rows that came too late, by reason: below_watermark or closed_pane", &["reason"]),
-            dead_letters: counters("driftline_dead_letters_total", "Records that could not be used; they are kept in the dead-letters topic", &["input", "reason"]),
-            pending_rows: gauges("driftline_pending_rows", "Rows in the join's memory: predictions, or outcomes that wait for theirs", &["kind"]),
-            pending_bytes: gauges("driftline_pending_bytes", "Bytes of the join's memory", &["stage"]),
-            watermark: floats("driftline_watermark_seconds", "Event time that is certain, seconds since 1970, per source partition", &["input", "partition"]),
-            event_time_lag: floats("driftline_event_time_lag_seconds", "Wall clock less the highest event time read, per source partition", &["input", "partition"]),
-            label_delay: kept(&r, Histogram::with_opts(HistogramOpts::new("driftline_label_delay_seconds", "Time from a prediction to its first outcome").buckets(DELAY_BUCKETS.to_vec()))),
-            labels: counters("driftline_labels_total", "Predictions of closed panes, by whether an outcome came within the window", &["state"]),
-            coverage: kept(&r, Gauge::new("driftline_label_coverage_ratio", "Share of decided predictions that got an outcome within the window, since start")),
-            time_raised: counter("driftline_outcome_time_raised_total", "Outcomes whose time was raised to the watermark: their topic is not sorted by time"),
-            time_jumped: counter("driftline_time_jumped_total", "Jumps of event time by more than a day"),
-            epochs: counters("driftline_epochs_total", "Epochs committed", &["stage"]),
-            transactions: counters("driftline_transactions_total", "Attempts to commit, by outcome: committed, aborted, unknown, stale, fenced", &["stage", "outcome"]),
-            transaction_time: times("driftline_transaction_duration_seconds", "Time to publish and commit an epoch", &["stage"]),
-            restore_time: times("driftline_restore_duration_seconds", "Time to rebuild the state of a task from the log", &["stage"]),
-            digest_mismatches: counter("driftline_digest_mismatches_total", "Rebuilt tasks whose rows differ from the journal's digest: report it"),
-            panes: counters("driftline_panes_closed_total", "Closed panes that held something", &["kind"]),
-            open_panes: gauges("driftline_open_panes", "Panes that hold something and are not closed", &["kind"]),
-            pane_delay: floats("driftline_pane_delay_seconds", "Wall clock less the end of the last closed pane", &["kind"]),
-            blocked: gauges("driftline_pane_blocked_by_partition", "The source partition that holds back panes of this kind; -1: none", &["kind"]),
-            streams: gauges("driftline_streams", "Monitored streams (signal times segment)", &["phase"]),
-            alerts: counters("driftline_alerts_total", "Alert events published", &["kind", "severity", "status"]),
-            active: gauges("driftline_active_alerts", "Episodes that are open", &["model"]),
-            budget: kept(&r, Gauge::new("driftline_budget_false_alarms_per_day", "False alarms a day that the budget allows the whole application")),
-            journal_bytes: counter("driftline_journal_bytes_total", "Bytes published to the journal"),
-            journal_epochs: gauges("driftline_journal_epochs", "Epochs between the journal's floor and its end: what a restart reads", &["partition"]),
-            moved_pairs: counter("driftline_moved_pairs_total", "Pairs that came for a closed pane and were counted in the first open one"),
-            mixed: counter("driftline_unfolded_signals_total", "Signals of panes that were not folded because sources disagreed on their bins"),
-            refused_segments: counter("driftline_refused_segments_total", "Closed panes of segments that the cap refuses; their rows stay in their ancestors"),
-            definitions_stale: counter("driftline_definitions_stale_total", "Proposed definitions that differ from those in force and were not adopted"),
+            series_dropped: kept(
+                &registry,
+                IntGauge::new("driftline_series_dropped", "Series left out of this answer because of metrics.max_series"),
+            ),
+            budget: kept(
+                &registry,
+                Gauge::new("driftline_budget_false_alarms_per_day", "False alarms a day that the budget allows the whole application"),
+            ),
+            inputs: Inputs::new(&make),
+            epochs: Epochs::new(&make),
+            panes: Panes::new(&make),
             max_series: settings.max_series,
-            registry: r,
+            registry,
         };
         let b = settings.definitions.budget;
         metrics.budget.set(b.false_alarms * 86_400_000.0 / b.per.0 as f64);
@@ -141,32 +262,69 @@ impl Metrics {
         let mut rows: Vec<String> = self
             .describe()
             .into_iter()
-            .map(|(name, help, labels)| format!("| `{name}` | {} | {help} |", if labels.is_empty() { "-".to_string() } else { labels.iter().map(|l| format!("`{l}`")).collect::<Vec<_>>().join(", ") }))
+            .map(|(name, help, labels)| {
+                format!(
+                    "| `{name}` | {} | {help} |",
+                    if labels.is_empty() {
+                        "-".to_string()
+                    } else {
+                        labels.iter().map(|l| format!("`{l}`")).collect::<Vec<_>>().join(", ")
+                    }
+                )
+            })
             .collect();
         rows.sort();
         rows.join("\n")
     }
 
     fn describe(&self) -> Vec<(String, String, Vec<String>)> {
-        let all: [&dyn Collector; 35] = [
-            &self.series_dropped, &self.records_read, &self.records, &self.joined, &self.late, &self.dead_letters, &self.pending_rows, &self.pending_bytes,
-            &self.watermark, &self.event_time_lag, &self.label_delay, &self.labels, &self.coverage, &self.time_raised, &self.time_jumped, &self.epochs,
-            &self.transactions, &self.transaction_time, &self.restore_time, &self.digest_mismatches, &self.panes, &self.open_panes, &self.pane_delay,
-            &self.blocked, &self.streams, &self.alerts, &self.active, &self.budget, &self.journal_bytes, &self.journal_epochs, &self.moved_pairs, &self.mixed,
-            &self.refused_segments, &self.definitions_stale, &self.joined,
+        let (i, e, p) = (&self.inputs, &self.epochs, &self.panes);
+        let inputs: [&dyn Collector; 15] = [
+            &i.records_read,
+            &i.records,
+            &i.joined,
+            &i.late,
+            &i.dead_letters,
+            &i.pending_rows,
+            &i.pending_bytes,
+            &i.watermark,
+            &i.event_time_lag,
+            &i.label_delay,
+            &i.time_raised,
+            &i.time_jumped,
+            &i.journal_bytes,
+            &i.journal_epochs,
+            &i.digest_mismatches,
         ];
-        let mut seen = std::collections::BTreeSet::new();
-        all.iter().flat_map(|c| c.desc()).filter(|d| seen.insert(d.fq_name.clone())).map(|d| (d.fq_name.clone(), d.help.clone(), d.variable_labels.clone())).collect()
+        let epochs: [&dyn Collector; 6] =
+            [&self.series_dropped, &self.budget, &e.epochs, &e.transactions, &e.transaction_time, &e.restore_time];
+        let panes: [&dyn Collector; 13] = [
+            &p.labels,
+            &p.coverage,
+            &p.panes,
+            &p.open_panes,
+            &p.pane_delay,
+            &p.blocked,
+            &p.streams,
+            &p.alerts,
+            &p.active,
+            &p.moved_pairs,
+            &p.mixed,
+            &p.refused_segments,
+            &p.definitions_stale,
+        ];
+        let all = inputs.iter().chain(&epochs).chain(&panes);
+        all.flat_map(|c| c.desc()).map(|d| (d.fq_name.clone(), d.help.clone(), d.variable_labels.clone())).collect()
     }
 
     /// Takes over what a join member counted, and shows where its tasks stand.
     pub fn absorb_join(&self, stage: &mut JoinStage, now_ms: i64) {
         let c = std::mem::take(&mut stage.counters);
         for input in Input::BOTH {
-            self.records_read.with_label_values(&[input.word()]).inc_by(c.records[input.index()]);
+            self.inputs.records_read.with_label_values(&[input.word()]).inc_by(c.records[input.index()]);
         }
         let t = &c.join;
-        let verdict = |input: Input, word: &str, n: u64| self.records.with_label_values(&[input.word(), word]).inc_by(n);
+        let verdict = |input: Input, word: &str, n: u64| self.inputs.records.with_label_values(&[input.word(), word]).inc_by(n);
         verdict(Input::Predictions, "accepted", t.accepted);
         verdict(Input::Predictions, "duplicate", t.duplicates);
         verdict(Input::Predictions, "late", t.late);
@@ -176,15 +334,15 @@ impl Metrics {
         verdict(Input::Outcomes, "conflicting", t.conflicting_outcomes);
         verdict(Input::Outcomes, "orphan", t.orphans);
         verdict(Input::Outcomes, "before_start", t.before_start);
-        self.late.with_label_values(&["below_watermark"]).inc_by(t.late);
-        self.joined.inc_by(t.joined);
-        self.time_raised.inc_by(t.outcome_time_raised);
-        self.time_jumped.inc_by(c.time_jumped);
-        self.journal_bytes.inc_by(c.journal_bytes);
-        self.digest_mismatches.inc_by(c.digest_mismatches);
+        self.inputs.late.with_label_values(&["below_watermark"]).inc_by(t.late);
+        self.inputs.joined.inc_by(t.joined);
+        self.inputs.time_raised.inc_by(t.outcome_time_raised);
+        self.inputs.time_jumped.inc_by(c.time_jumped);
+        self.inputs.journal_bytes.inc_by(c.journal_bytes);
+        self.inputs.digest_mismatches.inc_by(c.digest_mismatches);
         self.observe_delays(t.delays, t.delay_ms);
         for ((input, reason), n) in &c.dead_letters {
-            self.dead_letters.with_label_values(&[Input::BOTH[*input].word(), reason.word()]).inc_by(*n);
+            self.inputs.dead_letters.with_label_values(&[Input::BOTH[*input].word(), reason.word()]).inc_by(*n);
             verdict(Input::BOTH[*input], "dead_letter", *n);
         }
         self.absorb_epochs("join", &c);
@@ -202,17 +360,17 @@ impl Metrics {
             let lower = if i == 0 { 0.0 } else { DELAY_BUCKETS[i - 1] };
             let mean = sum_ms as f64 / 1_000.0 / n as f64;
             let value = mean.clamp(lower + f64::EPSILON * lower.max(1.0), upper);
-            (0..*count).for_each(|_| self.label_delay.observe(value));
+            (0..*count).for_each(|_| self.inputs.label_delay.observe(value));
         }
     }
 
     fn absorb_epochs(&self, stage: &str, c: &Counters) {
-        self.epochs.with_label_values(&[stage]).inc_by(c.epochs);
+        self.epochs.epochs.with_label_values(&[stage]).inc_by(c.epochs);
         for (outcome, n) in &c.transactions {
-            self.transactions.with_label_values(&[stage, outcome]).inc_by(*n);
+            self.epochs.transactions.with_label_values(&[stage, outcome]).inc_by(*n);
         }
-        c.transaction_ms.iter().for_each(|ms| self.transaction_time.with_label_values(&[stage]).observe(ms / 1_000.0));
-        c.restores_ms.iter().for_each(|ms| self.restore_time.with_label_values(&[stage]).observe(ms / 1_000.0));
+        c.transaction_ms.iter().for_each(|ms| self.epochs.transaction_time.with_label_values(&[stage]).observe(ms / 1_000.0));
+        c.restores_ms.iter().for_each(|ms| self.epochs.restore_time.with_label_values(&[stage]).observe(ms / 1_000.0));
     }
 
     fn show_tasks(&self, stage: &JoinStage, now_ms: i64) {
@@ -224,36 +382,40 @@ impl Metrics {
             for input in Input::BOTH {
                 let clock = &task.join.clocks[input.index()];
                 if clock.peeked > EventTime::MIN {
-                    self.watermark.with_label_values(&[input.word(), &partition]).set(clock.watermark().0 as f64 / 1_000.0);
-                    self.event_time_lag.with_label_values(&[input.word(), &partition]).set((now_ms - clock.peeked.0) as f64 / 1_000.0);
+                    self.inputs.watermark.with_label_values(&[input.word(), &partition]).set(clock.watermark().0 as f64 / 1_000.0);
+                    self.inputs
+                        .event_time_lag
+                        .with_label_values(&[input.word(), &partition])
+                        .set((now_ms - clock.peeked.0) as f64 / 1_000.0);
                 }
             }
-            self.journal_epochs.with_label_values(&[&partition]).set((task.join.epoch.0 - task.floor.0) as i64);
+            self.inputs.journal_epochs.with_label_values(&[&partition]).set((task.join.epoch.0 - task.floor.0) as i64);
         }
-        self.pending_rows.with_label_values(&["predictions"]).set(rows as i64);
-        self.pending_rows.with_label_values(&["outcomes"]).set(waiting as i64);
-        self.pending_bytes.with_label_values(&["join"]).set(bytes as i64);
+        self.inputs.pending_rows.with_label_values(&["predictions"]).set(rows as i64);
+        self.inputs.pending_rows.with_label_values(&["outcomes"]).set(waiting as i64);
+        self.inputs.pending_bytes.with_label_values(&["join"]).set(bytes as i64);
     }
 
     /// Takes over what a detect member counted, and shows where its monitors stand.
     pub fn absorb_detect(&self, stage: &mut DetectStage, now_ms: i64) {
         let c = std::mem::take(&mut stage.counters);
         for (word, i) in [("input", 0), ("pair", 1)] {
-            self.panes.with_label_values(&[word]).inc_by(c.monitor.panes[i]);
+            self.panes.panes.with_label_values(&[word]).inc_by(c.monitor.panes[i]);
         }
-        self.late.with_label_values(&["closed_pane"]).inc_by(c.monitor.late_rows);
-        self.moved_pairs.inc_by(c.monitor.moved_pairs);
-        self.mixed.inc_by(c.monitor.mixed);
-        self.refused_segments.inc_by(c.monitor.refused_segments);
-        self.definitions_stale.inc_by(c.monitor.other_definitions);
-        self.labels.with_label_values(&["labelled"]).inc_by(c.monitor.labels.0);
-        self.labels.with_label_values(&["unlabelled"]).inc_by(c.monitor.labels.1);
-        let (labelled, unlabelled) = (self.labels.with_label_values(&["labelled"]).get(), self.labels.with_label_values(&["unlabelled"]).get());
+        self.inputs.late.with_label_values(&["closed_pane"]).inc_by(c.monitor.late_rows);
+        self.panes.moved_pairs.inc_by(c.monitor.moved_pairs);
+        self.panes.mixed.inc_by(c.monitor.mixed);
+        self.panes.refused_segments.inc_by(c.monitor.refused_segments);
+        self.panes.definitions_stale.inc_by(c.monitor.other_definitions);
+        self.panes.labels.with_label_values(&["labelled"]).inc_by(c.monitor.labels.0);
+        self.panes.labels.with_label_values(&["unlabelled"]).inc_by(c.monitor.labels.1);
+        let (labelled, unlabelled) =
+            (self.panes.labels.with_label_values(&["labelled"]).get(), self.panes.labels.with_label_values(&["unlabelled"]).get());
         if labelled + unlabelled > 0 {
-            self.coverage.set(labelled as f64 / (labelled + unlabelled) as f64);
+            self.panes.coverage.set(labelled as f64 / (labelled + unlabelled) as f64);
         }
         for ((kind, severity, status), n) in &c.alerts {
-            self.alerts.with_label_values(&[kind, severity, status]).inc_by(*n);
+            self.panes.alerts.with_label_values(&[kind, severity, status]).inc_by(*n);
         }
         self.absorb_epochs("detect", &c);
         self.show_monitors(stage, now_ms);
@@ -266,22 +428,22 @@ impl Metrics {
             open = [open[0] + panes[0], open[1] + panes[1]];
             let (Some(d), Some(progress)) = (monitor.definitions(), monitor.progress()) else { continue };
             for (word, kind, pane) in [("input", PaneKind::Input, progress.input), ("pair", PaneKind::Pair, progress.pair)] {
-                self.pane_delay.with_label_values(&[word]).set((now_ms - d.pane.end(pane).0) as f64 / 1_000.0);
-                self.blocked.with_label_values(&[word]).set(monitor.marks().blocker(kind).map_or(-1, |b| i64::from(b.0.0)));
+                self.panes.pane_delay.with_label_values(&[word]).set((now_ms - d.pane.end(pane).0) as f64 / 1_000.0);
+                self.panes.blocked.with_label_values(&[word]).set(monitor.marks().blocker(kind).map_or(-1, |b| i64::from(b.0.0)));
             }
         }
-        self.open_panes.with_label_values(&["input"]).set(open[0] as i64);
-        self.open_panes.with_label_values(&["pair"]).set(open[1] as i64);
+        self.panes.open_panes.with_label_values(&["input"]).set(open[0] as i64);
+        self.panes.open_panes.with_label_values(&["pair"]).set(open[1] as i64);
     }
 
     /// Streams by phase and open episodes by model (a walk over all streams: not with every epoch).
     pub fn show_streams(&self, stage: &DetectStage) {
         let (phases, active) = super::status::count_streams(stage);
         for (phase, n) in phases {
-            self.streams.with_label_values(&[phase]).set(n);
+            self.panes.streams.with_label_values(&[phase]).set(n);
         }
         for (model, n) in active {
-            self.active.with_label_values(&[&model]).set(n);
+            self.panes.active.with_label_values(&[&model]).set(n);
         }
     }
 }

@@ -73,7 +73,11 @@ pub struct Service {
 impl Service {
     /// Checks topics, starts members and HTTP.
     pub fn start(settings: Arc<Settings>, stages: Stages, at_end: AtEnd) -> Result<Service, ServiceError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(|e| ServiceError::Start(vec![e.to_string()]))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .map_err(|e| ServiceError::Start(vec![e.to_string()]))?;
         let metrics = Arc::new(Metrics::new(&settings));
         let board = Arc::new(Board::default());
         let shared = Shared { metrics: metrics.clone(), board: board.clone(), app: settings.app.as_str().into() };
@@ -86,7 +90,8 @@ impl Service {
         let (sender, ended) = channel();
         let finished = Arc::new(AtomicUsize::new(0));
         let mut service = Service { stop, threads: Vec::new(), ended, runtime, board: board.clone(), finished: finished.clone(), http };
-        let crew = Crew { settings, metrics, board, stop: service.stop.clone(), sources, at_end, finished: finished.clone(), ended: sender };
+        let crew =
+            Crew { settings, metrics, board, stop: service.stop.clone(), sources, at_end, finished: finished.clone(), ended: sender };
         for thread in 0..crew.settings.threads.join * usize::from(stages.join) {
             service.threads.push(crew.clone().spawn("join", thread));
         }
@@ -122,7 +127,9 @@ impl Service {
         }
         for thread in self.threads.drain(..) {
             if thread.join().is_err() && result.is_ok() {
-                result = Err(ServiceError::Kafka("a member's thread panicked: a bug of driftline; restart it and report the message above".into()));
+                result = Err(ServiceError::Kafka(
+                    "a member's thread panicked: a bug of driftline; restart it and report the message above".into(),
+                ));
             }
         }
         self.runtime.shutdown_timeout(Duration::from_millis(200));
@@ -148,7 +155,9 @@ impl Service {
 
 async fn signalled() {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else { return std::future::pending().await };
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return std::future::pending().await;
+    };
     tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
 }
 
@@ -172,8 +181,14 @@ impl Crew {
             .name(format!("{stage}-{thread}"))
             .spawn(move || {
                 let ended = self.ended.clone();
-                let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| if stage == "join" { self.join(&name) } else { self.detect(&name) }));
-                ended.send(result.unwrap_or_else(|_| Err(Fatal("a member panicked: a bug of driftline; restart it and report the message above".into())))).ok();
+                let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                    if stage == "join" { self.join(&name) } else { self.detect(&name) }
+                }));
+                ended
+                    .send(result.unwrap_or_else(|_| {
+                        Err(Fatal("a member panicked: a bug of driftline; restart it and report the message above".into()))
+                    }))
+                    .ok();
             })
             .expect("the system can start a thread")
     }

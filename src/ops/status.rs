@@ -64,7 +64,8 @@ impl Board {
 
     /// The whole status.
     pub fn view(&self, app: &str) -> Value {
-        let members: BTreeMap<String, Value> = self.members.iter().map(|m| (m.key().clone(), json!({ "ready": m.ready.load(Ordering::Relaxed), "state": m.view }))).collect();
+        let members: BTreeMap<String, Value> =
+            self.members.iter().map(|m| (m.key().clone(), json!({ "ready": m.ready.load(Ordering::Relaxed), "state": m.view }))).collect();
         json!({ "app": app, "version": env!("CARGO_PKG_VERSION"), "ready": self.ready(), "members": members })
     }
 }

@@ -64,7 +64,21 @@ impl JoinTally {
 
     /// Adds another task's counts.
     pub fn add(&mut self, other: &JoinTally) {
-        let JoinTally { accepted, duplicates, late, joined, duplicate_outcomes, conflicting_outcomes, waiting, outcome_time_raised, unlabelled, orphans, before_start, delays, delay_ms } = other;
+        let JoinTally {
+            accepted,
+            duplicates,
+            late,
+            joined,
+            duplicate_outcomes,
+            conflicting_outcomes,
+            waiting,
+            outcome_time_raised,
+            unlabelled,
+            orphans,
+            before_start,
+            delays,
+            delay_ms,
+        } = other;
         self.accepted += accepted;
         self.duplicates += duplicates;
         self.late += late;

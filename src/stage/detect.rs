@@ -27,6 +27,9 @@ const CHUNK_CLOSINGS: usize = 256;
 /// after this long (ms).
 const CHUNK_TIME: i64 = 30_000;
 
+/// Records, positions and alerts of an epoch.
+type Output = (Vec<OutRecord>, Vec<Position>, Vec<Raised>);
+
 struct DetectTask {
     monitor: Monitor,
     next: Offset,
@@ -58,7 +61,15 @@ impl DetectStage {
 
     /// A stage. `once`: it is finished when all sources are and every pane is closed.
     pub fn new(settings: Arc<Settings>, once: bool) -> DetectStage {
-        DetectStage { settings, tasks: BTreeMap::new(), started: false, once, epoch: None, counters: Counters::default(), published: Vec::new() }
+        DetectStage {
+            settings,
+            tasks: BTreeMap::new(),
+            started: false,
+            once,
+            epoch: None,
+            counters: Counters::default(),
+            published: Vec::new(),
+        }
     }
 
     /// The monitors of this member.
@@ -142,7 +153,15 @@ impl DetectStage {
             }
             at.push((TopicIx(0), *p, r.next));
             let propose = *p == Partition(0) && r.monitor.definitions().is_none();
-            let task = DetectTask { monitor: r.monitor, next: r.next, seq: r.seq, chunk: r.chunk, chunk_at: log.now_ms(), effects: Effects::default(), changed: false };
+            let task = DetectTask {
+                monitor: r.monitor,
+                next: r.next,
+                seq: r.seq,
+                chunk: r.chunk,
+                chunk_at: log.now_ms(),
+                effects: Effects::default(),
+                changed: false,
+            };
             self.tasks.insert(*p, task);
             if propose {
                 log.begin_epoch();
@@ -189,7 +208,7 @@ impl DetectStage {
         Ok(())
     }
 
-    fn collect(&mut self, now: i64, chunks: bool) -> Result<(Vec<OutRecord>, Vec<Position>, Vec<Raised>), AlertError> {
+    fn collect(&mut self, now: i64, chunks: bool) -> Result<Output, AlertError> {
         let (mut records, mut positions, mut alerts) = (Vec::new(), Vec::new(), Vec::new());
         for (partition, task) in self.tasks.iter_mut().filter(|(_, t)| t.changed) {
             let effects = std::mem::take(&mut task.effects);

@@ -86,7 +86,14 @@ impl Inbox {
             }
             (at, self.bytes.len())
         });
-        self.queue.push_back(Meta { offset: record.offset, timestamp: record.timestamp, append_time: record.append_time, key, value, headers });
+        self.queue.push_back(Meta {
+            offset: record.offset,
+            timestamp: record.timestamp,
+            append_time: record.append_time,
+            key,
+            value,
+            headers,
+        });
     }
 
     /// Calls `f` with the first record.
@@ -136,7 +143,16 @@ mod tests {
     fn records_come_out_as_they_went_in() {
         let mut inbox = Inbox::new(TopicIx(0), Partition(3));
         let headers = vec![("a".to_string(), Some(b"1".to_vec())), ("b".to_string(), None)];
-        let record = |offset, key, value, headers| Record { topic: TopicIx(0), partition: Partition(3), offset: Offset(offset), timestamp: 7, append_time: true, key, value, headers };
+        let record = |offset, key, value, headers| Record {
+            topic: TopicIx(0),
+            partition: Partition(3),
+            offset: Offset(offset),
+            timestamp: 7,
+            append_time: true,
+            key,
+            value,
+            headers,
+        };
         inbox.push(&record(5, Some(b"k"), None, &headers));
         inbox.push(&record(6, None, Some(b"value"), &NoHeaders));
         inbox.with_first(|r| {

@@ -7,19 +7,19 @@
 
 use super::counters::Counters;
 use super::join_task::JoinTask;
+use super::judge::{Judged, Limit, dead_letter, judge_outcome, judge_prediction};
 use super::recover::{Recovered, recover_join};
 use crate::codec::decoder::{OutcomeDecoder, PredictionDecoder};
-use crate::codec::event::{BadRecord, Reason};
+use crate::codec::event::Reason;
 use crate::config::settings::Settings;
 use crate::engine::definitions::Definitions;
 use crate::engine::journal::{Activity, EdgeDecision};
 use crate::engine::plan::{Plan, PlanRecord, Versioned, sealed};
-use crate::engine::types::{EventTime, Input, Offset, PaneKind, Partition, Span};
+use crate::engine::types::{EventTime, Input, Offset, Partition, Span};
 use crate::flow;
 use crate::log::epoch::{Ended, commit_epoch};
 use crate::log::{Commit, Fatal, Log, OutRecord, Pointer, Polled, Position, Record, TopicIx};
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,8 +28,6 @@ use std::time::Duration;
 const TURN: usize = 4_096;
 /// Bad records of one reason that are shown in the log between two takings of the counters.
 const SHOWN: u64 = 3;
-/// Event time may advance by this much at once without a warning.
-const JUMP: Span = Span::days(1);
 /// Bytes of summaries (entries times a typical size) that end an epoch early.
 const ENTRIES: usize = 16 * 1024;
 /// Bytes of all outputs that end an epoch early.
@@ -139,7 +137,13 @@ impl JoinStage {
                 self.drop_state();
                 log.release()?;
             }
-            Polled::Assigned(partitions) => self.assigned = Some(partitions),
+            Polled::Assigned(partitions) => {
+                // The group waits for an answer; definitions may take long (they need a detect stage somewhere).
+                if self.plan.definitions.is_none() {
+                    log.start(&[])?;
+                }
+                self.assigned = Some(partitions);
+            }
         }
         if arrived && self.epoch.is_none() {
             self.open_epoch(log);
@@ -226,7 +230,10 @@ impl JoinStage {
     fn judge(&mut self, log: &mut dyn Log) -> Result<(), Fatal> {
         let Some(versioned) = self.plan.definitions.clone() else { return Ok(()) };
         let d = &versioned.definitions;
-        let limit = self.plan.closed(self.settings.summaries_partitions).map(|(input, pair)| [input.offset(d.look_ahead()), pair.offset(d.look_ahead())]);
+        let limit = self
+            .plan
+            .closed(self.settings.summaries_partitions)
+            .map(|(input, pair)| [input.offset(d.look_ahead()), pair.offset(d.look_ahead())]);
         let now = log.now_ms();
         let partitions: Vec<Partition> = self.tasks.keys().copied().collect();
         for p in partitions {
@@ -246,7 +253,7 @@ impl JoinStage {
     }
 
     /// Judges the first record of an input's inbox, or finds that it has to wait.
-    fn judge_one(&mut self, partition: Partition, input: Input, d: &Definitions, limit: Option<[crate::engine::types::PaneId; 2]>, now: i64) {
+    fn judge_one(&mut self, partition: Partition, input: Input, d: &Definitions, limit: Limit, now: i64) {
         let i = input.index();
         let max_ahead = self.settings.max_ahead;
         let Some(task) = self.tasks.get_mut(&partition) else { return };
@@ -282,7 +289,14 @@ impl JoinStage {
                 *count += 1;
                 if *count <= SHOWN {
                     let more = if *count == SHOWN { "; more of this kind are only counted for a while" } else { "" };
-                    tracing::warn!("{}[{}]@{}: {}; kept in {}{more}", input.word(), partition.0, offset.0, bad.detail, self.settings.topic("dead-letters"));
+                    tracing::warn!(
+                        "{}[{}]@{}: {}; kept in {}{more}",
+                        input.word(),
+                        partition.0,
+                        offset.0,
+                        bad.detail,
+                        self.settings.topic("dead-letters")
+                    );
                 }
                 self.dead_letters.push(letter);
             }
@@ -369,8 +383,15 @@ impl JoinStage {
     fn is_due(&self, now: i64) -> bool {
         let Some(e) = &self.epoch else { return false };
         let changed = self.tasks.values().any(|t| t.changed);
-        let size = || self.tasks.values().map(|t| t.join.changes.bytes()).sum::<usize>() + self.dead_letters.iter().map(|d| d.value.as_ref().map_or(0, Vec::len)).sum::<usize>();
-        let full = || e.records >= self.settings.epoch.records || self.tasks.values().map(|t| t.book.len()).sum::<usize>() >= ENTRIES || size() >= BYTES;
+        let size = || {
+            self.tasks.values().map(|t| t.join.changes.bytes()).sum::<usize>()
+                + self.dead_letters.iter().map(|d| d.value.as_ref().map_or(0, Vec::len)).sum::<usize>()
+        };
+        let full = || {
+            e.records >= self.settings.epoch.records
+                || self.tasks.values().map(|t| t.book.len()).sum::<usize>() >= ENTRIES
+                || size() >= BYTES
+        };
         changed && (e.hurry.is_some_and(|at| now >= at) || now - e.began >= self.settings.epoch.time.0 || full())
     }
 
@@ -410,14 +431,21 @@ impl JoinStage {
         let mut marks = Vec::new();
         for task in self.tasks.values_mut().filter(|t| t.changed) {
             let seq = task.join.epoch;
-            let out = flow::end_join_epoch(task, &versioned.definitions, versioned.version, self.sources, now, |ix| decoder.feature_name(ix).to_string());
+            let out = flow::end_join_epoch(task, &versioned.definitions, versioned.version, self.sources, now, |ix| {
+                decoder.feature_name(ix).to_string()
+            });
             records.extend(out.partials.into_iter().map(|(model, value)| plain(&summaries, None, Some(model.into_bytes()), value)));
             self.counters.journal_bytes += out.journal.iter().map(|j| j.len() as u64).sum::<u64>();
             records.extend(out.journal.into_iter().map(|value| plain(&journal, Some(task.partition), None, value)));
             marks.push(out.mark.to_bytes());
             task.floor = out.floor;
             let metadata = Pointer { seq, floor: out.floor }.to_string();
-            positions.extend(Input::BOTH.map(|i| Position { topic: TopicIx(i.index() as u8), partition: task.partition, next: task.next[i.index()], metadata: metadata.clone() }));
+            positions.extend(Input::BOTH.map(|i| Position {
+                topic: TopicIx(i.index() as u8),
+                partition: task.partition,
+                next: task.next[i.index()],
+                metadata: metadata.clone(),
+            }));
             self.counters.join.add(&std::mem::take(&mut task.tally));
             task.marked = out.mark.watermark;
             task.changed = false;
@@ -500,78 +528,4 @@ fn passed_a_pane(task: &JoinTask, d: &Definitions) -> bool {
         now > EventTime::MIN && (task.marked[i] == EventTime::MIN || d.pane.pane_of(now) > d.pane.pane_of(task.marked[i]))
     };
     passed(0) || passed(1)
-}
-
-enum Judged {
-    Done { jumped: bool },
-    Waits(bool),
-}
-
-type Limit = Option<[crate::engine::types::PaneId; 2]>;
-
-/// Whether a record of `time` may be booked; otherwise only its time is shown.
-fn admitted(task: &mut JoinTask, input: Input, time: EventTime, d: &Definitions, limit: Limit, latest: EventTime) -> Result<Option<Judged>, BadRecord> {
-    if time > latest {
-        let ahead = time.since(latest).0 / 1_000;
-        let detail = format!("event time {} ms lies {ahead} s beyond what `max_ahead` allows; check the producer's clock and the `unit` of `event_time`", time.0);
-        return Err(BadRecord { reason: Reason::Future, detail });
-    }
-    let clock = &mut task.join.clocks[input.index()];
-    let kind = if input == Input::Predictions { PaneKind::Input } else { PaneKind::Pair };
-    let effective = if kind == PaneKind::Pair { time.max(clock.before()) } else { time };
-    let late = kind == PaneKind::Input && time < clock.before();
-    if !late && limit.is_none_or(|l| d.pane.pane_of(effective) > l[input.index()]) {
-        let new = time > clock.peeked;
-        clock.peek(time);
-        return Ok(Some(Judged::Waits(new)));
-    }
-    Ok(None)
-}
-
-fn jumped(task: &JoinTask, input: Input, time: EventTime) -> bool {
-    let max = task.join.clocks[input.index()].max;
-    max > EventTime::MIN && time > max.plus(JUMP)
-}
-
-fn guarded<T>(decode: impl FnOnce() -> Result<T, BadRecord>) -> Result<T, BadRecord> {
-    catch_unwind(AssertUnwindSafe(decode))
-        .unwrap_or_else(|_| Err(BadRecord { reason: Reason::Panic, detail: "decoding panicked: a bug of driftline; please report it with the dead letter".into() }))
-}
-
-fn judge_prediction(task: &mut JoinTask, decoder: &mut PredictionDecoder, r: &Record<'_>, d: &Definitions, plan: &Plan, limit: Limit, latest: EventTime) -> Result<Judged, BadRecord> {
-    let p = guarded(|| decoder.decode(r))?;
-    if let Some(waits) = admitted(task, Input::Predictions, p.time, d, limit, latest)? {
-        decoder.recycle(p);
-        return Ok(waits);
-    }
-    let jumped = jumped(task, Input::Predictions, p.time);
-    flow::prediction(task, r.offset, &p, d, plan, |ix| decoder.feature_name(ix).to_string());
-    decoder.recycle(p);
-    Ok(Judged::Done { jumped })
-}
-
-fn judge_outcome(task: &mut JoinTask, decoder: &mut OutcomeDecoder, r: &Record<'_>, d: &Definitions, plan: &Plan, limit: Limit, latest: EventTime) -> Result<Judged, BadRecord> {
-    let o = guarded(|| decoder.decode(r))?;
-    if let Some(waits) = admitted(task, Input::Outcomes, o.time, d, limit, latest)? {
-        return Ok(waits);
-    }
-    let jumped = jumped(task, Input::Outcomes, o.time);
-    flow::outcome(task, r.offset, &o, d, plan);
-    Ok(Judged::Done { jumped })
-}
-
-/// The original record with what was wrong with it.
-fn dead_letter(bad: &BadRecord, r: &Record<'_>, settings: &Settings, input: Input) -> OutRecord {
-    let topic = if input == Input::Predictions { &settings.predictions.topic } else { &settings.outcomes.topic };
-    let text = |name: &str, value: String| (name.to_string(), Some(value.into_bytes()));
-    let mut headers: Vec<(String, Option<Vec<u8>>)> = (0..r.headers.len()).filter_map(|i| r.headers.get(i)).map(|(n, v)| (n.to_string(), v.map(<[u8]>::to_vec))).collect();
-    headers.extend([
-        text("error.reason", bad.reason.word().to_string()),
-        text("error.message", bad.detail.clone()),
-        text("source.topic", topic.clone()),
-        text("source.partition", r.partition.0.to_string()),
-        text("source.offset", r.offset.0.to_string()),
-        text("source.timestamp", r.timestamp.to_string()),
-    ]);
-    OutRecord { topic: settings.topic("dead-letters"), partition: Some(r.partition), key: r.key.map(<[u8]>::to_vec), value: r.value.map(<[u8]>::to_vec), headers }
 }

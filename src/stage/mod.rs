@@ -5,4 +5,5 @@ pub mod detect;
 pub mod inbox;
 pub mod join;
 pub mod join_task;
+pub mod judge;
 pub mod recover;

@@ -44,17 +44,30 @@ impl Recovered {
 fn pointer(position: &CommittedPosition) -> Result<Option<Pointer>, Fatal> {
     match position.next {
         None => Ok(None),
-        Some(_) => position.metadata.parse().map(Some).map_err(|e| Fatal(format!("{e}: the group's offsets were reset or belong to another application; see docs/operations.md, `offsets were reset`"))),
+        Some(_) => position.metadata.parse().map(Some).map_err(|e| {
+            Fatal(format!(
+                "{e}: the group's offsets were reset or belong to another application; see docs/operations.md, `offsets were reset`"
+            ))
+        }),
     }
 }
 
 /// Brings a join task to its committed epoch.
-pub fn recover_join(log: &mut dyn Log, settings: &Settings, partition: Partition, d: &Definitions, parked: Option<JoinTask>) -> Result<Recovered, Fatal> {
+pub fn recover_join(
+    log: &mut dyn Log,
+    settings: &Settings,
+    partition: Partition,
+    d: &Definitions,
+    parked: Option<JoinTask>,
+) -> Result<Recovered, Fatal> {
     let of = Input::BOTH.map(|i| (TopicIx(i.index() as u8), partition));
     let committed = log.committed(&of)?;
     let pointers = [pointer(&committed[0])?, pointer(&committed[1])?];
     if pointers[0].map(|p| p.seq) != pointers[1].map(|p| p.seq) {
-        return Err(Fatal(format!("partition {}: the committed offsets of predictions and outcomes are of different epochs: offsets were reset; see docs/operations.md", partition.0)));
+        return Err(Fatal(format!(
+            "partition {}: the committed offsets of predictions and outcomes are of different epochs: offsets were reset; see docs/operations.md",
+            partition.0
+        )));
     }
     if let (Some(mut task), Some(at)) = (parked, pointers[0])
         && task.join.epoch.0 == at.seq.0 + 1
@@ -77,7 +90,12 @@ pub fn recover_join(log: &mut dyn Log, settings: &Settings, partition: Partition
             skip_lost(log, &mut task)?;
             let digest_differs = task.join.census() != epoch.census;
             if digest_differs {
-                tracing::error!("partition {}: rows rebuilt from the journal differ from its digest (have {:?}, want {:?}); going on", partition.0, task.join.census(), epoch.census);
+                tracing::error!(
+                    "partition {}: rows rebuilt from the journal differ from its digest (have {:?}, want {:?}); going on",
+                    partition.0,
+                    task.join.census(),
+                    epoch.census
+                );
             }
             Ok(Recovered::Rebuilt { task: Box::new(task), digest_differs })
         }
@@ -99,7 +117,13 @@ fn skip_lost(log: &mut dyn Log, task: &mut JoinTask) -> Result<(), Fatal> {
         let i = input.index();
         let low = log.ends(TopicIx(i as u8), task.partition)?.low;
         if low > task.next[i] {
-            tracing::error!("{}[{}]: offsets {} to {} are gone (retention); raise the topic's retention above the longest downtime", input.word(), task.partition.0, task.next[i].0, low.0 - 1);
+            tracing::error!(
+                "{}[{}]: offsets {} to {} are gone (retention); raise the topic's retention above the longest downtime",
+                input.word(),
+                task.partition.0,
+                task.next[i].0,
+                low.0 - 1
+            );
             task.edge_decisions.push(EdgeDecision::Lost { input, from: task.next[i], to: low });
             task.next[i] = low;
             task.changed = true;
@@ -109,10 +133,25 @@ fn skip_lost(log: &mut dyn Log, task: &mut JoinTask) -> Result<(), Fatal> {
 }
 
 /// Reads the journal up to the wanted epoch (or, without one, to its last complete epoch).
-fn read_journal(log: &mut dyn Log, settings: &Settings, partition: Partition, d: &Definitions, wanted: Option<Pointer>) -> Result<Option<(Epoch, JoinTask)>, Fatal> {
+fn read_journal(
+    log: &mut dyn Log,
+    settings: &Settings,
+    partition: Partition,
+    d: &Definitions,
+    wanted: Option<Pointer>,
+) -> Result<Option<(Epoch, JoinTask)>, Fatal> {
     let began = log.now_ms();
     loop {
-        let mut reader = JournalReader { recovery: Recovery::new(d.join), cells: Vec::new(), parts: 0, facts: None, complete: None, error: None, floor: wanted.map_or(EpochSeq(0), |p| p.floor), until: wanted.map(|p| p.seq) };
+        let mut reader = JournalReader {
+            recovery: Recovery::new(d.join),
+            cells: Vec::new(),
+            parts: 0,
+            facts: None,
+            complete: None,
+            error: None,
+            floor: wanted.map_or(EpochSeq(0), |p| p.floor),
+            until: wanted.map(|p| p.seq),
+        };
         log.scan(&settings.topic("journal"), partition, None, &mut |r| r.value.is_none_or(|v| reader.take(v, r.offset)))?;
         if let Some(e) = reader.error {
             return Err(Fatal(format!("{}[{}]: {e}", settings.topic("journal"), partition.0)));
@@ -121,7 +160,13 @@ fn read_journal(log: &mut dyn Log, settings: &Settings, partition: Partition, d:
         match wanted {
             Some(p) if seen < p.seq => {
                 if log.now_ms() - began > PATIENCE_MS {
-                    return Err(Fatal(format!("{}[{}]: epoch {} is committed but has not appeared (last seen: {}); see docs/operations.md, `offsets were reset`", settings.topic("journal"), partition.0, p.seq.0, seen.0)));
+                    return Err(Fatal(format!(
+                        "{}[{}]: epoch {} is committed but has not appeared (last seen: {}); see docs/operations.md, `offsets were reset`",
+                        settings.topic("journal"),
+                        partition.0,
+                        p.seq.0,
+                        seen.0
+                    )));
                 }
             }
             _ => return Ok(reader.finish(partition, log.now_ms())),
@@ -215,11 +260,22 @@ pub fn recover_monitor(log: &mut dyn Log, settings: &Settings, partition: Partit
         match (wanted, restore.seq()) {
             (None, None) => {
                 let low = log.ends(TopicIx(0), partition)?.low;
-                return Ok(RecoveredMonitor { monitor: Monitor::new(partition), next: low, seq: EpochSeq(0), chunk: EpochSeq(0), rebuilt: false });
+                return Ok(RecoveredMonitor {
+                    monitor: Monitor::new(partition),
+                    next: low,
+                    seq: EpochSeq(0),
+                    chunk: EpochSeq(0),
+                    rebuilt: false,
+                });
             }
             (Some(p), Some(seen)) if seen >= p.seq => break restore,
             (None, Some(_)) => break restore, // the group's offset expired: the head is the position
-            (Some(p), _) if log.now_ms() - began > PATIENCE_MS => return Err(Fatal(format!("{state}[{}]: epoch {} is committed but has not appeared; see docs/operations.md", partition.0, p.seq.0))),
+            (Some(p), _) if log.now_ms() - began > PATIENCE_MS => {
+                return Err(Fatal(format!(
+                    "{state}[{}]: epoch {} is committed but has not appeared; see docs/operations.md",
+                    partition.0, p.seq.0
+                )));
+            }
             _ => {}
         }
     };
@@ -250,4 +306,3 @@ fn replay(log: &mut dyn Log, settings: &Settings, partition: Partition, restore:
         }
     }
 }
-

@@ -134,10 +134,14 @@ impl<'w, 'a> Walk<'w, '_, 'a> {
                 self.sink.put_object(role)?;
                 self.sink.plan.begin(*node);
                 self.blocks(|walk| {
-                    let key = walk.input.text()?;
+                    let at = walk.input.at;
+                    let key = walk.input.sized()?;
                     let role = match walk.sink.plan.expected(*node) {
-                        Some(expected) if expected == key => walk.sink.plan.accept(*node),
-                        _ => walk.sink.plan.find(*node, key)?,
+                        Some(expected) if expected.as_bytes() == key => walk.sink.plan.accept(*node),
+                        _ => {
+                            let key = std::str::from_utf8(key).map_err(|_| undecodable(at, "a key is not UTF-8"))?;
+                            walk.sink.plan.find(*node, key)?
+                        }
                     };
                     walk.sink.enter(role);
                     let ty = deeper.iter().find(|d| Some(d.0) == role.node).map_or(*plain, |d| d.1);

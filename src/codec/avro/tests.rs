@@ -175,7 +175,8 @@ fn tree(value: &Value, schema: &Schema, types: &super::Types<'_>, ns: Option<&st
             Tree::Object(entries.iter().map(|(k, v)| (k.clone(), tree(v, &map.types, types, ns))).collect())
         }
         (Value::Decimal(decimal), Schema::Decimal(schema)) => {
-            let bytes: Vec<u8> = decimal.clone().try_into().unwrap();
+            // a decimal of no bytes is 0, but apache-avro can't turn it back into bytes
+            let bytes: Vec<u8> = decimal.clone().try_into().unwrap_or_default();
             let negative = bytes.first().is_some_and(|b| *b > 127);
             let whole = bytes.iter().fold(if negative { -1i128 } else { 0 }, |n, b| (n << 8) | i128::from(*b));
             Tree::Number(format!("{whole}e-{}", schema.scale).parse().unwrap())
@@ -333,6 +334,13 @@ fn blocks_with_negative_counts_are_read() {
     let bytes = [1, 6, 2, b'x', 14, 2, 2, b'y', 16, 0]; // one entry of 3 bytes by negative count, then one by positive
     assert_eq!(ours(&mut plan, &avro, &bytes).unwrap().slots.len(), 2);
     assert!(ours(&mut plan, &avro, &bytes).unwrap().slots[1].starts_with("number 8"));
+}
+
+#[test]
+fn bytes_left_over_are_refused() {
+    let (mut plan, avro) = compiled(&one_field("\"long\""), &[&["a"]], None);
+    assert!(ours(&mut plan, &avro, &[2]).is_ok());
+    assert!(ours(&mut plan, &avro, &[2, 0]).unwrap_err().detail.contains("1 bytes are left over"));
 }
 
 #[test]

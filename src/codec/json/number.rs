@@ -92,13 +92,20 @@ impl<'a> Lexer<'a> {
     /// Adds digits to the mantissa; returns how many there were.
     #[inline]
     fn digits(&mut self, parts: &mut Parts) -> i32 {
-        let start = self.at;
-        while let Some(digit @ b'0'..=b'9') = self.bytes.get(self.at) {
-            parts.mantissa = parts.mantissa.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
-            parts.digits += u32::from(parts.digits > 0 || *digit != b'0');
-            self.at += 1;
+        let rest = &self.bytes[self.at..];
+        let mut mantissa = parts.mantissa;
+        // zeros before the first other digit do not count
+        let (mut count, mut zeros) = (0, 0);
+        for digit in rest.iter().map(|byte| byte.wrapping_sub(b'0')).take_while(|digit| *digit < 10) {
+            mantissa = mantissa.wrapping_mul(10).wrapping_add(u64::from(digit));
+            count += 1;
+            zeros += usize::from(mantissa == 0 && count <= 19);
         }
-        i32::try_from(self.at - start).unwrap_or(i32::MAX)
+        let counted = if parts.digits > 0 { count } else { count - zeros };
+        parts.mantissa = mantissa;
+        parts.digits = parts.digits.saturating_add(u32::try_from(counted).unwrap_or(u32::MAX));
+        self.at += count;
+        i32::try_from(count).unwrap_or(i32::MAX)
     }
 
     fn exponent(&mut self) -> Result<i32, Fault> {

@@ -10,8 +10,8 @@
 //! # use driftline::engine::{detect::{bernoulli::RateUp, Fold, Gathered}, types::PaneId};
 //! let mut d = RateUp::new(1_000.0, 50.0); // reference: 50 of 1,000
 //! d.observe(&[100.0, 12.0, 0.0], Gathered::one(PaneId(0)));
-//! // by hand: p = 62/1100; 1000·KL(.05 ‖ p) + 100·KL(.12 ‖ p) = .4039 + 2.7892
-//! assert!((d.statistic() - 3.193).abs() < 1e-3);
+//! // by hand: p = 62/1100; 1000·KL(.05 ‖ p) + 100·KL(.12 ‖ p) = .3950 + 2.9239
+//! assert!((d.statistic() - 3.3189).abs() < 1e-3);
 //! ```
 
 use super::focus::{Family, Hull, Prefix};

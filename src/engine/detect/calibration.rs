@@ -13,7 +13,7 @@ use crate::engine::types::{EventTime, PaneId, PaneSize, Span};
 use std::collections::BTreeMap;
 
 const ARL: i64 = 1_000;
-const RUNS: u64 = 100;
+const RUNS: u64 = 60;
 const EVENTS: u64 = 40;
 
 /// SplitMix64.

@@ -51,10 +51,18 @@ impl Detector {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum Folds {
-    Numeric { location: Focus, scale: Focus, shape: Mix },
+    Numeric(Box<Numeric>),
     Categorical(Mix),
     Rate(RateUp),
     Errors(RateUp),
+}
+
+/// The three channels of a number.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Numeric {
+    location: Focus,
+    scale: Focus,
+    shape: Mix,
 }
 
 /// What follows from the reference.
@@ -89,16 +97,16 @@ pub struct Verdict {
     pub statistic: f64,
     /// What it has to reach.
     pub threshold: f64,
-    /// The best window among those whose effect passes the tolerance.
+    /// The window that shows it.
+    pub best: Option<Candidate>,
+    /// The best window among those that reach the threshold with an effect beyond the tolerance.
     pub beyond: Option<(Candidate, Effect)>,
-    /// The effect in the window with the largest statistic.
-    pub effect: Option<Effect>,
 }
 
 impl Verdict {
     /// True if the channel alarms.
     pub fn alarms(&self) -> bool {
-        self.beyond.as_ref().is_some_and(|(c, _)| c.statistic >= self.threshold)
+        self.beyond.is_some()
     }
 }
 
@@ -142,11 +150,11 @@ fn derive(reference: &Tally) -> Derived {
 
 fn start(derived: &Derived) -> Folds {
     match derived {
-        Derived::Numeric { scores, counts, .. } => Folds::Numeric {
+        Derived::Numeric { scores, counts, .. } => Folds::Numeric(Box::new(Numeric {
             location: Focus::new(scores.family(0), scores.m),
             scale: Focus::new(scores.family(1), scores.m),
             shape: Mix::new(counts.clone()),
-        },
+        })),
         Derived::Categorical { counts } => Folds::Categorical(Mix::new(counts.clone())),
         Derived::Rate { n, k } => Folds::Rate(RateUp::new(*n, *k)),
         Derived::Errors { n, k, .. } => Folds::Errors(RateUp::new(*n, *k)),
@@ -180,12 +188,12 @@ impl Watch {
     pub fn observe(&mut self, pane: &Tally, at: Gathered) {
         let derived = self.derived.get_or_init(|| derive(&self.reference));
         match (&mut self.folds, derived, pane) {
-            (Folds::Numeric { location, scale, shape }, Derived::Numeric { scores, groups, .. }, Tally::Numeric(bins)) => {
+            (Folds::Numeric(folds), Derived::Numeric { scores, groups, .. }, Tally::Numeric(bins)) => {
                 let (n, a, b) = scores.sums(&bins.counts);
-                location.observe(&[n, a, b], at);
-                scale.observe(&[n, b, a], at);
+                folds.location.observe(&[n, a, b], at);
+                folds.scale.observe(&[n, b, a], at);
                 let counts = groups::grouped(&bins.counts, groups);
-                shape.observe(&Groups { counts, sum: bins.sum, squares: bins.sum_squares }, at);
+                folds.shape.observe(&Groups { counts, sum: bins.sum, squares: bins.sum_squares }, at);
             }
             (Folds::Categorical(mix), _, Tally::Categorical(counts)) => {
                 mix.observe(&Groups { counts: category_groups(counts), sum: 0, squares: 0 }, at);
@@ -200,76 +208,60 @@ impl Watch {
 
     /// What all channels say now, in a fixed order.
     pub fn verdicts(&self, definitions: &Definitions) -> Vec<Verdict> {
-        let tolerance = &definitions.tolerance;
-        match (&self.folds, self.derived()) {
-            (Folds::Numeric { location, scale, shape }, _) => vec![
-                self.verdict(Detector::Location, location, definitions),
-                self.verdict(Detector::Scale, scale, definitions),
-                self.mix_verdict(Detector::Shape, shape, definitions, tolerance),
+        match &self.folds {
+            Folds::Numeric(folds) => vec![
+                self.verdict(Detector::Location, &folds.location, definitions),
+                self.verdict(Detector::Scale, &folds.scale, definitions),
+                self.refined(&folds.shape, self.verdict(Detector::Shape, &folds.shape, definitions), definitions),
             ],
-            (Folds::Categorical(mix), _) => vec![self.mix_verdict(Detector::Mix, mix, definitions, tolerance)],
-            (Folds::Rate(rate), _) => vec![self.verdict(Detector::Rate, rate, definitions)],
-            (Folds::Errors(rate), _) => vec![self.verdict(Detector::Errors, rate, definitions)],
+            Folds::Categorical(mix) => vec![self.refined(mix, self.verdict(Detector::Mix, mix, definitions), definitions)],
+            Folds::Rate(rate) => vec![self.verdict(Detector::Rate, rate, definitions)],
+            Folds::Errors(rate) => vec![self.verdict(Detector::Errors, rate, definitions)],
         }
     }
 
     fn verdict<F: Fold>(&self, detector: Detector, fold: &F, definitions: &Definitions) -> Verdict {
-        let (mut best, mut beyond): (Option<Candidate>, Option<(Candidate, Effect)>) = (None, None);
         let threshold = self.threshold(detector, definitions);
+        let (mut best, mut beyond): (Option<Candidate>, Option<(Candidate, Effect)>) = (None, None);
         fold.candidates(&Noise, &mut |c| {
             if best.is_none_or(|b| c.statistic > b.statistic) {
                 best = Some(c);
             }
-            // an effect matters only where the statistic might: keeps the common pane cheap
+            // each window for itself: a long one with a small effect hides no short one with a large effect
             if c.statistic >= threshold && beyond.as_ref().is_none_or(|(b, _)| c.statistic > b.statistic) {
-                let effect = self.effect(detector, c.n, c.sum, c.along, &definitions.tolerance);
+                let effect = self.effect(detector, &c, &definitions.tolerance);
                 if effect::beyond(&effect) {
                     beyond = Some((c, effect));
                 }
             }
         });
-        let effect = best.map(|c| self.effect(detector, c.n, c.sum, c.along, &definitions.tolerance));
-        Verdict { detector, statistic: best.map_or(0.0, |c| c.statistic), threshold, beyond, effect }
+        Verdict { detector, statistic: best.map_or(0.0, |c| c.statistic), threshold, best, beyond }
     }
 
-    fn mix_verdict(&self, detector: Detector, mix: &Mix, definitions: &Definitions, tolerance: &Tolerance) -> Verdict {
-        let threshold = self.threshold(detector, definitions);
-        let (mut statistic, mut effect, mut beyond): (f64, Option<Effect>, Option<(Candidate, Effect)>) = (0.0, None, None);
-        mix.windows(&Noise, &mut |nats, block| {
-            if nats <= statistic && beyond.is_some() || nats <= 0.0 {
-                return;
-            }
-            let here = effect::mix(&block.counts, mix.reference(), tolerance);
-            if nats >= threshold && effect::beyond(&here) && beyond.as_ref().is_none_or(|(b, _)| nats > b.statistic) {
-                let n = block.n() as f64;
-                let found = Candidate { statistic: nats, first: block.first, folds: block.folds, n, sum: 0.0, along: 0.0 };
-                beyond = Some((found, here.clone()));
-            }
-            if nats > statistic {
-                statistic = nats;
-                effect = Some(here);
-            }
-        });
-        // the change point: only for an alarm, and with the evidence as tested
-        if let Some((found, size)) = &mut beyond
+    /// An alarm of G with the change point that fits best; the evidence stays as tested.
+    fn refined(&self, mix: &Mix, mut verdict: Verdict, definitions: &Definitions) -> Verdict {
+        if let Some((found, size)) = &mut verdict.beyond
             && let Some(block) = mix.refine()
-            && block.first != found.first
         {
-            let refined = effect::mix(&block.counts, mix.reference(), tolerance);
+            let refined = effect::mix(&block.counts, mix.reference(), &definitions.tolerance);
             if effect::beyond(&refined) {
                 *found = Candidate { first: block.first, folds: block.folds, n: block.n() as f64, ..*found };
                 *size = refined;
             }
         }
-        Verdict { detector, statistic, threshold, beyond, effect }
+        verdict
     }
 
-    fn effect(&self, detector: Detector, n: f64, sum: f64, along: f64, tolerance: &Tolerance) -> Effect {
+    /// How large the change in a window of a channel is.
+    pub fn effect(&self, detector: Detector, c: &Candidate, tolerance: &Tolerance) -> Effect {
         match (detector, self.derived()) {
-            (Detector::Location, Derived::Numeric { scores, .. }) => effect::location(n, sum, scores.m, tolerance),
-            (Detector::Scale, Derived::Numeric { scores, .. }) => effect::scale(n, sum, along, scores.spread, scores.m, tolerance),
-            (_, Derived::Rate { n: m, k: r } | Derived::Errors { n: m, k: r, .. }) => effect::rate((n, sum), (*m, *r), tolerance),
-            _ => unreachable!("a detector belongs to one form"),
+            (Detector::Location, Derived::Numeric { scores, .. }) => effect::location(c.n, c.sum, scores.m, tolerance),
+            (Detector::Scale, Derived::Numeric { scores, .. }) => effect::scale(c.n, c.sum, c.along, scores.spread, scores.m, tolerance),
+            (_, Derived::Rate { n, k } | Derived::Errors { n, k, .. }) => effect::rate((c.n, c.sum), (*n, *k), tolerance),
+            (_, Derived::Numeric { counts, .. } | Derived::Categorical { counts }) => {
+                let window = self.mix().and_then(|mix| mix.since(c.first));
+                effect::mix(&window.map_or_else(|| vec![0; counts.len()], |block| block.counts), counts, tolerance)
+            }
         }
     }
 
@@ -325,15 +317,20 @@ impl Watch {
 
     /// The events of a window, as precisely as the past is remembered.
     pub fn content_since(&self, window: &Candidate) -> Content {
+        match self.mix() {
+            Some(mix) => Content::Groups(mix.since(window.first).map_or_else(
+                || Groups { counts: vec![0; mix.reference().len()], sum: 0, squares: 0 },
+                |b| Groups { counts: b.counts, sum: b.sum, squares: b.squares },
+            )),
+            None => Content::Rate { n: window.along as u64, k: window.sum as u64 },
+        }
+    }
+
+    fn mix(&self) -> Option<&Mix> {
         match &self.folds {
-            Folds::Numeric { shape: mix, .. } | Folds::Categorical(mix) => {
-                let block = mix.since(window.first);
-                Content::Groups(block.map_or_else(
-                    || Groups { counts: vec![0; mix.reference().len()], sum: 0, squares: 0 },
-                    |b| Groups { counts: b.counts, sum: b.sum, squares: b.squares },
-                ))
-            }
-            Folds::Rate(_) | Folds::Errors(_) => Content::Rate { n: window.along as u64, k: window.sum as u64 },
+            Folds::Numeric(folds) => Some(&folds.shape),
+            Folds::Categorical(mix) => Some(mix),
+            Folds::Rate(_) | Folds::Errors(_) => None,
         }
     }
 

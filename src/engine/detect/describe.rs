@@ -6,7 +6,7 @@ use super::normal::Z95;
 use super::{distance, effect, groups};
 use crate::engine::alert::{Alert, Contributor, Side};
 use crate::engine::baseline::reference::Observed;
-use crate::engine::summary::numeric::{NumericEdges, Z_ONE};
+use crate::engine::summary::numeric::NumericEdges;
 use crate::engine::types::EventTime;
 use std::collections::BTreeMap;
 
@@ -62,7 +62,6 @@ fn mean(groups: &Groups, edges: &NumericEdges) -> Side {
     let variance = (groups.squares as f64 / n - mean * mean).max(0.0);
     let half = Z95 * libm::sqrt(variance / n);
     let value = |z: f64| Some(edges.value_of(z)).filter(|x| x.is_finite());
-    debug_assert!(Z_ONE > 0.0);
     Side { count, value: value(mean), low: value(mean - half), high: value(mean + half) }
 }
 
@@ -201,7 +200,7 @@ pub fn number(x: f64) -> String {
         return if x == 0.0 { "0".into() } else { format!("{x}") };
     }
     let size = x.abs();
-    if size >= 1e15 || size < 1e-4 {
+    if !(1e-4..1e15).contains(&size) {
         return format!("{x:.3e}");
     }
     let digits = if size >= 1_000.0 { 0 } else { (3 - libm::floor(libm::log10(size)) as i32).max(0) as usize };

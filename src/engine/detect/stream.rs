@@ -301,7 +301,10 @@ impl Stream {
                 }
                 let (detector, statistic, effect) = match episode {
                     Some(e) => (e.detector, e.statistic, Some(e.last.effect.clone())),
-                    None => (nearest.detector, nearest.statistic, nearest.effect.clone()),
+                    None => {
+                        let effect = nearest.best.map(|c| watch.effect(nearest.detector, &c, &rules.definitions.tolerance));
+                        (nearest.detector, nearest.statistic, effect)
+                    }
                 };
                 StreamStatus {
                     phase: if episode.is_some() { Phase::Alarming } else { Phase::Watching },

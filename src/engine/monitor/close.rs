@@ -92,7 +92,13 @@ impl Monitor {
     }
 
     /// Rolls cells up to the root and the configured segments. New segments are admitted largest first while there is room.
-    fn segments_of(&mut self, model: &str, pane: PaneId, cells: &[(&CellKey, &CellSummary)], definitions: &Definitions) -> BTreeMap<Segment, CellSummary> {
+    fn segments_of(
+        &mut self,
+        model: &str,
+        pane: PaneId,
+        cells: &[(&CellKey, &CellSummary)],
+        definitions: &Definitions,
+    ) -> BTreeMap<Segment, CellSummary> {
         let mut segments: BTreeMap<Segment, CellSummary> = BTreeMap::new();
         for (key, summary) in cells {
             for by in std::iter::once(&Vec::new()).chain(&definitions.segments) {
@@ -106,7 +112,8 @@ impl Monitor {
             }
         }
         let admitted = self.segments.entry(model.to_string()).or_default();
-        let mut new: Vec<(u64, Segment)> = segments.iter().filter(|(s, _)| !s.is_empty() && !admitted.contains(*s)).map(|(s, c)| (rows(c), s.clone())).collect();
+        let mut new: Vec<(u64, Segment)> =
+            segments.iter().filter(|(s, _)| !s.is_empty() && !admitted.contains(*s)).map(|(s, c)| (rows(c), s.clone())).collect();
         new.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
         for (_, segment) in new {
             if admitted.len() < definitions.segment_cap as usize {
@@ -149,7 +156,16 @@ impl Monitor {
     }
 
     #[allow(clippy::too_many_arguments)] // one segment's pane with everything it is judged by
-    fn feed(&mut self, model: &str, pane: PaneId, segment: &Segment, summary: &CellSummary, rules: &Rules<'_>, kind: PaneKind, effects: &mut Effects) {
+    fn feed(
+        &mut self,
+        model: &str,
+        pane: PaneId,
+        segment: &Segment,
+        summary: &CellSummary,
+        rules: &Rules<'_>,
+        kind: PaneKind,
+        effects: &mut Effects,
+    ) {
         let mut out = Vec::new();
         match &summary.counts {
             Counts::Input(c) if c.rows > 0 => {
@@ -160,10 +176,20 @@ impl Monitor {
                 for feature in self.features.get(model).cloned().unwrap_or_default() {
                     let present = summary.signals.get(&feature).map_or(0, SignalSummary::present);
                     let name = format!("null:{}", feature.trim_start_matches("feature:"));
-                    self.close_stream(model, segment, name, pane, &Observed::Rate { n: c.rows, k: c.rows - present.min(c.rows) }, rules, &mut out);
+                    self.close_stream(
+                        model,
+                        segment,
+                        name,
+                        pane,
+                        &Observed::Rate { n: c.rows, k: c.rows - present.min(c.rows) },
+                        rules,
+                        &mut out,
+                    );
                 }
             }
-            Counts::Pair(c) if c.errors.n() > 0 => self.close_stream(model, segment, "error".into(), pane, &Observed::Errors(&c.errors), rules, &mut out),
+            Counts::Pair(c) if c.errors.n() > 0 => {
+                self.close_stream(model, segment, "error".into(), pane, &Observed::Errors(&c.errors), rules, &mut out)
+            }
             _ => {}
         }
         for (name, signal) in &summary.signals {
@@ -173,7 +199,16 @@ impl Monitor {
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn feed_signal(&mut self, model: &str, segment: &Segment, name: &str, signal: &SignalSummary, pane: PaneId, rules: &Rules<'_>, out: &mut Vec<crate::engine::alert::Alert>) {
+    fn feed_signal(
+        &mut self,
+        model: &str,
+        segment: &Segment,
+        name: &str,
+        signal: &SignalSummary,
+        pane: PaneId,
+        rules: &Rules<'_>,
+        out: &mut Vec<crate::engine::alert::Alert>,
+    ) {
         let edges = self.plan.numeric(model, name, pane);
         if let (Some(form), Some(edges)) = (&signal.numeric, edges) {
             let mut form = form.clone();
@@ -201,7 +236,16 @@ impl Monitor {
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn close_stream(&mut self, model: &str, segment: &Segment, signal: String, pane: PaneId, seen: &Observed<'_>, rules: &Rules<'_>, out: &mut Vec<crate::engine::alert::Alert>) {
+    fn close_stream(
+        &mut self,
+        model: &str,
+        segment: &Segment,
+        signal: String,
+        pane: PaneId,
+        seen: &Observed<'_>,
+        rules: &Rules<'_>,
+        out: &mut Vec<crate::engine::alert::Alert>,
+    ) {
         let form = match seen {
             Observed::Numeric(..) => Form::Numeric,
             Observed::Categorical(..) => Form::Categorical,
@@ -228,4 +272,3 @@ fn segment_of(cell: &CellKey, by: &[String], dimensions: &[String]) -> Segment {
         })
         .collect()
 }
-

@@ -63,7 +63,9 @@ impl Learner {
     pub fn fix(&mut self, pane: PaneId, definitions: &Definitions) -> Option<Bins> {
         let enough = pane.0 - self.first.0 + 1 >= LEARN_PANES && self.events >= LEARN_EVENTS;
         let range_over = match definitions.baseline {
-            BaselineRule::Range { to, .. } => definitions.pane.end(pane) >= to && definitions.pane.start(self.first) < to && self.events >= FEWEST_EVENTS,
+            BaselineRule::Range { to, .. } => {
+                definitions.pane.end(pane) >= to && definitions.pane.start(self.first) < to && self.events >= FEWEST_EVENTS
+            }
             BaselineRule::Learn { .. } => false,
         };
         if self.fixed || !(enough || range_over) {

@@ -172,7 +172,8 @@ impl Restore {
     /// Prepares the replay of summaries.
     pub fn begin(self, partition: Partition) -> Result<Replay, Malformed> {
         let head: Head = self.head.whole().ok_or(Malformed::Short("the state's head"))??;
-        let chunk: Option<Chunk> = if head.chunk.0 > 0 { Some(self.chunk.whole().ok_or(Malformed::Short("the state's chunk"))??) } else { None };
+        let chunk: Option<Chunk> =
+            if head.chunk.0 > 0 { Some(self.chunk.whole().ok_or(Malformed::Short("the state's chunk"))??) } else { None };
         let mut monitor = Monitor::new(partition);
         if let Some(versioned) = head.definitions.clone() {
             monitor.adopt(versioned);
@@ -231,4 +232,3 @@ impl Replay {
         Ok((self.monitor, self.head.chunk))
     }
 }
-

@@ -92,7 +92,9 @@ impl NumericForm {
                 *nan += nan2;
                 sample.merge(sample2);
             }
-            (NumericForm::Rows(_) | NumericForm::Bins { .. }, NumericForm::Rows(_) | NumericForm::Bins { .. }) => self.merge_binned(other, edges),
+            (NumericForm::Rows(_) | NumericForm::Bins { .. }, NumericForm::Rows(_) | NumericForm::Bins { .. }) => {
+                self.merge_binned(other, edges)
+            }
             _ => *self = NumericForm::Mixed { n: self.present() + other.present() },
         }
     }
@@ -173,7 +175,16 @@ fn write_bins(w: &mut Writer, b: &NumericBins) {
 }
 
 fn read_bins(r: &mut Reader<'_>) -> Result<NumericBins, Malformed> {
-    Ok(NumericBins { n: r.uint()?, nan: r.uint()?, clipped: r.uint()?, sum: r.int128()?, sum_squares: r.int128()?, min: r.float()?, max: r.float()?, counts: read_counts(r)? })
+    Ok(NumericBins {
+        n: r.uint()?,
+        nan: r.uint()?,
+        clipped: r.uint()?,
+        sum: r.int128()?,
+        sum_squares: r.int128()?,
+        min: r.float()?,
+        max: r.float()?,
+        counts: read_counts(r)?,
+    })
 }
 
 fn write_counts(w: &mut Writer, counts: &[u64]) {
@@ -195,7 +206,10 @@ fn write_sample<T: crate::engine::baseline::sample::Value>(w: &mut Writer, sampl
     }
 }
 
-fn read_sample<'a, T: crate::engine::baseline::sample::Value>(r: &mut Reader<'a>, mut value: impl FnMut(&mut Reader<'a>) -> Result<T, Malformed>) -> Result<Sample<T>, Malformed> {
+fn read_sample<'a, T: crate::engine::baseline::sample::Value>(
+    r: &mut Reader<'a>,
+    mut value: impl FnMut(&mut Reader<'a>) -> Result<T, Malformed>,
+) -> Result<Sample<T>, Malformed> {
     let threshold = r.fixed64()?;
     let n = r.count()?;
     let kept = (0..n).map(|_| Ok((r.fixed64()?, value(r)?))).collect::<Result<Vec<_>, Malformed>>()?;
@@ -261,7 +275,9 @@ impl CategoryForm {
     /// Adds what another form has seen.
     pub fn merge(&mut self, other: &CategoryForm) {
         match (&mut *self, other) {
-            (CategoryForm::Counts { version: a, counts: mine }, CategoryForm::Counts { version: b, counts: theirs }) if a == b => mine.merge(theirs),
+            (CategoryForm::Counts { version: a, counts: mine }, CategoryForm::Counts { version: b, counts: theirs }) if a == b => {
+                mine.merge(theirs)
+            }
             (CategoryForm::Learning { n, sample }, CategoryForm::Learning { n: n2, sample: sample2 }) => {
                 *n += n2;
                 sample.merge(sample2);

@@ -148,11 +148,10 @@ impl Transactions {
         let _ = cluster.with(|cluster| cluster.end_transaction(&self.id, self.producer, false));
         let text = error.to_string();
         match error {
-            ResponseError::IllegalGeneration | ResponseError::UnknownMemberId => Ok(Commit::Stale(text)),
-            ResponseError::ProducerFenced
-            | ResponseError::InvalidProducerEpoch
-            | ResponseError::InvalidProducerIdMapping
-            | ResponseError::FencedInstanceId => Ok(Commit::Fenced(text)),
+            ResponseError::IllegalGeneration | ResponseError::UnknownMemberId | ResponseError::FencedInstanceId => Ok(Commit::Stale(text)),
+            ResponseError::ProducerFenced | ResponseError::InvalidProducerEpoch | ResponseError::InvalidProducerIdMapping => {
+                Ok(Commit::Fenced(text))
+            }
             ResponseError::UnknownTopicOrPartition | ResponseError::MessageTooLarge | ResponseError::OffsetMetadataTooLarge => {
                 Err(Fatal(text))
             }

@@ -39,7 +39,6 @@ impl Reader {
     }
 
     pub(super) fn start(&mut self, topic: TopicIx, partition: Partition, position: Offset) {
-        self.readings.retain(|reading| (reading.topic, reading.partition) != (topic, partition));
         self.readings.push(Reading { topic, partition, position, paused: false, stable: None });
     }
 
@@ -77,7 +76,7 @@ impl Reader {
     }
 }
 
-/// `Log::scan`. The records say `NO_TOPIC`, as the topic need not be one of the member's.
+/// `Log::scan`: a record for which `sink` returns false counts as not read. The records say `NO_TOPIC`, as the topic need not be one of the member's.
 pub(super) fn scan(
     cluster: &SharedCluster,
     topic: &str,
@@ -88,7 +87,15 @@ pub(super) fn scan(
     let ends = cluster.with(|cluster| cluster.partition(topic, partition.0).map(|log| log.ends()));
     let ends = ends.map_err(|error| fatal(topic, error))?;
     let begin = from.unwrap_or(ends.low).max(ends.low);
-    Ok(walk(cluster, topic, (NO_TOPIC, partition), begin, Some(ends.last_stable), sink)?.0)
+    let mut refused = None;
+    let mut ask = |record: Record<'_>| {
+        let offset = record.offset;
+        let wants_more = sink(record);
+        refused = (!wants_more).then_some(offset);
+        wants_more
+    };
+    let next = walk(cluster, topic, (NO_TOPIC, partition), begin, Some(ends.last_stable), &mut ask)?.0;
+    Ok(refused.unwrap_or(next))
 }
 
 /// Reads from `from` until `sink` has enough or the last stable offset (or `until`) is reached. Returns the next offset.

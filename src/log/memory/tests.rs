@@ -1,3 +1,5 @@
+//! Tests of the module above.
+
 use super::*;
 use crate::log::Commit;
 
@@ -295,7 +297,7 @@ fn a_scan_ends_at_the_last_stable_offset_or_when_it_is_told_to() {
     });
     // each record is followed by its transaction's marker
     assert_eq!((end, offsets), (Ok(Offset(6)), vec![0, 2, 4]));
-    assert_eq!(log.scan("out", P0, Some(Offset(1)), &mut |_| false), Ok(Offset(3)));
+    assert_eq!(log.scan("out", P0, Some(Offset(1)), &mut |_| false), Ok(Offset(2)), "the refused record is next");
     log.trim("out", P0, Offset(3)).expect("trimmed");
     assert_eq!(outputs(&cluster), ["c"]);
     assert!(log.trim("out", P0, Offset(7)).is_err());
