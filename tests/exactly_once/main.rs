@@ -1,0 +1,68 @@
+//! The promise under kills: two processes over 200,000 pairs publish the same alerts and summaries whether they are left alone or
+//! killed twenty times, and both publish what the engine alone says.
+//!
+//! Plain `cargo test` runs it on the embedded broker; DRIFTLINE_TEST_KAFKA=1 on an Apache Kafka of its own (`tests/kafka/kafka.sh`).
+
+mod brute;
+mod compare;
+mod harness;
+mod oracle;
+mod scene;
+
+use compare::Published;
+use harness::{Violence, offline, run};
+use scene::{Scene, SplitMix64};
+use std::sync::OnceLock;
+
+const KILLS: usize = 20;
+/// Kills that must fall before the last prediction is committed.
+const KILLS_IN_THE_STREAM: usize = 15;
+
+fn scene() -> &'static Scene {
+    static SCENE: OnceLock<Scene> = OnceLock::new();
+    SCENE.get_or_init(Scene::new)
+}
+
+fn expected() -> &'static Published {
+    static EXPECTED: OnceLock<Published> = OnceLock::new();
+    EXPECTED.get_or_init(|| oracle::publishes(scene(), &offline()))
+}
+
+#[test]
+fn the_scene_has_everything_that_real_topics_have() {
+    let counted = brute::total(&brute::count(scene(), &offline().definitions.join));
+    println!("{counted:?}");
+    assert!(counted.accepted >= 200_000 && counted.pairs >= 190_000, "{counted:?}");
+    let rare = [counted.late, counted.duplicates, counted.repeated, counted.conflicting, counted.unlabelled, counted.orphans];
+    assert!(rare.iter().all(|n| *n >= 500) && counted.before_start > 0, "{counted:?}");
+    let reasons = expected().alerts.reasons();
+    println!("{reasons:?}");
+    assert!(["opened", "escalated", "reminder", "recovered"].iter().all(|r| reasons.contains_key(*r)), "{reasons:?}");
+    assert_eq!(expected().letters.0.len(), 40);
+}
+
+#[test]
+fn the_engine_counts_what_the_rules_say() {
+    let naive = brute::count(scene(), &offline().definitions.join);
+    let summaries = brute::of_summaries(&expected().merged());
+    for pane in naive.keys().chain(summaries.keys()) {
+        assert_eq!(summaries.get(pane), naive.get(pane), "(is a pair pane, pane) = {pane:?}: summaries against a naive count");
+    }
+}
+
+#[test]
+fn a_run_that_was_killed_twenty_times_publishes_the_same_alerts() {
+    let predictions = Scene::count(&scene().predictions) as i64;
+    let calm = run(scene(), &Violence::default());
+    println!("undisturbed: {:?}, {} alerts, {} partials", calm.took, calm.published.alerts.count(), calm.published.partials.len());
+    calm.published.must_equal("the undisturbed run", expected(), "the oracle");
+
+    let mut draw = SplitMix64(9);
+    let kills = (0..KILLS).map(|_| draw.between(predictions / 50, predictions * 19 / 20)).collect();
+    let killed = run(scene(), &Violence { kills, stops: vec![predictions / 2], seed: 4 });
+    println!("killed: {:?}, {} kills, {} of them in the stream", killed.took, killed.kills, killed.kills_in_the_stream);
+    assert_eq!(killed.kills, KILLS);
+    assert!(killed.kills_in_the_stream >= KILLS_IN_THE_STREAM, "{} kills came too late: the run is too fast", KILLS - killed.kills_in_the_stream);
+    killed.published.must_equal("the killed run", &calm.published, "the undisturbed run");
+    killed.published.must_equal("the killed run", expected(), "the oracle");
+}
