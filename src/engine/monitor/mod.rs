@@ -235,7 +235,9 @@ impl Monitor {
             std::collections::btree_map::Entry::Vacant(v) => {
                 v.insert(entry.summary);
             }
-            std::collections::btree_map::Entry::Occupied(mut o) => o.get_mut().merge(&entry.summary, |signal| plan.numeric(&model, signal, pane)),
+            std::collections::btree_map::Entry::Occupied(mut o) => {
+                o.get_mut().merge(&entry.summary, |signal| plan.numeric(&model, signal, pane))
+            }
         }
     }
 

@@ -1,0 +1,5 @@
+//! Laws of the pure engine: summaries are monoids, marks only move forward, a rebuilt monitor goes on as if nothing had happened.
+
+mod marks;
+mod monitor;
+mod summaries;

@@ -1,0 +1,303 @@
+//! A monitor that dies anywhere and is built again from head, chunk and summaries says what it would have said, once.
+
+use driftline::codec::event::{FeatureIx, Prediction, Value};
+use driftline::engine::book::Book;
+use driftline::engine::cell::Cells;
+use driftline::engine::definitions::{BaselineRule, Budget, Definitions, JoinRules, ModelRules, Task, Tolerance};
+use driftline::engine::join::{Decision, PairKind, Pairing};
+use driftline::engine::journal::Activity;
+use driftline::engine::mark::Mark;
+use driftline::engine::monitor::state::{Restore, StateRecord};
+use driftline::engine::monitor::{Effects, Monitor, Raised};
+use driftline::engine::partial::Origin;
+use driftline::engine::plan::{Plan, PlanRecord, Versioned};
+use driftline::engine::types::{EpochSeq, EventTime, Offset, PaneId, PaneSize, Partition, RequestKey, Span};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+const SOURCES: usize = 3;
+const PANES: i64 = 760;
+const SIZE: PaneSize = PaneSize(Span::seconds(1));
+/// Panes in which everything is different.
+const CHANGED: std::ops::Range<i64> = 560..680;
+
+struct Draw(u64);
+
+impl Draw {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(1);
+        (RequestKey::of(&self.0.to_string()).0 >> 32) as u64
+    }
+    fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+    fn percent(&mut self, p: u64) -> bool {
+        self.below(100) < p
+    }
+    /// About normal: the sum of twelve uniform numbers.
+    fn normal(&mut self) -> f64 {
+        (0..12).map(|_| self.below(1 << 20) as f64 / f64::from(1 << 20)).sum::<f64>() - 6.0
+    }
+}
+
+fn definitions() -> Definitions {
+    let rules = |task| ModelRules { task, positive: None };
+    Definitions {
+        app: "laws".into(),
+        revision: 0,
+        pane: SIZE,
+        join: JoinRules {
+            lateness: [Span::seconds(2); 2],
+            window: Span::minutes(5),
+            early: Span::seconds(1),
+            duplicates: Span::minutes(1),
+            settle: Span::minutes(1),
+            hold: Span::hours(1),
+        },
+        models: BTreeMap::from([("fraud".into(), rules(Task::Binary)), ("price".into(), rules(Task::Regression))]),
+        dimensions: vec!["country".into()],
+        segments: vec![vec!["country".into()]],
+        segment_cap: 3,
+        baseline: BaselineRule::Range { from: EventTime(0), to: SIZE.start(PaneId(480)) },
+        budget: Budget { false_alarms: 1.0, per: Span::minutes(20) },
+        streams_cap: 64,
+        tolerance: Tolerance::default(),
+        reminder: Span::seconds(40),
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+    }
+}
+
+fn name(ix: FeatureIx) -> String {
+    ["x", "t"][ix.0 as usize].to_string()
+}
+
+/// One join task, as far as a summaries partition can see.
+struct Source {
+    number: i32,
+    pane: i64,
+    seq: u64,
+    book: Book,
+    cells: Cells,
+}
+
+impl Source {
+    fn events(&mut self, pane: i64, definitions: &Definitions, plan: &Plan, r: &mut Draw) {
+        let changed = CHANGED.contains(&pane);
+        for i in 0..7 {
+            let fraud = i < 4;
+            let model = if fraud { "fraud" } else { "price" };
+            let country = ["FR", "FR", "DE", "", "AT", "CH"][r.below(6) as usize];
+            let cell = self.cells.intern(model, None, &[Cow::Borrowed(country)]);
+            let x = r.normal() + if changed && country == "FR" { 2.0 } else { 0.0 };
+            let text = ["a", "a", "b", if changed { "new" } else { "c" }][r.below(4) as usize];
+            let mut features = vec![(FeatureIx(0), Value::Number(x))];
+            if !r.percent(if changed { 60 } else { 20 }) {
+                features.push((FeatureIx(1), Value::Text(text.into())));
+            }
+            let key = RequestKey(u128::from(r.next()) << 64);
+            let p = Prediction {
+                key,
+                request_id: "".into(),
+                time: SIZE.start(PaneId(pane)),
+                model: model.into(),
+                version: None,
+                score: Some(x / 10.0),
+                label: fraud.then_some(if x > 1.0 { "yes" } else { "no" }.into()),
+                dimensions: vec![country.into()],
+                features,
+            };
+            self.book.accepted(PaneId(pane), cell, &p, plan, name);
+            if r.percent(80) {
+                let e = SIZE.start(PaneId(pane - r.below(3) as i64));
+                let wrong = r.percent(if changed { 60 } else { 20 });
+                let pair = Pairing {
+                    kind: if r.percent(95) { PairKind::First } else { PairKind::Conflicting },
+                    key,
+                    cell,
+                    time: e.minus(Span::seconds(r.below(100) as i64)),
+                    e,
+                    score: x / 10.0,
+                    label: u64::from(fraud),
+                    outcome_label: u64::from(fraud) + u64::from(wrong),
+                    outcome_value: r.normal() / 10.0 + if changed { 0.5 } else { 0.0 },
+                };
+                self.book.paired(&pair, &self.cells, definitions, plan);
+            }
+            if r.percent(5) {
+                let at = SIZE.start(PaneId(pane));
+                let decision = if r.percent(50) { Decision::Unlabelled { cell, at } } else { Decision::Orphan { at } };
+                self.book.decided(decision, definitions);
+            }
+        }
+    }
+
+    /// What an epoch that reached `self.pane` publishes.
+    fn epoch(&mut self, activity: Activity) -> Vec<Vec<u8>> {
+        self.seq += 1;
+        let origin = Origin { source: Partition(self.number), seq: EpochSeq(self.seq), definitions: 1 };
+        let mut records: Vec<Vec<u8>> = self.book.flush(origin, &self.cells, name).into_iter().map(|r| r.1).collect();
+        let highest = SIZE.start(PaneId(self.pane));
+        let mark = Mark {
+            source: Partition(self.number),
+            sources: SOURCES as u32,
+            seq: EpochSeq(self.seq),
+            watermark: [highest.minus(Span::seconds(2)); 2],
+            highest: [highest; 2],
+            activity: [activity, activity],
+            wall: 0,
+            definitions: 1,
+        };
+        records.push(mark.to_bytes());
+        records
+    }
+}
+
+/// A summaries log, and what a monitor that read it without a break said.
+struct Told {
+    log: Vec<Vec<u8>>,
+    said: Said,
+}
+
+#[derive(Default, PartialEq, Debug)]
+struct Said {
+    alerts: Vec<String>,
+    edges: Vec<String>,
+    progress: String,
+    /// Everything that the monitor knows in the end.
+    state: Vec<Vec<u8>>,
+}
+
+impl Said {
+    fn add(&mut self, effects: &mut Effects) {
+        self.alerts.extend(effects.alerts.drain(..).map(|Raised { kind, alert }| format!("{kind:?} {alert:?}")));
+        self.edges.extend(effects.edges.drain(..).map(|e| format!("{e:?}")));
+        *effects = Effects::default();
+    }
+
+    fn end(&mut self, monitor: &mut Monitor, next: Offset) {
+        self.progress = format!("{:?}", monitor.progress());
+        self.state = monitor.chunk(EpochSeq(1), next).into_iter().map(|r| r.value).collect();
+    }
+}
+
+fn told(seed: u64) -> Told {
+    let (r, definitions, mut plan) = (&mut Draw(seed * 1_000_000_000), definitions(), Plan::default());
+    let mut monitor = Monitor::new(Partition(0));
+    let (mut log, mut said, mut effects) = (Vec::new(), Said::default(), Effects::default());
+    let mut write = |monitor: &mut Monitor, plan: &mut Plan, record: Vec<u8>| {
+        monitor.observe(Offset(log.len() as i64), &record, &mut effects).unwrap();
+        log.push(record);
+        effects.edges.iter().for_each(|e| plan.observe(PlanRecord::Edges(e.clone())));
+        said.add(&mut effects);
+    };
+    let first = Versioned { version: 1, effective_from: PaneId(i64::MIN), definitions: definitions.clone() };
+    write(&mut monitor, &mut plan, first.to_bytes());
+    let mut sources: Vec<Source> =
+        (0..SOURCES).map(|n| Source { number: n as i32, pane: 0, seq: 0, book: Book::default(), cells: Cells::default() }).collect();
+    for s in &mut sources {
+        s.epoch(Activity::Active).into_iter().for_each(|record| write(&mut monitor, &mut plan, record));
+    }
+    while sources.iter().any(|s| s.pane < PANES) {
+        let slowest = sources.iter().map(|s| s.pane).min().unwrap();
+        let i = r.below(SOURCES as u64) as usize;
+        let s = &mut sources[i];
+        if s.pane >= PANES || s.pane > slowest + 12 {
+            continue;
+        }
+        for _ in 0..1 + r.below(3) {
+            s.events(s.pane, &definitions, &plan, r);
+            s.pane += 1;
+        }
+        if r.percent(10) {
+            // what an input that was idle brings late: rows for closed panes, pairs for closed panes
+            s.events((s.pane - 30).max(0), &definitions, &plan, r);
+        }
+        let activity = if r.percent(5) { Activity::Idle } else { Activity::Active };
+        s.epoch(activity).into_iter().for_each(|record| write(&mut monitor, &mut plan, record));
+    }
+    for s in &mut sources {
+        s.epoch(Activity::Finished).into_iter().for_each(|record| write(&mut monitor, &mut plan, record));
+    }
+    assert!(monitor.finished());
+    said.end(&mut monitor, Offset(log.len() as i64));
+    let tally = monitor.take_tally();
+    assert!(tally.late_rows > 100 && tally.moved_pairs > 100 && tally.refused_segments > 100, "{tally:?}");
+    Told { log, said }
+}
+
+/// The state topic, compacted.
+#[derive(Default)]
+struct StateTopic(Vec<StateRecord>);
+
+impl StateTopic {
+    fn write(&mut self, records: Vec<StateRecord>) {
+        for record in records {
+            self.0.retain(|r| r.key != record.key);
+            self.0.push(record);
+        }
+    }
+}
+
+/// Reads the log in epochs of random length, with crashes; `chunks` is how many percent of the epochs write a chunk.
+fn with_crashes(log: &[Vec<u8>], r: &mut Draw, chunks: u64) -> (Said, u64) {
+    let (mut said, mut topic, mut crashes) = (Said::default(), StateTopic::default(), 0);
+    let (mut monitor, mut next, mut seq, mut chunk) = (Monitor::new(Partition(0)), 0usize, EpochSeq(0), EpochSeq(0));
+    let mut effects = Effects::default();
+    while next < log.len() {
+        monitor.observe(Offset(next as i64), &log[next], &mut effects).unwrap();
+        next += 1;
+        if r.percent(30) || next == log.len() {
+            seq = EpochSeq(seq.0 + 1);
+            if monitor.closings() > 0 && r.percent(chunks) {
+                chunk = seq;
+                topic.write(monitor.chunk(seq, Offset(next as i64)));
+            }
+            topic.write(monitor.head(seq, Offset(next as i64), chunk));
+            said.add(&mut effects);
+        }
+        // without a chunk each replay begins at the first record: fewer of them
+        if seq.0 > 0 && r.below(if chunks == 0 { 500 } else { 80 }) == 0 {
+            crashes += 1;
+            let mut restore = Restore::default();
+            topic.0.iter().for_each(|record| restore.observe(&record.value).unwrap());
+            assert_eq!(restore.seq(), Some(seq));
+            let mut replay = restore.begin(Partition(0)).unwrap();
+            next = replay.next.0 as usize;
+            let from = replay.from.map_or(0, |o| o.0 as usize);
+            (from..next).for_each(|o| replay.observe(Offset(o as i64), &log[o]).unwrap());
+            (monitor, chunk) = replay.finish().unwrap();
+            effects = Effects::default();
+        }
+    }
+    said.end(&mut monitor, Offset(next as i64));
+    (said, crashes)
+}
+
+#[test]
+fn a_monitor_that_dies_anywhere_says_the_same_once() {
+    for seed in 1..=3 {
+        let Told { log, said } = told(seed);
+        assert!(said.alerts.len() > 20 && said.edges.len() > 6, "{} alerts, {} edges", said.alerts.len(), said.edges.len());
+        for (chunks, salt) in [(0, 1), (3, 2), (20, 3), (100, 4)] {
+            let (again, crashes) = with_crashes(&log, &mut Draw(seed * 77 + salt), chunks);
+            assert!(crashes > 2, "{crashes} crashes");
+            let differs = again.alerts.iter().zip(&said.alerts).position(|(a, b)| a != b);
+            assert_eq!(differs, None, "log {seed}, chunks {chunks} %: alert {differs:?} differs");
+            assert_eq!(again.alerts.len(), said.alerts.len(), "log {seed}, chunks {chunks} %");
+            assert!(again == said, "log {seed}, chunks {chunks} %: edges, progress or the state in the end");
+        }
+    }
+}
+
+#[test]
+fn the_scene_shows_every_kind_of_alert() {
+    let Told { said, .. } = told(1);
+    for word in
+        ["Opened", "Recovered", "Reminder", "\"score\"", "\"label\"", "\"error\"", "\"bias\"", "null:t", "unseen:t", "feature:x", "\"FR\""]
+    {
+        assert!(said.alerts.iter().any(|a| a.contains(word)), "no alert with {word}");
+    }
+    let learnt: BTreeSet<_> = said.edges.iter().map(|e| e.split("bins").next().unwrap()).collect();
+    assert_eq!(learnt.len(), said.edges.len(), "bins of a signal are fixed once");
+}

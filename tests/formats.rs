@@ -1,0 +1,358 @@
+//! The formats that lie in Kafka are frozen: what an older build wrote is read, and written again byte by byte.
+//!
+//! Each file in `tests/fixtures/formats` is one record in hex, as the build that introduced the format wrote it.
+
+use driftline::codec::wire::{Kind, Reader};
+use driftline::engine::baseline::edges::numeric_edges;
+use driftline::engine::baseline::sample::Sample;
+use driftline::engine::cell::{CellId, CellKey, Cells};
+use driftline::engine::definitions::{BaselineRule, Budget, Definitions, JoinRules, ModelRules, Task, Tolerance};
+use driftline::engine::join::{NewOutcome, NewPrediction};
+use driftline::engine::journal::{Activity, Changes, EdgeDecision, Epoch, open, read_cell_key};
+use driftline::engine::mark::Mark;
+use driftline::engine::monitor::state::Restore;
+use driftline::engine::monitor::{Effects, Monitor};
+use driftline::engine::partial::{Origin, PartialEntry, encode, read};
+use driftline::engine::plan::{Bins, EdgesRecord, PlanKind, PlanRecord, Progress, Versioned, opened, sealed};
+use driftline::engine::summary::aged::AgedCounts;
+use driftline::engine::summary::category::{Categories, CategoryCounts};
+use driftline::engine::summary::cell::{CellSummary, Counts, InputCounts, PairCounts, SignalSummary};
+use driftline::engine::summary::form::{CategoryForm, NumericForm};
+use driftline::engine::types::{EpochSeq, EventTime, Offset, PaneId, PaneSize, Partition, RequestKey, Span};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/formats").join(format!("{name}.hex"))
+}
+
+fn frozen(name: &str) -> Vec<u8> {
+    let text = std::fs::read_to_string(path(name)).unwrap_or_else(|e| panic!("{}: {e}", path(name).display()));
+    let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
+    digits.chunks(2).map(|d| u8::from_str_radix(std::str::from_utf8(d).unwrap(), 16).unwrap()).collect()
+}
+
+/// With `DRIFTLINE_NEW_FIXTURES` set, writes the fixture of a format that has none yet. It never replaces one.
+fn write_if_new(name: &str, sample: &[u8]) {
+    if std::env::var_os("DRIFTLINE_NEW_FIXTURES").is_some() && !path(name).exists() {
+        std::fs::write(path(name), hex(sample)).unwrap();
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let line = |l: &[u8]| l.iter().map(|b| format!("{b:02x}")).collect::<String>() + "\n";
+    bytes.chunks(40).map(line).collect()
+}
+
+/// Decodes the frozen record, encodes it again, and encodes the sample anew: all three must be the same bytes.
+fn assert_frozen(name: &str, sample: &[u8], again: impl Fn(&[u8]) -> Vec<u8>) {
+    write_if_new(name, sample);
+    let bytes = frozen(name);
+    let what_to_do = format!(
+        "the format of `{name}` has changed, but records of the old one lie in every user's Kafka. Formats are frozen: raise the \
+         version of this kind, read both, write the old one until every reader knows the new one, and add a fixture of the new \
+         version beside {} (never edit that file)",
+        path(name).display()
+    );
+    assert!(hex(&again(&bytes)) == hex(&bytes), "read and written again it differs: {what_to_do}");
+    assert!(hex(sample) == hex(&bytes), "the same content is written differently: {what_to_do}");
+}
+
+fn cell(version: Option<&str>, country: &str) -> CellKey {
+    CellKey { model: "fraud".into(), version: version.map(Into::into), values: vec![country.into(), "".into()] }
+}
+
+fn definitions() -> Definitions {
+    let rules = |task, positive: Option<&str>| ModelRules { task, positive: positive.map(Into::into) };
+    Definitions {
+        app: "shop".into(),
+        revision: 3,
+        pane: PaneSize(Span::minutes(1)),
+        join: JoinRules {
+            lateness: [Span::minutes(1), Span::minutes(2)],
+            window: Span::hours(24),
+            early: Span::minutes(1),
+            duplicates: Span::hours(1),
+            settle: Span::hours(1),
+            hold: Span::hours(24),
+        },
+        models: BTreeMap::from([
+            ("fraud".into(), rules(Task::Binary, Some("yes"))),
+            ("price".into(), rules(Task::Regression, None)),
+            ("intent".into(), rules(Task::Multiclass, None)),
+            ("other".into(), rules(Task::Unknown, None)),
+        ]),
+        dimensions: vec!["channel".into(), "country".into()],
+        segments: vec![vec!["country".into()], vec!["channel".into(), "country".into()]],
+        segment_cap: 500,
+        baseline: BaselineRule::Range { from: EventTime(0), to: EventTime(600_000) },
+        budget: Budget { false_alarms: 1.0, per: Span::days(1) },
+        streams_cap: 4_096,
+        tolerance: Tolerance::default(),
+        reminder: Span::hours(24),
+        labels: BTreeMap::from([("team".into(), "risk".into())]),
+        annotations: BTreeMap::from([("runbook".into(), "https://example.org".into())]),
+    }
+}
+
+fn journal_epoch() -> Epoch {
+    Epoch {
+        seq: EpochSeq(300),
+        floor: EpochSeq(250),
+        next: [Offset(1_000_000), Offset(17)],
+        clocks: [(EventTime(1_700_000_000_000), EventTime(1_700_000_060_000)), (EventTime::MIN, EventTime(-5))],
+        first_prediction: Some(EventTime(1_699_999_000_000)),
+        activity: [Activity::Active, Activity::Silent],
+        definitions: 2,
+        decisions: vec![
+            EdgeDecision::Future { input: driftline::engine::types::Input::Outcomes, offset: Offset(16) },
+            EdgeDecision::Lost { input: driftline::engine::types::Input::Predictions, from: Offset(3), to: Offset(900) },
+        ],
+        census: (2, 1, 0xfeed_beef_0000_0001),
+    }
+}
+
+fn journal() -> Vec<u8> {
+    let (mut changes, mut cells) = (Changes::default(), Cells::default());
+    let [a, b] = [cell(Some("7"), "FR"), cell(None, "é")].map(|c| cells.intern_key(&c));
+    let row = |offset, cell, score, label| NewPrediction {
+        offset: Offset(offset),
+        key: RequestKey::of(&offset.to_string()),
+        time: EventTime(1_700_000_000_000 + offset),
+        cell,
+        score,
+        label,
+    };
+    changes.row(&mut cells, &row(999_998, a, 0.25, 77));
+    changes.row(&mut cells, &row(999_999, b, f64::NAN, 0));
+    changes.row(&mut cells, &row(1_000_000, a, f64::INFINITY, 0));
+    changes.matched(Offset(999_998), EventTime(1_700_000_003_000), 78, f64::NAN);
+    changes.matched(Offset(999_999), EventTime(-1), 0, -0.5);
+    let waiting = NewOutcome { offset: Offset(15), key: RequestKey::of("w"), time: EventTime(1), label: u64::MAX, value: 2.0 };
+    changes.waiting(&waiting, EventTime(1_700_000_000_001));
+    changes.consumed(Offset(14));
+    changes.take(&journal_epoch()).remove(0)
+}
+
+/// Decodes a journal record's changes and drives a writer with them.
+fn journal_again(bytes: &[u8]) -> Vec<u8> {
+    let facts = open(bytes).unwrap().facts.unwrap();
+    let (mut changes, mut cells) = (Changes::default(), Cells::default());
+    let mut r = Reader::open_as(bytes, Kind::Journal).unwrap();
+    let head = Changes::default().take(&facts)[0].len() - 6;
+    (0..head).for_each(|_| assert!(r.byte().is_ok()));
+    let values = |r: &mut Reader<'_>| {
+        let there = r.byte().unwrap();
+        let label = if there & 1 != 0 { r.fixed64().unwrap() } else { 0 };
+        (label, if there & 2 != 0 { r.float().unwrap() } else { f64::NAN })
+    };
+    let mut dictionary: Vec<CellId> = Vec::new();
+    while !r.is_empty() {
+        match r.byte().unwrap() {
+            0 => dictionary.push(cells.intern_key(&read_cell_key(&mut r).unwrap())),
+            1 => {
+                let (offset, key) = (Offset(r.int().unwrap()), RequestKey(r.key().unwrap()));
+                let (time, cell) = (EventTime(r.int().unwrap()), dictionary[r.uint().unwrap() as usize]);
+                let (label, score) = values(&mut r);
+                changes.row(&mut cells, &NewPrediction { offset, key, time, cell, score, label });
+            }
+            2 => {
+                let (row, e) = (Offset(r.int().unwrap()), EventTime(r.int().unwrap()));
+                let (label, value) = values(&mut r);
+                changes.matched(row, e, label, value);
+            }
+            3 => {
+                let (offset, key, e) = (Offset(r.int().unwrap()), RequestKey(r.key().unwrap()), EventTime(r.int().unwrap()));
+                let (label, value) = values(&mut r);
+                changes.waiting(&NewOutcome { offset, key, time: e, label, value }, e);
+            }
+            4 => changes.consumed(Offset(r.int().unwrap())),
+            other => panic!("a change of kind {other}"),
+        }
+    }
+    changes.take(&facts).remove(0)
+}
+
+#[test]
+fn journal_records_are_frozen() {
+    assert_frozen("journal", &journal(), journal_again);
+}
+
+fn partial() -> Vec<u8> {
+    let mut sample = Sample::new();
+    let mut words = Sample::new();
+    for i in 0..40u64 {
+        sample.offer(RequestKey::of(&i.to_string()).sample_hash(), i as f64 / 8.0);
+        words.offer(RequestKey::of(&i.to_string()).sample_hash(), ["a", "bé"][i as usize % 2].to_string());
+    }
+    let edges = numeric_edges(2, &[1.0, 2.0, 2.0, 3.0, 5.0, 8.0]);
+    let mut bins = NumericForm::empty(Some(&edges));
+    [f64::NAN, -1e300, 0.0, 1.5, 2.0, 2.0, 3.0, 9.0, f64::INFINITY, 4.0].iter().for_each(|x| bins.add(*x, 0, Some(&edges)));
+    let rows = NumericForm::Rows(vec![3.5, f64::NAN, -0.0, f64::NEG_INFINITY]);
+    let learning = NumericForm::Learning { n: 40, nan: 2, sample };
+    let counts = CategoryForm::Counts { version: 1, counts: CategoryCounts { n: 400, counts: vec![300, 90], other: 7, unseen: 3 } };
+    let learning_words = CategoryForm::Learning { n: 40, sample: words };
+    let signal = |numeric: Option<&NumericForm>, category: Option<&CategoryForm>| SignalSummary {
+        numeric: numeric.cloned(),
+        category: category.cloned(),
+    };
+    let input = CellSummary {
+        counts: Counts::Input(InputCounts { rows: 410, late: 2, duplicates: 1 }),
+        signals: BTreeMap::from([
+            ("score".into(), signal(Some(&bins), None)),
+            ("label".into(), signal(None, Some(&counts))),
+            ("feature:both".into(), signal(Some(&learning), Some(&learning_words))),
+            ("feature:rows".into(), signal(Some(&rows), None)),
+            ("feature:mixed".into(), signal(Some(&NumericForm::Mixed { n: 12 }), Some(&CategoryForm::Mixed { n: 13 }))),
+        ]),
+    };
+    let mut errors = AgedCounts::default();
+    [(1, false), (700, true), (100_000, false), (4_000_000, true)].iter().for_each(|(s, wrong)| errors.add(Span::seconds(*s), *wrong));
+    let [matched, duplicates, conflicting, unlabelled, orphans, before_start] = [4, 1, 2, 3, 5, 6];
+    let pair = PairCounts { matched, duplicates, conflicting, unlabelled, orphans, before_start, delay_ms: 4_100_701_000, errors };
+    let pair = CellSummary { counts: Counts::Pair(pair), signals: BTreeMap::from([("bias".into(), signal(Some(&rows), None))]) };
+    let entry = |pane, cell: CellKey, summary: &CellSummary| PartialEntry { pane: PaneId(pane), cell, summary: summary.clone() };
+    let entries = vec![
+        entry(28_333_334, cell(None, "é"), &pair),
+        entry(28_333_333, cell(Some("7"), "FR"), &input),
+        entry(-1, cell(Some("7"), "FR"), &pair),
+    ];
+    encode(Origin { source: Partition(5), seq: EpochSeq(300), definitions: 2 }, "fraud", entries).remove(0)
+}
+
+#[test]
+fn partials_of_all_forms_are_frozen() {
+    assert_frozen("partial", &partial(), |bytes| {
+        let p = read(&mut Reader::open_as(bytes, Kind::Partial).unwrap()).unwrap();
+        encode(Origin { source: p.source, seq: p.seq, definitions: p.definitions }, &p.model, p.entries).remove(0)
+    });
+}
+
+#[test]
+fn marks_are_frozen() {
+    let mark = Mark {
+        source: Partition(5),
+        sources: 64,
+        seq: EpochSeq(300),
+        watermark: [EventTime(1_700_000_000_000), EventTime::MIN],
+        highest: [EventTime(1_700_000_060_000), EventTime(-1)],
+        activity: [Activity::Idle, Activity::Finished],
+        wall: 1_700_000_061_234,
+        definitions: 2,
+    };
+    let again = |bytes: &[u8]| Mark::read(&mut Reader::open_as(bytes, Kind::Mark).unwrap()).unwrap().to_bytes();
+    assert_frozen("mark", &mark.to_bytes(), again);
+}
+
+fn plan_again(bytes: &[u8]) -> Vec<u8> {
+    match PlanRecord::read(bytes).unwrap() {
+        PlanRecord::Edges(e) => e.to_bytes(),
+        PlanRecord::Progress(p) => p.to_bytes(),
+        PlanRecord::Definitions(d) => d.to_bytes(),
+    }
+}
+
+#[test]
+fn definitions_and_proposals_are_frozen() {
+    let versioned = Versioned { version: 2, effective_from: PaneId(i64::MIN), definitions: definitions() };
+    assert_frozen("definitions", &versioned.to_bytes(), plan_again);
+    assert_frozen("proposal", &sealed(Kind::Proposal, &definitions()), |bytes| {
+        let proposal: Definitions = opened(&mut Reader::open_as(bytes, Kind::Proposal).unwrap(), bytes.len()).unwrap();
+        sealed(Kind::Proposal, &proposal)
+    });
+}
+
+#[test]
+fn the_hash_of_definitions_is_frozen() {
+    assert_eq!(definitions().hash(), "2a3184afffb17427", "pods would not recognise definitions that are in force; see `assert_frozen`");
+}
+
+#[test]
+fn edges_and_categories_are_frozen() {
+    let record = |signal: &str, kind, bins| {
+        EdgesRecord { model: "fraud".into(), signal: signal.into(), kind, effective_from: PaneId(28_333_400), bins }.to_bytes()
+    };
+    let numeric = Bins::Numeric(numeric_edges(1, &[1.0, 2.0, 2.0, 3.0, 5.0, f64::INFINITY]));
+    let pinned = vec!["b".into(), "é".into()];
+    let categories = Bins::Categories(Categories { version: 1, pinned, known: vec!["c".into(), "d".into()] });
+    assert_frozen("edges", &record("bias", PlanKind::Pair, numeric), plan_again);
+    assert_frozen("categories", &record("label", PlanKind::Input, categories), plan_again);
+}
+
+#[test]
+fn progress_is_frozen() {
+    let progress = Progress { partition: 7, input: PaneId(28_333_333), pair: PaneId(-1) };
+    assert_frozen("progress", &progress.to_bytes(), plan_again);
+}
+
+/// Summaries that give streams that learn and streams that watch, learners, edges, segments, an open pane.
+fn log() -> Vec<Vec<u8>> {
+    let mut log = Vec::new();
+    let mut observe = |bytes: Vec<u8>| log.push(bytes);
+    observe(Versioned { version: 1, effective_from: PaneId(i64::MIN), definitions: definitions() }.to_bytes());
+    let mark = |pane: i64, seq: u64| {
+        let time = EventTime(pane * 60_000);
+        let (watermark, highest) = ([time; 2], [time.plus(Span::minutes(1)); 2]);
+        Mark {
+            source: Partition(0),
+            sources: 1,
+            seq: EpochSeq(seq),
+            watermark,
+            highest,
+            activity: [Activity::Active; 2],
+            wall: 5,
+            definitions: 1,
+        }
+    };
+    observe(mark(0, 1).to_bytes());
+    let edges = numeric_edges(1, &[0.0, 1.0, 2.0, 3.0]);
+    for pane in (0..14).chain(90..92) {
+        let edges = (pane >= 90).then_some(&edges);
+        let mut x = NumericForm::empty(edges);
+        (0..30u64).for_each(|i| x.add((i % 4) as f64, RequestKey::of(&format!("{pane} {i}")).sample_hash(), edges));
+        let mut errors = AgedCounts::default();
+        (0..20).for_each(|i| errors.add(Span::minutes(i), i % 4 == 0));
+        let signals = BTreeMap::from([("feature:x".into(), SignalSummary { numeric: Some(x), category: None })]);
+        let input = CellSummary { counts: Counts::Input(InputCounts { rows: 40, late: 0, duplicates: 0 }), signals };
+        let pair = PairCounts { matched: 20, errors, ..PairCounts::default() };
+        let entry = |summary| PartialEntry { pane: PaneId(pane), cell: cell(None, "FR"), summary };
+        let entries = vec![entry(input), entry(CellSummary { counts: Counts::Pair(pair), signals: BTreeMap::new() })];
+        let seq = pane as u64 + 2;
+        encode(Origin { source: Partition(0), seq: EpochSeq(seq), definitions: 1 }, "fraud", entries).into_iter().for_each(&mut observe);
+        observe(mark(pane, seq).to_bytes());
+    }
+    log
+}
+
+fn monitor() -> (Monitor, Offset) {
+    let (mut monitor, log) = (Monitor::new(Partition(0)), log());
+    log.iter().zip(0..).for_each(|(bytes, o)| monitor.observe(Offset(o), bytes, &mut Effects::default()).unwrap());
+    (monitor, Offset(log.len() as i64))
+}
+
+/// The state's head and chunk of a monitor in their only parts.
+fn state(monitor: &mut Monitor, next: Offset) -> [Vec<u8>; 2] {
+    let (chunk, head) = (monitor.chunk(EpochSeq(9), next), monitor.head(EpochSeq(9), next, EpochSeq(9)));
+    assert_eq!((chunk.len(), head.len()), (1, 1));
+    [head, chunk].map(|mut records| records.remove(0).value)
+}
+
+#[test]
+fn head_and_chunk_are_frozen() {
+    let (mut live, next) = monitor();
+    let [head, chunk] = state(&mut live, next);
+    write_if_new("head", &head);
+    write_if_new("chunk", &chunk);
+    let again = || {
+        let mut restore = Restore::default();
+        ["head", "chunk"].iter().for_each(|name| restore.observe(&frozen(name)).unwrap());
+        let mut replay = restore.begin(Partition(0)).unwrap();
+        // what lies between the oldest open pane and the head comes from the summaries
+        let (log, from) = (log(), replay.from.unwrap().0);
+        (from..replay.next.0).for_each(|o| replay.observe(Offset(o), &log[o as usize]).unwrap());
+        let (mut rebuilt, _) = replay.finish().unwrap();
+        state(&mut rebuilt, next)
+    };
+    assert_frozen("head", &head, |_| again()[0].clone());
+    assert_frozen("chunk", &chunk, |_| again()[1].clone());
+}

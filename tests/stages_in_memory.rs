@@ -1,0 +1,338 @@
+//! Both stages on the in-memory log: members die, come back, and lose the answers to their commits; what is published stays the same.
+
+use driftline::codec::wire::{Kind, Reader};
+use driftline::config::load_text;
+use driftline::config::settings::Settings;
+use driftline::engine::partial::{Origin, PartialEntry, encode, read};
+use driftline::engine::plan::{Plan, PlanRecord};
+use driftline::engine::summary::cell::CellSummary;
+use driftline::engine::types::{EpochSeq, Partition};
+use driftline::kafka::topics::own_topics;
+use driftline::log::Fatal;
+use driftline::log::memory::{CommitFault, MemberOptions, MemoryLog, SharedCluster};
+use driftline::stage::detect::DetectStage;
+use driftline::stage::join::{JoinStage, Step};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+const PARTITIONS: i32 = 4;
+/// 2023-11-14T00:00:00Z.
+const START: i64 = 1_699_920_000_000;
+const MINUTE: i64 = 60_000;
+const MINUTES: i64 = 460;
+/// Minutes in which one country's inputs and labels are different.
+const CHANGED: std::ops::Range<i64> = 370..430;
+/// Wall clock of a turn.
+const TURN: i64 = 60;
+
+const CONFIG: &str = "\
+app: shop
+kafka: { brokers: 'nowhere:9092' }
+predictions: { topic: p }
+outcomes: { topic: o }
+join: { window: 30m }
+models:
+  fraud: { task: binary, positive: 'yes' }
+segments: { by: [[country]] }
+baseline: { from: 2023-11-14T00:00:00Z, to: 2023-11-14T05:40:00Z }
+budget: { false_alarms: 1, per: 1h }
+summaries: { partitions: 2 }
+alerts: { topic: shop.alerts, format: json, reminder: 20m }
+";
+
+fn settings() -> Arc<Settings> {
+    let mut settings = load_text("shop.yaml", CONFIG, &|_| None, Path::new("")).unwrap_or_else(|e| panic!("{e}"));
+    settings.epoch.records = 120;
+    Arc::new(settings)
+}
+
+struct Draw(u64);
+
+impl Draw {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+    fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+    fn percent(&mut self, p: u64) -> bool {
+        self.below(100) < p
+    }
+    fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+/// A cluster that holds all predictions and outcomes of the scene, two days after they were made.
+fn cluster(settings: &Settings) -> SharedCluster {
+    let cluster = SharedCluster::new();
+    for topic in ["p", "o"] {
+        cluster.create_topic(topic, PARTITIONS, &[("retention.ms", "-1")]).expect("made");
+    }
+    for spec in own_topics(settings, PARTITIONS) {
+        let config: Vec<(&str, &str)> = spec.config.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        cluster.create_topic(&spec.name, spec.partitions, &config).expect("made");
+    }
+    cluster.advance(START + 2 * 24 * 60 * MINUTE);
+    let r = &mut Draw(7);
+    let mut outcomes = Vec::new();
+    let put = |topic: &str, at: i64, id: &str, value: String| {
+        cluster.write(topic, None, at, Some(id.as_bytes()), Some(value.as_bytes()), &[]).expect("written");
+    };
+    for minute in 0..MINUTES {
+        // now and then more than a sample holds
+        for i in 0..if minute % 20 == 7 { 500 } else { 16 } {
+            let id = format!("{minute}-{i}");
+            let at = START + minute * MINUTE + (r.below(70_000) as i64 - 10_000);
+            let country = ["FR", "FR", "DE", "AT"][r.below(4) as usize];
+            let changed = CHANGED.contains(&minute) && country == "FR";
+            let x = r.unit() + r.unit() + if changed { 1.0 } else { 0.0 };
+            let label = if x > 1.0 { "yes" } else { "no" };
+            let plan = ["a", "a", "b", if changed { "z" } else { "c" }][r.below(4) as usize];
+            let features = format!(r#"{{"x":{x},"plan":"{plan}"}}"#);
+            let segments = format!(r#"{{"country":"{country}"}}"#);
+            let value = format!(
+                r#"{{"request_id":"{id}","event_time":{at},"model":"fraud","score":{},"label":"{label}","features":{features},"segments":{segments}}}"#,
+                x / 3.0
+            );
+            if r.percent(3) {
+                put("p", at, &id, value.clone());
+            }
+            put("p", at, &id, value);
+            let told = at + 30_000 + r.below(8 * 60_000) as i64;
+            let wrong = r.percent(if changed { 60 } else { 15 });
+            let truth = if (label == "yes") != wrong { "yes" } else { "no" };
+            if r.percent(85) {
+                outcomes.push((told, id.clone(), truth));
+            }
+            if r.percent(4) {
+                outcomes.push((told + r.below(90 * 60_000) as i64, id, "yes"));
+            }
+        }
+        if minute % 50 == 0 {
+            put("p", START + minute * MINUTE, "broken", "{".into());
+        }
+    }
+    outcomes.sort();
+    for (at, id, truth) in outcomes {
+        put("o", at, &id, format!(r#"{{"request_id":"{id}","event_time":{at},"label":"{truth}"}}"#));
+    }
+    cluster
+}
+
+enum Stage {
+    Join(Box<JoinStage>),
+    Detect(Box<DetectStage>),
+}
+
+/// One pod's thread.
+struct Member {
+    name: &'static str,
+    joins: bool,
+    running: Option<(MemoryLog, Stage)>,
+    /// Dead until this turn.
+    until: u64,
+}
+
+impl Member {
+    fn start(&mut self, cluster: &SharedCluster, settings: &Arc<Settings>) -> Result<(), Fatal> {
+        let (stage, topics, follow, most) = if self.joins {
+            let stage = JoinStage::new(settings.clone(), PARTITIONS as u32, true).map_err(Fatal)?;
+            (Stage::Join(Box::new(stage)), JoinStage::topics(settings), Some(settings.topic("plan")), 60)
+        } else {
+            (Stage::Detect(Box::new(DetectStage::new(settings.clone(), true))), DetectStage::topics(settings), None, 40)
+        };
+        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+        let group = if self.joins { "shop-join" } else { "shop-detect" };
+        let options = MemberOptions { follow, most_per_poll: most, ..MemberOptions::new(group, self.name, &topics) };
+        self.running = Some((MemoryLog::open(cluster.clone(), options)?, stage));
+        Ok(())
+    }
+
+    fn step(&mut self) -> Result<Step, Fatal> {
+        match &mut self.running {
+            Some((log, Stage::Join(s))) => s.step(log, Duration::ZERO),
+            Some((log, Stage::Detect(s))) => s.step(log, Duration::ZERO),
+            None => Ok(Step::Again),
+        }
+    }
+
+    /// (epochs that were read again, digests that differed, attempts to commit by how they ended).
+    fn counts(&self) -> (usize, u64, BTreeMap<&'static str, u64>) {
+        let counters = match &self.running {
+            Some((_, Stage::Join(s))) => &s.counters,
+            Some((_, Stage::Detect(s))) => &s.counters,
+            None => return (0, 0, BTreeMap::new()),
+        };
+        (counters.restores_ms.len(), counters.digest_mismatches, counters.transactions.clone())
+    }
+}
+
+/// What happens to members besides their work.
+#[derive(Clone, Copy, PartialEq)]
+enum Weather {
+    Calm,
+    /// Kills, long absences and lost answers, drawn from a seed.
+    Storm(u64),
+    /// The first commit of every member is lost.
+    FirstCommitsLost,
+}
+
+/// What a subscriber sees in the end.
+#[derive(PartialEq)]
+struct Published {
+    /// Partition, key and value, in order by partition.
+    alerts: Vec<(Partition, String, String)>,
+    /// By (kind, pane, cell): the merged summary.
+    summaries: BTreeMap<String, Vec<u8>>,
+    dead_letters: Vec<Option<Vec<u8>>>,
+}
+
+#[derive(Default, Debug)]
+struct Happened {
+    kills: u64,
+    fatal: Vec<String>,
+    restores: usize,
+    digests: u64,
+    transactions: BTreeMap<&'static str, u64>,
+    turns: u64,
+}
+
+impl Happened {
+    fn note(&mut self, member: &Member) {
+        let (restores, digests, transactions) = member.counts();
+        self.restores += restores;
+        self.digests += digests;
+        transactions.into_iter().for_each(|(word, n)| *self.transactions.entry(word).or_default() += n);
+    }
+}
+
+fn run(weather: Weather) -> (Published, Happened) {
+    let settings = settings();
+    let cluster = cluster(&settings);
+    let member = |name, joins| Member { name, joins, running: None, until: 0 };
+    let mut members = vec![member("j0", true), member("d0", false)];
+    if weather != Weather::FirstCommitsLost {
+        // alone: a second member would lead to a second assignment, and so to a second proposal
+        members.extend([member("j1", true), member("d1", false)]);
+    }
+    let (mut now, mut happened) = (START + 2 * 24 * 60 * MINUTE, Happened::default());
+    let r = &mut Draw(if let Weather::Storm(seed) = weather { seed } else { 0 });
+    for turn in 0..30_000u64 {
+        now += TURN;
+        cluster.advance(now);
+        let mut finished = 0;
+        for m in &mut members {
+            if m.running.is_none() && turn >= m.until {
+                m.start(&cluster, &settings).expect("started");
+                if let (Weather::FirstCommitsLost, Some((log, _))) = (weather, &mut m.running) {
+                    log.fail_next_commit(CommitFault::Unknown { happened: false });
+                }
+            }
+            match m.step() {
+                Ok(step) => finished += u64::from(m.running.is_some() && step == Step::Finished),
+                Err(Fatal(why)) => {
+                    happened.fatal.push(format!("{} in turn {turn}: {why}", m.name));
+                    happened.note(m);
+                    (m.running, m.until) = (None, turn + 5);
+                }
+            }
+        }
+        if finished == members.len() as u64 {
+            happened.turns = turn;
+            break;
+        }
+        assert!(turn < 29_999, "no end; so far {happened:?}");
+        if matches!(weather, Weather::Storm(_)) && happened.kills < 40 {
+            disturb(&mut members, turn, r, &mut happened);
+        }
+    }
+    members.iter().for_each(|m| happened.note(m));
+    (published(&cluster, &settings), happened)
+}
+
+fn disturb(members: &mut [Member], turn: u64, r: &mut Draw, happened: &mut Happened) {
+    let m = &mut members[r.below(4) as usize];
+    let Some((log, _)) = &mut m.running else { return };
+    if r.percent(30) {
+        let faults = [CommitFault::Aborted, CommitFault::Unknown { happened: true }, CommitFault::Unknown { happened: false }];
+        log.fail_next_commit(faults[r.below(3) as usize]);
+    }
+    if r.percent(5) {
+        happened.kills += 1;
+        happened.note(m);
+        // back at once, soon, or only after the session (45 s) has ended and others have taken over
+        (m.running, m.until) = (None, turn + [0, 3, 40, 800][r.below(4) as usize]);
+    }
+}
+
+fn published(cluster: &SharedCluster, settings: &Settings) -> Published {
+    let records = |topic: &str| cluster.read_committed(topic).expect("read");
+    let text = |bytes: Option<Vec<u8>>| String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned();
+    let alerts = records(&settings.alerts.topic).into_iter().map(|a| (a.partition, text(a.key), text(a.value))).collect();
+    let mut plan = Plan::default();
+    records("shop.plan").iter().for_each(|r| plan.observe(PlanRecord::read(r.value.as_deref().unwrap()).unwrap()));
+    let mut sums: BTreeMap<String, PartialEntry> = BTreeMap::new();
+    for record in records("shop.summaries") {
+        let bytes = record.value.unwrap();
+        let Ok(mut body) = Reader::open_as(&bytes, Kind::Partial) else { continue };
+        for entry in read(&mut body).unwrap().entries {
+            let (pane, model) = (entry.pane, entry.cell.model.clone());
+            let place = format!("{:?} {} {:?}", entry.kind(), pane.0, entry.cell);
+            match sums.get_mut(&place) {
+                Some(sum) => CellSummary::merge(&mut sum.summary, &entry.summary, |signal| plan.numeric(&model, signal, pane)),
+                None => drop(sums.insert(place, entry)),
+            }
+        }
+    }
+    let origin = Origin { source: Partition(0), seq: EpochSeq(0), definitions: 0 };
+    let bytes = |e: PartialEntry| encode(origin, &e.cell.model.clone(), vec![e]).concat();
+    let summaries = sums.into_iter().map(|(place, entry)| (place, bytes(entry))).collect();
+    let mut dead_letters: Vec<_> = records("shop.dead-letters").into_iter().map(|d| d.value).collect();
+    dead_letters.sort();
+    Published { alerts, summaries, dead_letters }
+}
+
+fn assert_same(one: &Published, other: &Published, what: &str) {
+    let differs = one.summaries.iter().find(|(place, bytes)| other.summaries.get(*place) != Some(bytes)).map(|d| d.0);
+    assert_eq!(differs, None, "{what}: a summary differs");
+    assert_eq!(one.summaries.len(), other.summaries.len(), "{what}: more summaries");
+    for (i, (a, b)) in one.alerts.iter().zip(&other.alerts).enumerate() {
+        assert_eq!(a, b, "{what}: alert {i} differs");
+    }
+    assert_eq!(one.alerts.len(), other.alerts.len(), "{what}: number of alerts");
+    assert!(one.dead_letters == other.dead_letters, "{what}: dead letters");
+}
+
+#[test]
+fn members_that_die_and_commits_without_answer_change_nothing_that_is_published() {
+    let (calm, happened) = run(Weather::Calm);
+    assert!(happened.fatal.is_empty() && happened.digests == 0, "{happened:?}");
+    let has = |word: &str| calm.alerts.iter().any(|a| a.2.contains(word));
+    let missing: Vec<_> =
+        ["\"opened\"", "\"recovered\"", "feature:x", "\"error\"", "\"FR\"", "fraud"].into_iter().filter(|w| !has(w)).collect();
+    assert!(missing.is_empty(), "no alert with {missing:?} among {}", calm.alerts.len());
+    assert_eq!(calm.dead_letters.len(), 10);
+    println!("calm: {} alerts, {} summaries, {happened:?}", calm.alerts.len(), calm.summaries.len());
+    let mut answers = BTreeMap::new();
+    for seed in 1..=5 {
+        let (storm, happened) = run(Weather::Storm(seed));
+        println!("storm {seed}: {happened:?}");
+        assert!(happened.kills >= 15 && happened.restores > 10, "storm {seed} was none: {happened:?}");
+        happened.transactions.iter().for_each(|(word, n)| *answers.entry(*word).or_insert(0) += n);
+        assert_eq!((happened.fatal.len(), happened.digests), (0, 0), "storm {seed}: {happened:?}");
+        assert_same(&calm, &storm, &format!("storm {seed}"));
+    }
+    assert!(answers["unknown"] > 10 && answers["aborted"] > 5, "{answers:?}");
+}
+
+#[test]
+fn a_proposal_whose_commit_is_lost_is_made_again() {
+    let (published, happened) = run(Weather::FirstCommitsLost);
+    assert!(happened.fatal.is_empty() && !published.alerts.is_empty(), "{happened:?}");
+}
