@@ -164,6 +164,36 @@ fn a_member_reads_to_the_end_commits_and_goes_on_where_it_was() {
 }
 
 #[test]
+fn partitions_that_start_again_are_not_paused() {
+    for world in World::both() {
+        world.feed(&["a", "b"]);
+        let mut log = world.member(0);
+        assigned(&mut *log, &[0, 1]);
+        log.start(&[(IN, P0, Offset(0))]).expect("started");
+        let (mut values, begin) = (Vec::new(), Instant::now());
+        while values.is_empty() {
+            poll(&mut *log, &mut values);
+        }
+        log.pause(IN, P0);
+        let mut second = world.member(1);
+        let mut owners = 0;
+        work(&mut [&mut *log, &mut *second], "both have half", |_, _, polled| {
+            owners += usize::from(matches!(polled, Polled::Assigned(ref partitions) if partitions.len() == 1));
+            owners == 2
+        });
+        log.start(&[(IN, P0, Offset(1))]).expect("started");
+        values.clear();
+        while values.is_empty() {
+            poll(&mut *log, &mut values);
+            assert!(begin.elapsed() < PATIENCE, "nothing comes from a partition that was paused before it was let go");
+        }
+        assert_eq!(values, ["1:b"]);
+        log.leave();
+        second.leave();
+    }
+}
+
+#[test]
 fn scans_and_followers_see_committed_records_and_trims_take_them_away() {
     for world in World::both() {
         let mut log = world.member(0);

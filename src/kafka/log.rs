@@ -180,7 +180,9 @@ impl Log for KafkaLog {
             list.add_partition_offset(self.topic(*topic), partition.0, At::Offset(offset.0))
                 .map_err(|e| Fatal(format!("assigning: {e}")))?;
         }
-        self.consumer.assign(&list).map_err(|e| Fatal(format!("assigning: {e}")))
+        self.consumer.assign(&list).map_err(|e| Fatal(format!("assigning: {e}")))?;
+        // the client keeps a pause over assignments, and whoever paused has forgotten it
+        self.consumer.resume(&list).map_err(|e| Fatal(format!("resuming: {e}")))
     }
 
     fn release(&mut self) -> Result<(), Fatal> {

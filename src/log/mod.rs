@@ -176,7 +176,7 @@ pub trait Log {
     /// Hands over what has newly come in the followed topic (partition 0, from its first record on); never waits.
     fn follow(&mut self, sink: &mut Sink<'_>) -> Result<(), Fatal>;
 
-    /// Begins reading the partitions of the last `Assigned`, each at the given offset.
+    /// Begins reading the partitions of the last `Assigned`, each at the given offset. None of them is paused.
     fn start(&mut self, at: &[(TopicIx, Partition, Offset)]) -> Result<(), Fatal>;
 
     /// Lets go of the partitions of the last `Revoked` or `Lost`.
