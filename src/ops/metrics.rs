@@ -15,6 +15,16 @@ use prometheus::{
 
 const DURATIONS: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
 
+const DROPPED: &str = "driftline_series_dropped";
+
+/// Lines that a metric takes in the text format.
+fn series(metric: &prometheus::proto::Metric) -> usize {
+    match metric.get_histogram().get_bucket().len() {
+        0 => 1,
+        buckets => buckets + 3, // +Inf, sum, count
+    }
+}
+
 /// Every metric of the process.
 pub struct Metrics {
     registry: Registry,
@@ -53,6 +63,7 @@ pub struct Metrics {
     mixed: IntCounter,
     refused_segments: IntCounter,
     definitions_stale: IntCounter,
+    build_info: IntGaugeVec,
 }
 
 fn kept<C: Collector + Clone + 'static>(registry: &Registry, metric: Result<C, prometheus::Error>) -> C {
@@ -73,10 +84,7 @@ impl Metrics {
             kept(&r, HistogramVec::new(HistogramOpts::new(name, help).buckets(DURATIONS.to_vec()), labels))
         };
         let metrics = Metrics {
-            series_dropped: kept(
-                &r,
-                IntGauge::new("driftline_series_dropped", "Series left out of this answer because of metrics.max_series"),
-            ),
+            series_dropped: kept(&r, IntGauge::new(DROPPED, "Series left out of this answer because of metrics.max_series")),
             records_read: counters("driftline_records_read_total", "Records handed over by Kafka", &["input"]),
             records: counters("driftline_records_total", "Records by what became of them", &["input", "verdict"]),
             joined: counter("driftline_joined_total", "Predictions that got their first outcome"),
@@ -172,13 +180,13 @@ impl Metrics {
                 "driftline_definitions_stale_total",
                 "Proposed definitions that differ from those in force and were not adopted",
             ),
+            build_info: gauges("driftline_build_info", "Version of this build", &["version"]),
             max_series: settings.max_series,
             registry: r,
         };
         let b = settings.definitions.budget;
         metrics.budget.set(b.false_alarms * 86_400_000.0 / b.per.0 as f64);
-        let info = kept(&metrics.registry, IntGaugeVec::new(Opts::new("driftline_build_info", "Version of this build"), &["version"]));
-        info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         metrics.registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self())).ok();
         metrics
     }
@@ -186,21 +194,20 @@ impl Metrics {
     /// The text format, capped.
     pub fn render(&self) -> String {
         let mut families = self.registry.gather();
-        let mut left = self.max_series;
+        let mut left = self.max_series.saturating_sub(1); // one tells how many are missing
         let mut dropped = 0;
-        for family in &mut families {
-            let n = family.get_metric().len();
-            let keep = n.min(left);
-            left -= keep;
-            if keep < n {
-                dropped += n - keep;
+        for family in families.iter_mut().filter(|f| f.name() != DROPPED) {
+            let before = family.get_metric().len();
+            let keep = family.get_metric().iter().take_while(|m| left.checked_sub(series(m)).map(|l| left = l).is_some()).count();
+            dropped += family.get_metric()[keep..].iter().map(series).sum::<usize>();
+            if keep < before {
+                left = 0; // what is missing does not depend on the size of what follows
                 family.mut_metric().truncate(keep);
             }
         }
-        families.retain(|f| !f.get_metric().is_empty());
-        if dropped as i64 != self.series_dropped.get() {
-            self.series_dropped.set(dropped as i64);
-        }
+        self.series_dropped.set(dropped as i64);
+        families.retain(|f| f.name() != DROPPED && !f.get_metric().is_empty());
+        families.extend(self.series_dropped.collect());
         let mut text = Vec::new();
         TextEncoder::new().encode(&families, &mut text).ok();
         String::from_utf8(text).unwrap_or_default()
@@ -262,7 +269,7 @@ impl Metrics {
             &self.mixed,
             &self.refused_segments,
             &self.definitions_stale,
-            &self.joined,
+            &self.build_info,
         ];
         let mut seen = std::collections::BTreeSet::new();
         all.iter()
