@@ -48,7 +48,7 @@ pub struct DemoArgs {
 pub fn demo(args: &DemoArgs) -> Result<(), Failure> {
     logs::start("error");
     let began = Instant::now();
-    let mut sink = args.alerts.as_deref().map(open).transpose()?;
+    let mut sink = args.alerts.as_deref().map(AlertFile::open).transpose()?;
     let embedded = match &args.brokers {
         Some(_) => None,
         None => Some(Embedded::start(Options::default()).map_err(|e| Failure::Runtime(format!("starting the embedded broker: {e}")))?),
@@ -79,8 +79,23 @@ pub fn demo(args: &DemoArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn open(path: &Path) -> Result<BufWriter<File>, Failure> {
-    File::create(path).map(BufWriter::new).map_err(|e| Failure::Runtime(format!("--alerts {}: {e}", path.display())))
+/// Where `--alerts` writes.
+struct AlertFile {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl AlertFile {
+    fn open(path: &Path) -> Result<AlertFile, Failure> {
+        let file = File::create(path).map(BufWriter::new);
+        file.map(|file| AlertFile { path: path.into(), file }).map_err(|e| Failure::Runtime(format!("--alerts {}: {e}", path.display())))
+    }
+
+    /// Whole lines only: what is written is on its way to the device.
+    fn write(&mut self, alerts: &[Vec<u8>]) -> Result<(), Failure> {
+        let written = alerts.iter().try_for_each(|alert| self.file.write_all(alert).and_then(|()| self.file.write_all(b"\n")));
+        written.and_then(|()| self.file.flush()).map_err(|e| Failure::Runtime(format!("--alerts {}: {e}", self.path.display())))
+    }
 }
 
 /// The demo's settings on a broker; with a topic prefix of its own if the broker may hold an earlier run.
@@ -187,7 +202,7 @@ impl Watch {
     }
 
     /// Shows what is new; how many events that was.
-    fn turn(&mut self, sink: &mut Option<BufWriter<File>>, began: Instant) -> Result<usize, Failure> {
+    fn turn(&mut self, sink: &mut Option<AlertFile>, began: Instant) -> Result<usize, Failure> {
         let mut values: Vec<Vec<u8>> = Vec::new();
         for (p, next) in self.next.iter_mut().enumerate() {
             let read = self.reader.scan(&self.topic, Partition(p as i32), Some(*next), &mut |r| {
@@ -204,12 +219,9 @@ impl Watch {
             if self.summary.take(&alert) {
                 say(&block(&alert))?;
             }
-            if let Some(file) = sink {
-                file.write_all(value).and_then(|()| file.write_all(b"\n")).map_err(|e| Failure::Runtime(format!("--alerts: {e}")))?;
-            }
         }
-        if let Some(file) = sink.as_mut().filter(|_| !values.is_empty()) {
-            file.flush().map_err(|e| Failure::Runtime(format!("--alerts: {e}")))?;
+        if let Some(file) = sink {
+            file.write(&values)?;
         }
         Ok(values.len())
     }

@@ -2,7 +2,7 @@
 
 use super::{ConfigArg, Failure, settings};
 use crate::ops::logs;
-use crate::ops::service::{AtEnd, Service, Stages};
+use crate::ops::service::{AtEnd, Service, ServiceError, Stages};
 use clap::{Args, ValueEnum};
 
 /// Flags of `run`.
@@ -34,7 +34,10 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
     logs::start("info");
     let stages = Stages { join: args.stage != Some(StageArg::Detect), detect: args.stage != Some(StageArg::Join) };
     let at_end = if args.once { AtEnd::Exit } else { AtEnd::Watch };
-    let service = Service::start(settings.clone(), stages, at_end)?;
+    let service = match Service::start(settings.clone(), stages, at_end) {
+        Err(ServiceError::Interrupted) => return Ok(()),
+        started => started?,
+    };
     if let Some(http) = service.http {
         tracing::info!("driftline {} watches {}; metrics at http://{http}/metrics", env!("CARGO_PKG_VERSION"), settings.app);
     }

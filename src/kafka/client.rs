@@ -48,9 +48,7 @@ fn default(c: &mut ClientConfig, key: &str, value: &str) {
 /// A group member.
 pub fn member(kafka: &Kafka, group: &str, instance: &str) -> ClientConfig {
     let mut c = reading(kafka, group);
-    c.set("group.instance.id", instance)
-        .set("partition.assignment.strategy", "range") // pairs partition i of both inputs
-        .set("partitioner", "murmur2_random");
+    c.set("group.instance.id", instance).set("partition.assignment.strategy", "range"); // pairs partition i of both inputs
     default(&mut c, "session.timeout.ms", "45000");
     default(&mut c, "max.poll.interval.ms", "900000"); // a restore or a broker that is away for minutes
     c
@@ -85,7 +83,7 @@ pub fn producer(kafka: &Kafka, transactional_id: &str) -> ClientConfig {
         .set("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS.to_string())
         .set("message.timeout.ms", (TRANSACTION_TIMEOUT_MS - 5_000).to_string()) // must not outlive the transaction
         .set("partitioner", "murmur2_random")
-        .set("message.max.bytes", "4000000")
+        .set("message.max.bytes", "100000000") // uncompressed; what a topic takes is the topic's to say
         .set("linger.ms", "0");
     default(&mut c, "compression.type", "lz4");
     default(&mut c, "queue.buffering.max.messages", "1000000");

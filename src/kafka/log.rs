@@ -5,6 +5,7 @@
 
 use super::client;
 use super::context::{MemberContext, Rebalanced};
+use super::outage::{OUTAGE, is_absence};
 use super::produce::Transactions;
 use super::reader::{Lazy, Reader, insist, record};
 use crate::config::settings::Settings;
@@ -113,6 +114,10 @@ impl KafkaLog {
             KafkaError::MessageConsumptionFatal(code) => Err(Fatal(format!("the group member can't go on: {code}; restart it"))),
             KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset) => Err(Fatal("a position is no longer in its topic (retention overtook the reader): restart, the loss will be recorded and counted".into())),
             KafkaError::MessageConsumption(RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::GroupAuthorizationFailed) => Err(Fatal(format!("{e}: grant what docs/operations.md lists"))),
+            away if is_absence(away) => {
+                OUTAGE.noticed("reading", away);
+                Ok(())
+            }
             other => {
                 tracing::warn!("reading: {other}; going on");
                 Ok(())
@@ -142,12 +147,14 @@ impl Log for KafkaLog {
     fn poll(&mut self, patience: Duration, sink: &mut Sink<'_>) -> Result<Polled, Fatal> {
         let mut patience = patience;
         let mut ended = Vec::new();
+        let mut heard = false;
         for _ in 0..BATCH {
             let polled = self.consumer.poll(patience);
             patience = Duration::ZERO;
             match polled {
                 None => break,
                 Some(Ok(m)) => {
+                    heard = true;
                     let Some(ix) = self.topics.iter().position(|t| t == m.topic()) else { continue };
                     let key = (ix as u8, m.partition());
                     if let Some(next) = self.next.get_mut(&key).filter(|n| m.offset() >= **n) {
@@ -157,12 +164,14 @@ impl Log for KafkaLog {
                     }
                 }
                 Some(Err(KafkaError::PartitionEOF(p))) => {
+                    heard = true;
                     ended.push(p);
                     break;
                 }
                 Some(Err(e)) => Self::judge_error(&e)?,
             }
         }
+        OUTAGE.turned(heard);
         ended.into_iter().for_each(|p| self.note_end(p));
         Ok(self.changed().unwrap_or(Polled::Records))
     }

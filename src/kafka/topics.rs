@@ -34,8 +34,18 @@ pub struct TopicSpec {
     pub config: BTreeMap<String, String>,
 }
 
-/// The topics that `settings` need, when the inputs have `sources` partitions.
-pub fn own_topics(settings: &Settings, sources: i32) -> Vec<TopicSpec> {
+/// What the inputs are like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inputs {
+    /// Partitions of each.
+    pub partitions: i32,
+    /// The larger `max.message.bytes` of the two.
+    pub max_bytes: i64,
+}
+
+/// The topics that `settings` need.
+pub fn own_topics(settings: &Settings, inputs: Inputs) -> Vec<TopicSpec> {
+    let sources = inputs.partitions;
     let spec = |name: String, partitions, config: &[(&str, &str)]| TopicSpec {
         name,
         partitions,
@@ -56,9 +66,14 @@ pub fn own_topics(settings: &Settings, sources: i32) -> Vec<TopicSpec> {
         spec(
             settings.topic("dead-letters"),
             sources,
-            &[("cleanup.policy", "delete"), ("retention.ms", "2592000000"), ("max.message.bytes", "4000000")],
+            &[("cleanup.policy", "delete"), ("retention.ms", "2592000000"), ("max.message.bytes", &room(inputs).to_string())],
         ),
     ]
+}
+
+/// Room for any record of the inputs with the headers of a dead letter, though another codec may compress it less.
+fn room(inputs: Inputs) -> i64 {
+    (2 * inputs.max_bytes).max(4_000_000)
 }
 
 /// What became of a topic.
@@ -76,9 +91,9 @@ pub enum Created {
 /// Creates what is missing.
 pub fn create(settings: &Settings, dry_run: bool) -> Result<Vec<(TopicSpec, Created)>, String> {
     let cluster = Cluster::connect(settings)?;
-    let sources = cluster.sources(settings)?;
+    let inputs = cluster.inputs(settings)?;
     let mut report = Vec::new();
-    for spec in own_topics(settings, sources) {
+    for spec in own_topics(settings, inputs) {
         let outcome = match cluster.partitions(&spec.name)? {
             Some(_) => Created::Exists,
             None if dry_run => Created::Would,
@@ -144,6 +159,13 @@ impl Cluster {
         Ok(found.map(|t| t.partitions().len() as i32).filter(|n| *n > 0))
     }
 
+    /// What the inputs are like; a broker that does not tell its topics' settings is taken to have Kafka's defaults.
+    fn inputs(&self, settings: &Settings) -> Result<Inputs, String> {
+        let partitions = self.sources(settings)?;
+        let bytes = |topic: &String| self.config(topic).ok().and_then(|c| c.get("max.message.bytes")?.parse().ok()).unwrap_or(1_048_588);
+        Ok(Inputs { partitions, max_bytes: bytes(&settings.predictions.topic).max(bytes(&settings.outcomes.topic)) })
+    }
+
     /// Partitions of the inputs, which must be equal.
     pub fn sources(&self, settings: &Settings) -> Result<i32, String> {
         let (p, o) = (&settings.predictions.topic, &settings.outcomes.topic);
@@ -186,7 +208,7 @@ fn is_hopeless(e: &KafkaError) -> bool {
 /// Everything that must hold before a stage starts; the number of input partitions.
 pub fn check(settings: &Settings) -> Result<u32, Vec<String>> {
     let cluster = Cluster::connect(settings).map_err(|e| vec![e])?;
-    let sources = cluster.sources(settings).map_err(|e| vec![e])?;
+    let inputs = cluster.inputs(settings).map_err(|e| vec![e])?;
     let mut problems = Vec::new();
     for topic in [&settings.predictions.topic, &settings.outcomes.topic] {
         match cluster.config(topic) {
@@ -198,21 +220,21 @@ pub fn check(settings: &Settings) -> Result<u32, Vec<String>> {
             Err(e) => problems.push(e),
         }
     }
-    for spec in own_topics(settings, sources) {
+    for spec in own_topics(settings, inputs) {
         match cluster.partitions(&spec.name) {
             Ok(None) => problems.push(format!("topic {} does not exist: run `driftline topics create -c FILE`", spec.name)),
             Ok(Some(n)) if n != spec.partitions => problems.push(format!(
                 "topic {} has {n} partitions and needs {}: partition counts cannot change under a running application; see docs/operations.md, `partition counts`",
                 spec.name, spec.partitions
             )),
-            Ok(Some(_)) => problems.extend(cluster.config(&spec.name).map_or_else(Some, |c| own_config_problem(settings, &spec, &c))),
+            Ok(Some(_)) => problems.extend(cluster.config(&spec.name).map_or_else(Some, |c| own_config_problem(settings, inputs, &spec, &c))),
             Err(e) => problems.push(e),
         }
     }
-    if problems.is_empty() { Ok(sources as u32) } else { Err(problems) }
+    if problems.is_empty() { Ok(inputs.partitions as u32) } else { Err(problems) }
 }
 
-fn own_config_problem(settings: &Settings, spec: &TopicSpec, config: &BTreeMap<String, String>) -> Option<String> {
+fn own_config_problem(settings: &Settings, inputs: Inputs, spec: &TopicSpec, config: &BTreeMap<String, String>) -> Option<String> {
     let number = |key: &str| config.get(key).and_then(|v| v.parse::<i64>().ok());
     let name = &spec.name;
     if *name == settings.topic("journal")
@@ -224,6 +246,15 @@ fn own_config_problem(settings: &Settings, spec: &TopicSpec, config: &BTreeMap<S
     }
     if *name == settings.topic("summaries") && number("retention.ms").is_some_and(|v| v != -1 && v < 3 * DAY_MS) {
         return Some(format!("{name} must keep at least 3 days (retention.ms >= {}): a restart replays from it", 3 * DAY_MS));
+    }
+    if *name == settings.topic("dead-letters")
+        && let Some(bytes) = number("max.message.bytes").filter(|v| *v <= inputs.max_bytes)
+    {
+        return Some(format!(
+            "{name} takes records of {bytes} bytes, the inputs of {}: a long bad record could not be kept. Set max.message.bytes={} on {name}",
+            inputs.max_bytes,
+            room(inputs)
+        ));
     }
     let compacted = [settings.topic("plan"), settings.topic("state")].contains(name);
     (compacted && config.get("cleanup.policy").is_some_and(|p| p != "compact")).then(|| format!("{name} must have cleanup.policy=compact"))

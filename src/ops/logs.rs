@@ -7,11 +7,12 @@ use tracing_subscriber::EnvFilter;
 pub fn start(default: &str) {
     let filter = EnvFilter::try_from_env("DRIFTLINE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let terminal = std::io::stderr().is_terminal();
+    // a full log device must not stop the service: with `log_internal_errors` a failed write would be told on standard error, and panic
     let builder = tracing_subscriber::fmt()
+        .log_internal_errors(false)
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(terminal && std::env::var_os("NO_COLOR").is_none());
-    // a full log device must not stop the service: the writer's errors are dropped by the subscriber
     let started = if terminal { builder.with_target(false).try_init() } else { builder.json().try_init() };
     drop(started);
 }

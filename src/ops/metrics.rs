@@ -15,12 +15,23 @@ use prometheus::{
 
 const DURATIONS: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
 
+const DROPPED: &str = "driftline_series_dropped";
+
+/// Lines that a metric takes in the text format.
+fn series(metric: &prometheus::proto::Metric) -> usize {
+    match metric.get_histogram().get_bucket().len() {
+        0 => 1,
+        buckets => buckets + 3, // +Inf, sum, count
+    }
+}
+
 /// Every metric of the process.
 pub struct Metrics {
     registry: Registry,
     max_series: usize,
     series_dropped: IntGauge,
     budget: Gauge,
+    build_info: IntGaugeVec,
     inputs: Inputs,
     epochs: Epochs,
     panes: Panes,
@@ -212,10 +223,7 @@ impl Metrics {
         let registry = Registry::new();
         let make = Maker(&registry);
         let metrics = Metrics {
-            series_dropped: kept(
-                &registry,
-                IntGauge::new("driftline_series_dropped", "Series left out of this answer because of metrics.max_series"),
-            ),
+            series_dropped: kept(&registry, IntGauge::new(DROPPED, "Series left out of this answer because of metrics.max_series")),
             budget: kept(
                 &registry,
                 Gauge::new("driftline_budget_false_alarms_per_day", "False alarms a day that the budget allows the whole application"),
@@ -223,13 +231,13 @@ impl Metrics {
             inputs: Inputs::new(&make),
             epochs: Epochs::new(&make),
             panes: Panes::new(&make),
+            build_info: make.gauges("driftline_build_info", "Version of this build", &["version"]),
             max_series: settings.max_series,
             registry,
         };
         let b = settings.definitions.budget;
         metrics.budget.set(b.false_alarms * 86_400_000.0 / b.per.0 as f64);
-        let info = kept(&metrics.registry, IntGaugeVec::new(Opts::new("driftline_build_info", "Version of this build"), &["version"]));
-        info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         metrics.registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self())).ok();
         metrics
     }
@@ -237,21 +245,20 @@ impl Metrics {
     /// The text format, capped.
     pub fn render(&self) -> String {
         let mut families = self.registry.gather();
-        let mut left = self.max_series;
+        let mut left = self.max_series.saturating_sub(1); // one tells how many are missing
         let mut dropped = 0;
-        for family in &mut families {
-            let n = family.get_metric().len();
-            let keep = n.min(left);
-            left -= keep;
-            if keep < n {
-                dropped += n - keep;
+        for family in families.iter_mut().filter(|f| f.name() != DROPPED) {
+            let before = family.get_metric().len();
+            let keep = family.get_metric().iter().take_while(|m| left.checked_sub(series(m)).map(|l| left = l).is_some()).count();
+            dropped += family.get_metric()[keep..].iter().map(series).sum::<usize>();
+            if keep < before {
+                left = 0; // what is missing does not depend on the size of what follows
                 family.mut_metric().truncate(keep);
             }
         }
-        families.retain(|f| !f.get_metric().is_empty());
-        if dropped as i64 != self.series_dropped.get() {
-            self.series_dropped.set(dropped as i64);
-        }
+        self.series_dropped.set(dropped as i64);
+        families.retain(|f| f.name() != DROPPED && !f.get_metric().is_empty());
+        families.extend(self.series_dropped.collect());
         let mut text = Vec::new();
         TextEncoder::new().encode(&families, &mut text).ok();
         String::from_utf8(text).unwrap_or_default()
@@ -296,8 +303,8 @@ impl Metrics {
             &i.journal_epochs,
             &i.digest_mismatches,
         ];
-        let epochs: [&dyn Collector; 6] =
-            [&self.series_dropped, &self.budget, &e.epochs, &e.transactions, &e.transaction_time, &e.restore_time];
+        let epochs: [&dyn Collector; 7] =
+            [&self.series_dropped, &self.budget, &self.build_info, &e.epochs, &e.transactions, &e.transaction_time, &e.restore_time];
         let panes: [&dyn Collector; 13] = [
             &p.labels,
             &p.coverage,

@@ -15,14 +15,19 @@ use crate::stage::join::{JoinStage, Step};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The longest that an idle member waits for records, and so for a signal.
 const PATIENCE: Duration = Duration::from_millis(20);
 /// Streams are counted for the metrics this often, ms.
 const COUNT_EVERY: i64 = 2_000;
+
+/// Members that have not ended this long after a stop are left behind: Kubernetes kills after 30 s.
+const GRACE: Duration = Duration::from_secs(8);
+/// How often a stop is looked for while nothing ends.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Which stages this process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +61,9 @@ pub enum ServiceError {
     /// HTTP could not be bound.
     #[error("http.listen {0}: {1}")]
     Http(SocketAddr, std::io::Error),
+    /// A signal came before the members were started.
+    #[error("stopped before the start was complete")]
+    Interrupted,
 }
 
 /// A running service.
@@ -85,7 +93,13 @@ impl Service {
             Some(address) => Some(runtime.block_on(serve(address, shared)).map_err(|e| ServiceError::Http(address, e))?),
             None => None,
         };
-        let sources = topics::check(&settings).map_err(ServiceError::Start)?;
+        let sources = match checked(&runtime, settings.clone()) {
+            Ok(sources) => sources,
+            Err(e) => {
+                runtime.shutdown_background(); // the check may still wait for a broker
+                return Err(e);
+            }
+        };
         let stop = Arc::new(AtomicBool::new(false));
         let (sender, ended) = channel();
         let finished = Arc::new(AtomicUsize::new(0));
@@ -105,6 +119,7 @@ impl Service {
     pub fn wait(mut self) -> Result<(), ServiceError> {
         let mut left = self.threads.len();
         let mut result = Ok(());
+        let mut stopped: Option<Instant> = None;
         let (stop, board) = (self.stop.clone(), self.board.clone());
         self.runtime.spawn(async move {
             signalled().await;
@@ -113,7 +128,15 @@ impl Service {
             stop.store(true, Ordering::Relaxed);
         });
         while left > 0 {
-            match self.ended.recv() {
+            if self.stop.load(Ordering::Relaxed) && stopped.get_or_insert_with(Instant::now).elapsed() > GRACE {
+                tracing::warn!(
+                    "{left} member(s) did not end within {} s, probably because no broker answers; their running epochs are not committed, the next start does them again",
+                    GRACE.as_secs()
+                );
+                self.runtime.shutdown_background();
+                return result;
+            }
+            match self.ended.recv_timeout(LOOK) {
                 Ok(Ok(())) => left -= 1,
                 Ok(Err(Fatal(why))) => {
                     left -= 1;
@@ -122,7 +145,8 @@ impl Service {
                     }
                     self.halt();
                 }
-                Err(_) => break,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
             }
         }
         for thread in self.threads.drain(..) {
@@ -151,6 +175,17 @@ impl Service {
     pub fn has_finished(&self) -> bool {
         self.finished.load(Ordering::Relaxed) >= self.threads.len() || self.threads.iter().all(JoinHandle::is_finished)
     }
+}
+
+/// Checks the topics, which may take until a broker answers; a signal ends the wait.
+fn checked(runtime: &tokio::runtime::Runtime, settings: Arc<Settings>) -> Result<u32, ServiceError> {
+    let check = runtime.spawn_blocking(move || topics::check(&settings));
+    runtime.block_on(async {
+        tokio::select! {
+            answer = check => answer.unwrap_or_else(|e| Err(vec![format!("checking the topics: {e}")])).map_err(ServiceError::Start),
+            () = signalled() => Err(ServiceError::Interrupted),
+        }
+    })
 }
 
 async fn signalled() {

@@ -7,7 +7,7 @@
 
 use super::counters::Counters;
 use super::join_task::JoinTask;
-use super::judge::{Judged, Limit, dead_letter, judge_outcome, judge_prediction};
+use super::judge::{Judged, Limit, dead_letter, judge_outcome, judge_prediction, topic_of};
 use super::recover::{Recovered, recover_join};
 use crate::codec::decoder::{OutcomeDecoder, PredictionDecoder};
 use crate::codec::event::Reason;
@@ -291,7 +291,7 @@ impl JoinStage {
                     let more = if *count == SHOWN { "; more of this kind are only counted for a while" } else { "" };
                     tracing::warn!(
                         "{}[{}]@{}: {}; kept in {}{more}",
-                        input.word(),
+                        topic_of(&self.settings, input),
                         partition.0,
                         offset.0,
                         bad.detail,

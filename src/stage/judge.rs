@@ -104,16 +104,23 @@ pub fn judge_outcome(
     Ok(Judged::Done { jumped })
 }
 
+/// The topic of an input.
+pub fn topic_of(settings: &Settings, input: Input) -> &str {
+    match input {
+        Input::Predictions => &settings.predictions.topic,
+        Input::Outcomes => &settings.outcomes.topic,
+    }
+}
+
 /// The original record with what was wrong with it.
 pub fn dead_letter(bad: &BadRecord, r: &Record<'_>, settings: &Settings, input: Input) -> OutRecord {
-    let topic = if input == Input::Predictions { &settings.predictions.topic } else { &settings.outcomes.topic };
     let text = |name: &str, value: String| (name.to_string(), Some(value.into_bytes()));
     let mut headers: Vec<(String, Option<Vec<u8>>)> =
         (0..r.headers.len()).filter_map(|i| r.headers.get(i)).map(|(n, v)| (n.to_string(), v.map(<[u8]>::to_vec))).collect();
     headers.extend([
         text("error.reason", bad.reason.word().to_string()),
         text("error.message", bad.detail.clone()),
-        text("source.topic", topic.clone()),
+        text("source.topic", topic_of(settings, input).to_string()),
         text("source.partition", r.partition.0.to_string()),
         text("source.offset", r.offset.0.to_string()),
         text("source.timestamp", r.timestamp.to_string()),

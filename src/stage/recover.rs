@@ -87,7 +87,7 @@ pub fn recover_join(
     match read {
         None => fresh(log, settings, partition, d),
         Some((epoch, mut task)) => {
-            skip_lost(log, &mut task)?;
+            skip_lost(log, settings, &mut task)?;
             let digest_differs = task.join.census() != epoch.census;
             if digest_differs {
                 tracing::error!(
@@ -112,14 +112,14 @@ fn fresh(log: &mut dyn Log, settings: &Settings, partition: Partition, d: &Defin
 }
 
 /// Retention may have overtaken a position: the loss is recorded, counted and shown, and reading goes on.
-fn skip_lost(log: &mut dyn Log, task: &mut JoinTask) -> Result<(), Fatal> {
+fn skip_lost(log: &mut dyn Log, settings: &Settings, task: &mut JoinTask) -> Result<(), Fatal> {
     for input in Input::BOTH {
         let i = input.index();
         let low = log.ends(TopicIx(i as u8), task.partition)?.low;
         if low > task.next[i] {
             tracing::error!(
                 "{}[{}]: offsets {} to {} are gone (retention); raise the topic's retention above the longest downtime",
-                input.word(),
+                super::judge::topic_of(settings, input),
                 task.partition.0,
                 task.next[i].0,
                 low.0 - 1

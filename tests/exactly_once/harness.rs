@@ -157,7 +157,12 @@ fn spawn(instance: &str, brokers: &str, dir: &Path) -> Child {
 
 fn driftline(brokers: &str, instance: &str, dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_driftline"));
-    command.current_dir(dir).env("DRIFTLINE_BROKERS", brokers).env("DRIFTLINE_INSTANCE", instance).stdin(Stdio::null()).stdout(Stdio::null());
+    command
+        .current_dir(dir)
+        .env("DRIFTLINE_BROKERS", brokers)
+        .env("DRIFTLINE_INSTANCE", instance)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
     command
 }
 
@@ -229,7 +234,8 @@ fn until<T>(what: &str, began: Instant, mut attempt: impl FnMut() -> Option<T>) 
 fn do_violence(processes: &mut [Process; 2], violence: &Violence, settings: &Settings, predictions: i64, run: &mut Run) {
     let progress = Progress::of(settings);
     let mut draw = SplitMix64(violence.seed);
-    let mut acts: Vec<(i64, bool)> = violence.kills.iter().map(|at| (*at, true)).chain(violence.stops.iter().map(|at| (*at, false))).collect();
+    let mut acts: Vec<(i64, bool)> =
+        violence.kills.iter().map(|at| (*at, true)).chain(violence.stops.iter().map(|at| (*at, false))).collect();
     acts.sort();
     let began = Instant::now();
     for (threshold, kill) in acts {
@@ -261,7 +267,11 @@ struct Progress {
 impl Progress {
     fn of(settings: &Settings) -> Progress {
         // read_uncommitted: the answer must not wait for the open transactions of a process that was just killed
-        let consumer = client(&settings.kafka.brokers).set("group.id", "eos-join").set("isolation.level", "read_uncommitted").create().expect("a consumer");
+        let consumer = client(&settings.kafka.brokers)
+            .set("group.id", "eos-join")
+            .set("isolation.level", "read_uncommitted")
+            .create()
+            .expect("a consumer");
         let mut list = TopicPartitionList::new();
         (0..PARTITIONS as i32).for_each(|p| drop(list.add_partition(&settings.predictions.topic, p)));
         Progress { consumer, list }
@@ -281,7 +291,8 @@ fn client(brokers: &str) -> ClientConfig {
 
 /// Creates the input topics and fills them.
 fn load(scene: &Scene, settings: &Settings) {
-    let producer = BaseProducer::from_config(client(&settings.kafka.brokers).set("linger.ms", "20").set("compression.type", "lz4")).expect("a producer");
+    let producer = BaseProducer::from_config(client(&settings.kafka.brokers).set("linger.ms", "20").set("compression.type", "lz4"))
+        .expect("a producer");
     for (topic, partitions) in [(&settings.predictions.topic, &scene.predictions), (&settings.outcomes.topic, &scene.outcomes)] {
         let config = BTreeMap::from([("retention.ms".to_string(), "-1".to_string())]);
         create_topic(settings, &TopicSpec { name: topic.clone(), partitions: PARTITIONS as i32, config }).expect("a topic");
@@ -309,7 +320,12 @@ fn read_published(settings: &Settings) -> Published {
     read(settings, &settings.alerts.topic, |m| {
         let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
         let headers = m.headers().map(|h| h.iter().map(|h| (h.key.to_string(), text(h.value))).collect());
-        published.alerts.add(Partition(m.partition()), text(m.key()), headers.unwrap_or_default(), m.payload().unwrap_or_default().to_vec());
+        published.alerts.add(
+            Partition(m.partition()),
+            text(m.key()),
+            headers.unwrap_or_default(),
+            m.payload().unwrap_or_default().to_vec(),
+        );
     });
     read(settings, &settings.topic("summaries"), |m| {
         let bytes = m.payload().unwrap_or_default();
@@ -327,8 +343,12 @@ fn read_published(settings: &Settings) -> Published {
 }
 
 fn letter(m: &BorrowedMessage<'_>, settings: &Settings) -> (String, i32, i64, String) {
-    let headers: BTreeMap<&str, &str> =
-        m.headers().iter().flat_map(|h| h.iter()).map(|h| (h.key, std::str::from_utf8(h.value.unwrap_or_default()).expect("text"))).collect();
+    let headers: BTreeMap<&str, &str> = m
+        .headers()
+        .iter()
+        .flat_map(|h| h.iter())
+        .map(|h| (h.key, std::str::from_utf8(h.value.unwrap_or_default()).expect("text")))
+        .collect();
     let input = if headers["source.topic"] == settings.predictions.topic { "predictions" } else { "outcomes" };
     let number = |name: &str| headers[name].parse::<i64>().expect("a number");
     (input.to_string(), number("source.partition") as i32, number("source.offset"), headers["error.reason"].to_string())

@@ -62,7 +62,11 @@ fn a_run_that_was_killed_twenty_times_publishes_the_same_alerts() {
     let killed = run(scene(), &Violence { kills, stops: vec![predictions / 2], seed: 4 });
     println!("killed: {:?}, {} kills, {} of them in the stream", killed.took, killed.kills, killed.kills_in_the_stream);
     assert_eq!(killed.kills, KILLS);
-    assert!(killed.kills_in_the_stream >= KILLS_IN_THE_STREAM, "{} kills came too late: the run is too fast", KILLS - killed.kills_in_the_stream);
+    assert!(
+        killed.kills_in_the_stream >= KILLS_IN_THE_STREAM,
+        "{} kills came too late: the run is too fast",
+        KILLS - killed.kills_in_the_stream
+    );
     killed.published.must_equal("the killed run", &calm.published, "the undisturbed run");
     killed.published.must_equal("the killed run", expected(), "the oracle");
 }
