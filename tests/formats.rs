@@ -353,6 +353,7 @@ fn head_and_chunk_are_frozen() {
         let (mut rebuilt, _) = replay.finish().unwrap();
         state(&mut rebuilt, next)
     };
-    assert_frozen("head", &head, |_| again()[0].clone());
-    assert_frozen("chunk", &chunk, |_| again()[1].clone());
+    // not compared with `head` and `chunk` of today: a better detector may hold other numbers in the same format
+    assert_frozen("head", &frozen("head"), |_| again()[0].clone());
+    assert_frozen("chunk", &frozen("chunk"), |_| again()[1].clone());
 }

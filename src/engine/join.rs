@@ -1,7 +1,7 @@
 //! Matching predictions with outcomes, by request id, in event time.
 //!
 //! Guarantees: a verdict depends on one log's prefix or on both logs below the mark, never on how they interleave
-//! (`tests/join_laws.rs` holds it against a model under random interleavings and crashes).
+//! (`tests/join_laws` holds it against a model under random interleavings and crashes).
 //! Never: reads a clock, forgets a row before both its lives are over, decides anything twice.
 //! Comes from: `codec` (decoded events). Goes to: `book` (pairs, counts), `journal` (what changed).
 //!

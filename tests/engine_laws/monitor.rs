@@ -239,8 +239,9 @@ impl StateTopic {
     }
 }
 
-/// Reads the log in epochs of random length, with crashes; `chunks` is how many percent of the epochs write a chunk.
-fn with_crashes(log: &[Vec<u8>], r: &mut Draw, chunks: u64) -> (Said, u64) {
+/// Reads the log in epochs of random length, with crashes; `chunks` is how many percent of the epochs write a chunk. With `forgets`
+/// a replay begins where the head stands, without the partials of panes that were open then.
+fn with_crashes(log: &[Vec<u8>], r: &mut Draw, chunks: u64, forgets: bool) -> (Said, u64) {
     let (mut said, mut topic, mut crashes) = (Said::default(), StateTopic::default(), 0);
     let (mut monitor, mut next, mut seq, mut chunk) = (Monitor::new(Partition(0)), 0usize, EpochSeq(0), EpochSeq(0));
     let mut effects = Effects::default();
@@ -264,7 +265,7 @@ fn with_crashes(log: &[Vec<u8>], r: &mut Draw, chunks: u64) -> (Said, u64) {
             assert_eq!(restore.seq(), Some(seq));
             let mut replay = restore.begin(Partition(0)).unwrap();
             next = replay.next.0 as usize;
-            let from = replay.from.map_or(0, |o| o.0 as usize);
+            let from = if forgets { next } else { replay.from.map_or(0, |o| o.0 as usize) };
             (from..next).for_each(|o| replay.observe(Offset(o as i64), &log[o]).unwrap());
             (monitor, chunk) = replay.finish().unwrap();
             effects = Effects::default();
@@ -280,7 +281,7 @@ fn a_monitor_that_dies_anywhere_says_the_same_once() {
         let Told { log, said } = told(seed);
         assert!(said.alerts.len() > 20 && said.edges.len() > 6, "{} alerts, {} edges", said.alerts.len(), said.edges.len());
         for (chunks, salt) in [(0, 1), (3, 2), (20, 3), (100, 4)] {
-            let (again, crashes) = with_crashes(&log, &mut Draw(seed * 77 + salt), chunks);
+            let (again, crashes) = with_crashes(&log, &mut Draw(seed * 77 + salt), chunks, false);
             assert!(crashes > 2, "{crashes} crashes");
             let differs = again.alerts.iter().zip(&said.alerts).position(|(a, b)| a != b);
             assert_eq!(differs, None, "log {seed}, chunks {chunks} %: alert {differs:?} differs");
@@ -288,6 +289,12 @@ fn a_monitor_that_dies_anywhere_says_the_same_once() {
             assert!(again == said, "log {seed}, chunks {chunks} %: edges, progress or the state in the end");
         }
     }
+}
+
+#[test]
+fn a_replay_without_the_partials_of_open_panes_would_be_noticed() {
+    let Told { log, said } = told(1);
+    assert!(with_crashes(&log, &mut Draw(5), 100, true).0.alerts != said.alerts);
 }
 
 #[test]
