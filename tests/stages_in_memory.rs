@@ -7,7 +7,7 @@ use driftline::engine::partial::{Origin, PartialEntry, encode, read};
 use driftline::engine::plan::{Plan, PlanRecord};
 use driftline::engine::summary::cell::CellSummary;
 use driftline::engine::types::{EpochSeq, Partition};
-use driftline::kafka::topics::own_topics;
+use driftline::kafka::topics::{Inputs, own_topics};
 use driftline::log::Fatal;
 use driftline::log::memory::{CommitFault, MemberOptions, MemoryLog, SharedCluster};
 use driftline::stage::detect::DetectStage;
@@ -74,7 +74,7 @@ fn cluster(settings: &Settings) -> SharedCluster {
     for topic in ["p", "o"] {
         cluster.create_topic(topic, PARTITIONS, &[("retention.ms", "-1")]).expect("made");
     }
-    for spec in own_topics(settings, PARTITIONS) {
+    for spec in own_topics(settings, Inputs { partitions: PARTITIONS, max_bytes: 1_048_588 }) {
         let config: Vec<(&str, &str)> = spec.config.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         cluster.create_topic(&spec.name, spec.partitions, &config).expect("made");
     }
