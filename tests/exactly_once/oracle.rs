@@ -130,12 +130,20 @@ impl<'s> Oracle<'s> {
             Input::Predictions => match self.predictions.decode(&record) {
                 Ok(p) if admits(&mut source.join, p.time) => {
                     let cell = source.join.cells.intern(&p.model, p.version.as_deref(), &p.dimensions);
-                    let new =
-                        NewPrediction { offset, key: p.key, time: p.time, cell, score: p.score.unwrap_or(f64::NAN), label: class_hash(p.label.as_deref()) };
+                    let new = NewPrediction {
+                        offset,
+                        key: p.key,
+                        time: p.time,
+                        cell,
+                        score: p.score.unwrap_or(f64::NAN),
+                        label: class_hash(p.label.as_deref()),
+                    };
                     let mut pairs = Vec::new();
                     match source.join.predict(&new, &mut pairs) {
                         PredictionVerdict::Accepted => {
-                            source.book.accepted(d.pane.pane_of(p.time), cell, &p, &self.plan, |ix| self.predictions.feature_name(ix).to_string());
+                            source
+                                .book
+                                .accepted(d.pane.pane_of(p.time), cell, &p, &self.plan, |ix| self.predictions.feature_name(ix).to_string());
                         }
                         PredictionVerdict::Duplicate => source.book.duplicate(d.pane.pane_of(p.time), cell),
                         PredictionVerdict::Late(watermark) => source.book.late(d.pane.pane_of(watermark), cell),
@@ -147,7 +155,13 @@ impl<'s> Oracle<'s> {
             },
             Input::Outcomes => match self.outcomes.decode(&record) {
                 Ok(o) if admits(&mut source.join, o.time) => {
-                    let new = NewOutcome { offset, key: o.key, time: o.time, label: class_hash(o.label.as_deref()), value: o.value.unwrap_or(f64::NAN) };
+                    let new = NewOutcome {
+                        offset,
+                        key: o.key,
+                        time: o.time,
+                        label: class_hash(o.label.as_deref()),
+                        value: o.value.unwrap_or(f64::NAN),
+                    };
                     if let (OutcomeVerdict::Paired(pair), _) = source.join.outcome(&new) {
                         source.book.paired(&pair, &source.join.cells, d, &self.plan);
                     }

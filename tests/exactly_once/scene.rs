@@ -118,7 +118,13 @@ impl Scene {
             outcome(&mut outcomes, draw, time, &format!("orphan-{i}"), "0");
         }
         for arrivals in [&mut predictions, &mut outcomes] {
-            let broken = [Some("{\"request_id\": \"r-"), Some("no JSON"), Some("{\"event_time\": 1}"), Some("{\"request_id\": \"x\", \"event_time\": \"noon\"}"), None];
+            let broken = [
+                Some("{\"request_id\": \"r-"),
+                Some("no JSON"),
+                Some("{\"event_time\": 1}"),
+                Some("{\"request_id\": \"x\", \"event_time\": \"noon\"}"),
+                None,
+            ];
             (0..4).for_each(|_| broken.iter().for_each(|b| arrivals.broken(draw, *b)));
         }
         Scene { predictions: predictions.by_partition(), outcomes: outcomes.by_partition() }
@@ -171,8 +177,8 @@ fn label_later(to: &mut Arrivals, draw: &mut SplitMix64, time: i64, id: &str, pr
     let observed = if wrong { other(predicted) } else { predicted };
     let u = draw.unit();
     let delay = match draw.between(0, 1_000) {
-        0..5 => -draw.between(0, 50_000),                   // known before it was predicted
-        5..15 => draw.between(38 * MINUTE, 60 * MINUTE),    // most of them after the window
+        0..5 => -draw.between(0, 50_000),                    // known before it was predicted
+        5..15 => draw.between(38 * MINUTE, 60 * MINUTE),     // most of them after the window
         _ => 10_000 + (u * u * 30.0 * MINUTE as f64) as i64, // up to 30 panes
     };
     outcome(to, draw, time + delay, id, observed);
