@@ -126,6 +126,9 @@ fn skip_lost(log: &mut dyn Log, settings: &Settings, task: &mut JoinTask) -> Res
             );
             task.edge_decisions.push(EdgeDecision::Lost { input, from: task.next[i], to: low });
             task.next[i] = low;
+            // a record whose time was shown may be among the lost: what follows must not fall behind the mark that showed it
+            let shown = task.join.clocks[i].peeked;
+            task.join.clocks[i].consume(shown);
             task.changed = true;
         }
     }

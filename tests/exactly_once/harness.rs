@@ -24,6 +24,8 @@ use tempfile::TempDir;
 
 /// No run takes this long, not even on a loaded machine.
 const DEADLINE: Duration = Duration::from_secs(400);
+/// Predictions that one process can't get through without the partitions of the other: twice what the look-ahead lets in.
+const ALONE: i64 = 15_000;
 /// A process that is asked to end does so within this.
 const GRACE: Duration = Duration::from_secs(10);
 const REQUEST: Duration = Duration::from_secs(30);
@@ -178,14 +180,22 @@ impl Drop for Process {
     }
 }
 
-/// What is done to the processes.
+/// What is done to a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Blow {
+    /// kill -9; it is back at once, with the same instance.
+    Kill,
+    /// kill -9; it is back only after the other one has taken its partitions over.
+    Absence,
+    /// SIGTERM, as Kubernetes does; it is back once it has ended.
+    Stop,
+}
+
+/// Blows by the number of committed predictions at which they fall.
 #[derive(Default)]
 pub struct Violence {
-    /// Committed predictions at which one process is killed.
-    pub kills: Vec<i64>,
-    /// Committed predictions at which one process is asked to end.
-    pub stops: Vec<i64>,
-    /// Decides which of the two.
+    pub blows: Vec<(i64, Blow)>,
+    /// Decides which of the two processes is hit, and when exactly.
     pub seed: u64,
 }
 
@@ -200,7 +210,8 @@ pub struct Run {
 
 /// Runs the scene to its end on a fresh broker.
 pub fn run(scene: &Scene, violence: &Violence) -> Run {
-    let dir = TempDir::new().expect("a scratch folder");
+    let mut dir = TempDir::new().expect("a scratch folder");
+    dir.disable_cleanup(std::env::var_os("DRIFTLINE_TEST_KEEP").is_some());
     let broker = Broker::start(dir.path());
     let (address, path) = (broker.address(), dir.path());
     std::fs::write(path.join("driftline.yaml"), config()).expect("a configuration file");
@@ -234,27 +245,35 @@ fn until<T>(what: &str, began: Instant, mut attempt: impl FnMut() -> Option<T>) 
 fn do_violence(processes: &mut [Process; 2], violence: &Violence, settings: &Settings, predictions: i64, run: &mut Run) {
     let progress = Progress::of(settings);
     let mut draw = SplitMix64(violence.seed);
+<<<<<<< HEAD
     let mut acts: Vec<(i64, bool)> =
         violence.kills.iter().map(|at| (*at, true)).chain(violence.stops.iter().map(|at| (*at, false))).collect();
     acts.sort();
+=======
+    let mut blows = violence.blows.clone();
+    blows.sort();
+>>>>>>> eos
     let began = Instant::now();
-    for (threshold, kill) in acts {
-        let committed = until(&format!("{threshold} predictions are committed"), began, || {
-            for p in processes.iter_mut() {
-                let ended = p.ended();
-                assert!(ended.is_none_or(|s| s.success()), "instance {} ended with {ended:?}", p.instance);
+    for (threshold, blow) in blows {
+        let committed = progress.reaches(threshold, began, processes);
+        std::thread::sleep(Duration::from_millis(draw.between(0, 150) as u64)); // not always right after a commit
+        let hit = draw.between(0, 2) as usize;
+        println!("{:6.2} s: {committed} predictions are committed, {blow:?} {hit}", began.elapsed().as_secs_f64());
+        match blow {
+            Blow::Stop => {
+                let status = processes[hit].terminate();
+                assert!(status.is_some_and(|s| s.success()), "a process that was asked to end: {status:?}");
             }
-            Some(progress.committed()).filter(|c| *c >= threshold)
-        });
-        let process = &mut processes[usize::from(draw.chance(0.5))];
-        if !kill {
-            let status = process.terminate();
-            assert!(status.is_some_and(|s| s.success()), "a process that was asked to end: {status:?}");
-        } else if process.kill() {
-            run.kills += 1;
-            run.kills_in_the_stream += usize::from(committed < predictions);
+            Blow::Kill | Blow::Absence => {
+                let killed = processes[hit].kill();
+                run.kills += usize::from(killed);
+                run.kills_in_the_stream += usize::from(killed && committed < predictions);
+            }
         }
-        process.restart();
+        if blow == Blow::Absence {
+            progress.reaches(committed + ALONE, began, &mut processes[1 - hit..2 - hit]);
+        }
+        processes[hit].restart();
     }
 }
 
@@ -277,6 +296,17 @@ impl Progress {
             list.add_partition(&settings.predictions.topic, p);
         }
         Progress { consumer, list }
+    }
+
+    /// Waits until so many predictions are committed; how many are. Nobody may have failed.
+    fn reaches(&self, threshold: i64, began: Instant, processes: &mut [Process]) -> i64 {
+        until(&format!("{threshold} predictions are committed"), began, || {
+            for p in processes.iter_mut() {
+                let ended = p.ended();
+                assert!(ended.is_none_or(|s| s.success()), "instance {} ended with {ended:?}", p.instance);
+            }
+            Some(self.committed()).filter(|c| *c >= threshold)
+        })
     }
 
     fn committed(&self) -> i64 {

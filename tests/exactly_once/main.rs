@@ -10,7 +10,7 @@ mod oracle;
 mod scene;
 
 use compare::Published;
-use harness::{Violence, offline, run};
+use harness::{Blow, Violence, offline, run};
 use scene::{Scene, SplitMix64};
 use std::sync::OnceLock;
 
@@ -57,9 +57,12 @@ fn a_run_that_was_killed_twenty_times_publishes_the_same_alerts() {
     println!("undisturbed: {:?}, {} alerts, {} partials", calm.took, calm.published.alerts.count(), calm.published.partials.len());
     calm.published.must_equal("the undisturbed run", expected(), "the oracle");
 
-    let mut draw = SplitMix64(9);
-    let kills = (0..KILLS).map(|_| draw.between(predictions / 50, predictions * 19 / 20)).collect();
-    let killed = run(scene(), &Violence { kills, stops: vec![predictions / 2], seed: 4 });
+    let seed = std::env::var("DRIFTLINE_TEST_SEED").map_or(9, |s| s.parse().expect("a number"));
+    let mut draw = SplitMix64(seed);
+    let mut blows: Vec<_> = (0..KILLS).map(|_| (draw.between(predictions / 50, predictions * 19 / 20), Blow::Kill)).collect();
+    blows[0] = (predictions * 2 / 5, Blow::Absence);
+    blows.push((predictions / 2, Blow::Stop));
+    let killed = run(scene(), &Violence { blows, seed });
     println!("killed: {:?}, {} kills, {} of them in the stream", killed.took, killed.kills, killed.kills_in_the_stream);
     assert_eq!(killed.kills, KILLS);
     assert!(
