@@ -245,14 +245,8 @@ fn until<T>(what: &str, began: Instant, mut attempt: impl FnMut() -> Option<T>) 
 fn do_violence(processes: &mut [Process; 2], violence: &Violence, settings: &Settings, predictions: i64, run: &mut Run) {
     let progress = Progress::of(settings);
     let mut draw = SplitMix64(violence.seed);
-<<<<<<< HEAD
-    let mut acts: Vec<(i64, bool)> =
-        violence.kills.iter().map(|at| (*at, true)).chain(violence.stops.iter().map(|at| (*at, false))).collect();
-    acts.sort();
-=======
     let mut blows = violence.blows.clone();
     blows.sort();
->>>>>>> eos
     let began = Instant::now();
     for (threshold, blow) in blows {
         let committed = progress.reaches(threshold, began, processes);
@@ -292,9 +286,7 @@ impl Progress {
             .create()
             .expect("a consumer");
         let mut list = TopicPartitionList::new();
-        for p in 0..PARTITIONS as i32 {
-            list.add_partition(&settings.predictions.topic, p);
-        }
+        (0..PARTITIONS as i32).for_each(|p| drop(list.add_partition(&settings.predictions.topic, p)));
         Progress { consumer, list }
     }
 
@@ -341,7 +333,7 @@ fn produce(producer: &BaseProducer, topic: &str, partition: i32, message: &Messa
         record.payload = message.value.as_deref();
         match producer.send(record) {
             Ok(()) => return,
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => producer.poll(Duration::from_millis(5)),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => drop(producer.poll(Duration::from_millis(5))),
             Err((e, _)) => panic!("loading the inputs: {e}"),
         }
     }
