@@ -1,10 +1,11 @@
 //! Callbacks of the clients: they note what happened and return; the member's thread acts.
 
+use super::outage::is_absence;
 use rdkafka::bindings::rd_kafka_resp_err_t as Code;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -51,7 +52,12 @@ impl ClientContext for MemberContext {
         write_log(level, facility, message);
     }
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!("Kafka: {error}: {reason}");
+        // the end of a partition comes here, too: no news; and what the next poll returns as well
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::PartitionEOF) => {}
+            _ if is_absence(&error) => tracing::debug!("Kafka: {error}: {reason}"),
+            _ => tracing::warn!("Kafka: {error}: {reason}"),
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 use super::client;
 use super::context::{MemberContext, Rebalanced};
+use super::outage::{OUTAGE, is_absence};
 use super::produce::Transactions;
 use super::reader::{Lazy, Reader, insist, record};
 use crate::config::settings::Settings;
@@ -113,6 +114,10 @@ impl KafkaLog {
             KafkaError::MessageConsumptionFatal(code) => Err(Fatal(format!("the group member can't go on: {code}; restart it"))),
             KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset) => Err(Fatal("a position is no longer in its topic (retention overtook the reader): restart, the loss will be recorded and counted".into())),
             KafkaError::MessageConsumption(RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::GroupAuthorizationFailed) => Err(Fatal(format!("{e}: grant what docs/operations.md lists"))),
+            away if is_absence(away) => {
+                OUTAGE.noticed("reading", away);
+                Ok(())
+            }
             other => {
                 tracing::warn!("reading: {other}; going on");
                 Ok(())
@@ -163,6 +168,7 @@ impl Log for KafkaLog {
                 Some(Err(e)) => Self::judge_error(&e)?,
             }
         }
+        OUTAGE.turned();
         ended.into_iter().for_each(|p| self.note_end(p));
         Ok(self.changed().unwrap_or(Polled::Records))
     }

@@ -3,6 +3,7 @@
 pub mod client;
 pub mod context;
 pub mod log;
+pub mod outage;
 pub mod produce;
 pub mod reader;
 pub mod topics;

@@ -2,6 +2,7 @@
 
 use super::client;
 use super::context::QuietContext;
+use super::outage::{OUTAGE, is_absence};
 use crate::config::settings::Kafka;
 use crate::engine::types::{Offset, Partition};
 use crate::log::{Ends, Fatal, Headers, Record, TopicIx};
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 pub const PATIENCE: Duration = Duration::from_secs(600);
 const STEP: Duration = Duration::from_secs(10);
 
-/// Runs `ask` until it succeeds, with a warning each time, for at most `PATIENCE`.
+/// Runs `ask` until it succeeds, for at most `PATIENCE`.
 pub fn insist<T>(what: &str, mut ask: impl FnMut() -> Result<T, KafkaError>) -> Result<T, Fatal> {
     let began = Instant::now();
     loop {
@@ -26,10 +27,18 @@ pub fn insist<T>(what: &str, mut ask: impl FnMut() -> Result<T, KafkaError>) -> 
                 return Err(Fatal(format!("{what}: {e} (for {} s); is the broker reachable?", PATIENCE.as_secs())));
             }
             Err(e) => {
-                tracing::warn!("{what}: {e}; trying again");
+                complain(what, &e);
                 std::thread::sleep(Duration::from_millis(500));
             }
         }
+    }
+}
+
+/// An absent broker is said once, everything else each time.
+fn complain(what: &str, e: &KafkaError) {
+    match is_absence(e) {
+        true => OUTAGE.noticed(what, e),
+        false => tracing::warn!("{what}: {e}; trying again"),
     }
 }
 
@@ -64,7 +73,7 @@ impl Reader {
             match message {
                 Ok(m) => sink(record(&m, TopicIx(u8::MAX), &Lazy(m.headers()))),
                 Err(KafkaError::PartitionEOF(_)) => {}
-                Err(e) => tracing::warn!("following the plan: {e}"),
+                Err(e) => complain("following the plan", &e),
             }
         }
         Ok(())
@@ -126,7 +135,7 @@ impl Reader {
                     }
                 }
                 Some(Err(KafkaError::PartitionEOF(_))) => return Ok(end),
-                Some(Err(e)) => tracing::warn!("reading {topic}[{}]: {e}", partition.0),
+                Some(Err(e)) => complain(&format!("reading {topic}[{}]", partition.0), &e),
                 None => {}
             }
             if last.elapsed() > PATIENCE {
