@@ -147,14 +147,12 @@ impl Log for KafkaLog {
     fn poll(&mut self, patience: Duration, sink: &mut Sink<'_>) -> Result<Polled, Fatal> {
         let mut patience = patience;
         let mut ended = Vec::new();
-        let mut heard = false;
         for _ in 0..BATCH {
             let polled = self.consumer.poll(patience);
             patience = Duration::ZERO;
             match polled {
                 None => break,
                 Some(Ok(m)) => {
-                    heard = true;
                     let Some(ix) = self.topics.iter().position(|t| t == m.topic()) else { continue };
                     let key = (ix as u8, m.partition());
                     if let Some(next) = self.next.get_mut(&key).filter(|n| m.offset() >= **n) {
@@ -164,14 +162,13 @@ impl Log for KafkaLog {
                     }
                 }
                 Some(Err(KafkaError::PartitionEOF(p))) => {
-                    heard = true;
                     ended.push(p);
                     break;
                 }
                 Some(Err(e)) => Self::judge_error(&e)?,
             }
         }
-        OUTAGE.turned(heard);
+        OUTAGE.turned();
         ended.into_iter().for_each(|p| self.note_end(p));
         Ok(self.changed().unwrap_or(Polled::Records))
     }

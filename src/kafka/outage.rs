@@ -60,16 +60,15 @@ impl Outage {
         }
     }
 
-    /// A client's loop turns; `heard`: it got something from a broker.
-    pub fn turned(&self, heard: bool) {
+    /// A client's loop turns. A message from a broker is no end yet: other clients may still have failures in their queues.
+    pub fn turned(&self) {
         if !self.on.load(Ordering::Relaxed) {
             return;
         }
         let Ok(mut times) = self.times.lock() else { return };
-        let calm = if heard { CALM / 10 } else { CALM };
-        if let Some(t) = times.take_if(|t| t.last.elapsed() > calm) {
+        if let Some(t) = times.take_if(|t| t.last.elapsed() > CALM) {
             self.on.store(false, Ordering::Relaxed);
-            tracing::info!("brokers answer again, {} s after the first failure", t.began.elapsed().as_secs());
+            tracing::info!("brokers answer again; the last failure was {} s after the first", (t.last - t.began).as_secs());
         }
     }
 }
