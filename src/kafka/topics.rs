@@ -124,7 +124,7 @@ pub fn create_topic(settings: &Settings, spec: &TopicSpec) -> Result<(), String>
 /// A connection that asks about topics.
 pub struct Cluster {
     consumer: BaseConsumer<QuietContext>,
-    settings: Settings,
+    admin: AdminClient<DefaultClientContext>,
 }
 
 impl Cluster {
@@ -133,7 +133,9 @@ impl Cluster {
         let config = client::reader(&settings.kafka, &format!("{}-check", settings.app));
         let consumer =
             BaseConsumer::from_config_and_context(&config, QuietContext).map_err(|e| format!("Kafka client: {e}; check kafka.client"))?;
-        let cluster = Cluster { consumer, settings: settings.clone() };
+        let admin =
+            AdminClient::from_config(&client::base(&settings.kafka)).map_err(|e| format!("Kafka client: {e}; check kafka.client"))?;
+        let cluster = Cluster { consumer, admin };
         let mut told = false;
         loop {
             match cluster.consumer.fetch_metadata(None, Duration::from_secs(3)) {
@@ -185,10 +187,8 @@ impl Cluster {
     }
 
     fn config(&self, topic: &str) -> Result<BTreeMap<String, String>, String> {
-        let admin: AdminClient<DefaultClientContext> =
-            AdminClient::from_config(&client::base(&self.settings.kafka)).map_err(|e| e.to_string())?;
         let options = AdminOptions::new().request_timeout(Some(REQUEST));
-        let answer = block_on(admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options))
+        let answer = block_on(self.admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options))
             .map_err(|e| format!("settings of {topic}: {e}"))?;
         match answer.into_iter().next() {
             Some(Ok(resource)) => Ok(resource.entries.into_iter().filter_map(|e| Some((e.name, e.value?))).collect()),
