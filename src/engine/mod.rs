@@ -1,4 +1,5 @@
 //! The pure, deterministic core: no clock, no I/O, no threads, no randomness, no Kafka.
+#![deny(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros)]
 
 pub mod alert;
 pub mod baseline;
