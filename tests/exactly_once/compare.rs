@@ -89,25 +89,29 @@ impl Published {
     /// Fails at the first difference to what was expected.
     pub fn must_equal(&self, name: &str, expected: &Published, expected_name: &str) {
         let who = format!("{name} differs from {expected_name}");
-        for (p, (mine, theirs)) in self.alerts.0.iter().zip(&expected.alerts.0).enumerate() {
-            for at in 0..mine.len().max(theirs.len()) {
-                let (mine, theirs) = (mine.get(at), theirs.get(at));
-                assert!(mine == theirs, "{who}: alerts[{p}], number {at}\n{}", difference(mine, theirs, name, expected_name));
-            }
-        }
-        let sorted = |edges: &[EdgesRecord]| edges.iter().map(|e| (e.key(), e.to_bytes())).collect::<BTreeMap<_, _>>();
-        assert!(sorted(&self.edges) == sorted(&expected.edges), "{who}: edges in the plan");
-        let (mine, theirs) = (self.merged(), expected.merged());
-        for place in mine.keys().chain(theirs.keys()) {
-            let (mine, theirs) = (mine.get(place), theirs.get(place));
-            assert!(mine.map(bytes) == theirs.map(bytes), "{who}: summary of {place:?}\n{name}: {mine:?}\n{expected_name}: {theirs:?}");
-        }
         let sorted = |letters: &Letters| {
             let mut letters = letters.0.clone();
             letters.sort();
             letters
         };
         assert_eq!(sorted(&self.letters), sorted(&expected.letters), "{who}: dead letters");
+        let (mine, theirs) = (self.merged(), expected.merged());
+        for place in mine.keys().chain(theirs.keys()) {
+            let (mine, theirs) = (mine.get(place), theirs.get(place));
+            assert!(mine.map(bytes) == theirs.map(bytes), "{who}: summary of {place:?}\n{name}: {mine:?}\n{expected_name}: {theirs:?}");
+        }
+        let sorted = |edges: &[EdgesRecord]| edges.iter().map(|e| (e.key(), e.clone())).collect::<BTreeMap<_, _>>();
+        let (mine, theirs) = (sorted(&self.edges), sorted(&expected.edges));
+        for key in mine.keys().chain(theirs.keys()) {
+            let (mine, theirs) = (mine.get(key), theirs.get(key));
+            assert!(mine == theirs, "{who}: edges\n{name}: {mine:?}\n{expected_name}: {theirs:?}");
+        }
+        for (p, (mine, theirs)) in self.alerts.0.iter().zip(&expected.alerts.0).enumerate() {
+            for at in 0..mine.len().max(theirs.len()) {
+                let (mine, theirs) = (mine.get(at), theirs.get(at));
+                assert!(mine == theirs, "{who}: alerts[{p}], number {at}\n{}", difference(mine, theirs, name, expected_name));
+            }
+        }
     }
 }
 

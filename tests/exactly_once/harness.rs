@@ -24,6 +24,8 @@ use tempfile::TempDir;
 
 /// No run takes this long, not even on a loaded machine.
 const DEADLINE: Duration = Duration::from_secs(400);
+/// A younger process may still be looking for its topics, and simply dies of a signal.
+const AWAKE: Duration = Duration::from_secs(2);
 /// Predictions that one process can't get through without the partitions of the other: twice what the look-ahead lets in.
 const ALONE: i64 = 15_000;
 /// A process that is asked to end does so within this.
@@ -107,17 +109,19 @@ struct Process {
     brokers: String,
     dir: PathBuf,
     child: Child,
+    since: Instant,
 }
 
 impl Process {
     fn start(instance: &str, brokers: &str, dir: &Path) -> Process {
         let (instance, brokers, dir) = (instance.to_string(), brokers.to_string(), dir.to_path_buf());
         let child = spawn(&instance, &brokers, &dir);
-        Process { instance, brokers, dir, child }
+        Process { instance, brokers, dir, child, since: Instant::now() }
     }
 
     fn restart(&mut self) {
         self.child = spawn(&self.instance, &self.brokers, &self.dir);
+        self.since = Instant::now();
     }
 
     /// As a power cut would; false if it had ended before.
@@ -131,6 +135,7 @@ impl Process {
 
     /// As Kubernetes would; how it ended, or None if it had not done so in time.
     fn terminate(&mut self) -> Option<ExitStatus> {
+        std::thread::sleep(AWAKE.saturating_sub(self.since.elapsed()));
         let done = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status().expect("kill");
         assert!(done.success(), "kill -TERM: {done}");
         let began = Instant::now();
@@ -315,8 +320,9 @@ fn client(brokers: &str) -> ClientConfig {
 
 /// Creates the input topics and fills them.
 fn load(scene: &Scene, settings: &Settings) {
-    let producer = BaseProducer::from_config(client(&settings.kafka.brokers).set("linger.ms", "20").set("compression.type", "lz4"))
-        .expect("a producer");
+    let mut config = client(&settings.kafka.brokers);
+    config.set("enable.idempotence", "true").set("linger.ms", "20").set("compression.type", "lz4"); // offsets must be those of the scene
+    let producer = BaseProducer::from_config(&config).expect("a producer");
     for (topic, partitions) in [(&settings.predictions.topic, &scene.predictions), (&settings.outcomes.topic, &scene.outcomes)] {
         let config = BTreeMap::from([("retention.ms".to_string(), "-1".to_string())]);
         create_topic(settings, &TopicSpec { name: topic.clone(), partitions: PARTITIONS as i32, config }).expect("a topic");
