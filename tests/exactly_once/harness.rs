@@ -291,7 +291,9 @@ impl Progress {
             .create()
             .expect("a consumer");
         let mut list = TopicPartitionList::new();
-        (0..PARTITIONS as i32).for_each(|p| drop(list.add_partition(&settings.predictions.topic, p)));
+        for p in 0..PARTITIONS as i32 {
+            list.add_partition(&settings.predictions.topic, p);
+        }
         Progress { consumer, list }
     }
 
@@ -339,7 +341,7 @@ fn produce(producer: &BaseProducer, topic: &str, partition: i32, message: &Messa
         record.payload = message.value.as_deref();
         match producer.send(record) {
             Ok(()) => return,
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => drop(producer.poll(Duration::from_millis(5))),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => producer.poll(Duration::from_millis(5)),
             Err((e, _)) => panic!("loading the inputs: {e}"),
         }
     }
