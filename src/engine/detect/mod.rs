@@ -23,6 +23,7 @@ pub mod tables;
 pub mod thresholds;
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)] // a simulation: its bits matter to nobody
 mod calibration;
 #[cfg(test)]
 mod laws;
