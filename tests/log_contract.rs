@@ -2,10 +2,11 @@
 //! through the real client on the embedded broker.
 
 use driftline::broker::records::{NewRecord, encode};
-use driftline::broker::{Cluster, Embedded, NewTopic, Options, Producer};
+use driftline::broker::{Cluster, Committed, Embedded, NewTopic, Options, Producer};
 use driftline::config::load_text;
 use driftline::config::settings::Settings;
 use driftline::engine::types::{Offset, Partition};
+use driftline::kafka::client::padded;
 use driftline::kafka::log::{KafkaLog, MemberName};
 use driftline::log::memory::{MemberOptions, MemoryLog, SharedCluster};
 use driftline::log::{Commit, Ends, Log, OutRecord, Polled, Position, Record, TopicIx};
@@ -191,6 +192,33 @@ fn partitions_that_start_again_are_not_paused() {
         log.leave();
         second.leave();
     }
+}
+
+/// Fails without it after the 60 s of the transaction, not before: nobody else may end it earlier.
+#[test]
+fn a_member_that_is_back_ends_what_its_predecessor_left_open() {
+    let [_, world] = World::both();
+    let World::Kafka(_, settings) = &world else { unreachable!() };
+    let mut log = world.member(0);
+    assigned(&mut *log, &[0, 1]);
+    assert_eq!(epoch(&mut *log, "one", 1), Commit::Done);
+    drop(log);
+    // killed between its positions and its commit
+    let id = format!("a-join-{}-0000", padded(&settings.instance));
+    let place = ("in".to_string(), 0);
+    world.with(|cluster| {
+        let producer = cluster.init_producer(Some(&id), 60_000, None).expect("a producer");
+        cluster.add_partition(&id, producer, ("out".to_string(), 0)).expect("in the transaction");
+        let position = Committed { offset: 2, leader_epoch: -1, metadata: String::new() };
+        cluster.add_group(&id, producer, "a-join").expect("in the transaction");
+        cluster.stage_offset(&id, producer, "a-join", place, position).expect("staged");
+    });
+    let began = Instant::now();
+    let mut log = world.member(0);
+    assigned(&mut *log, &[0, 1]);
+    assert_eq!(position(&mut *log), (Some(1), "driftline/1 seq=1 floor=0".into()));
+    assert!(began.elapsed() < Duration::from_secs(20), "waited {:?} for its own old transaction", began.elapsed());
+    log.leave();
 }
 
 #[test]

@@ -125,7 +125,8 @@ pub fn fill(settings: &Settings, data: &DemoData) -> Result<(), Failure> {
     }
     topics::create(settings, false).map_err(Failure::Runtime)?;
     let mut config = crate::kafka::client::base(&settings.kafka);
-    config.set("partitioner", "murmur2_random").set("compression.type", "lz4").set("linger.ms", "20");
+    // in order and once, whatever the broker answers: what the demo finds depends on it
+    config.set("partitioner", "murmur2_random").set("enable.idempotence", "true").set("compression.type", "lz4").set("linger.ms", "20");
     let producer = BaseProducer::from_config(&config).map_err(|e| Failure::Kafka(e.to_string()))?;
     let total = data.predictions.len() + data.outcomes.len();
     let mut progress = Progress::new("loading", total);

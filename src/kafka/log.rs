@@ -52,10 +52,13 @@ impl KafkaLog {
         let config = client::member(&settings.kafka, &group, &instance);
         let consumer = BaseConsumer::from_config_and_context(&config, MemberContext::default())
             .map_err(|e| Fatal(format!("Kafka client: {e}; check kafka.client")))?;
+        // before it joins: a transaction that this member left open when it was killed would hold up its own recovery, and everybody
+        // who reads what it has written, until the broker gives it up
+        let mut transactions = Transactions::new(&settings.kafka, &instance);
+        transactions.renew()?;
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         consumer.subscribe(&names).map_err(|e| Fatal(format!("subscribing to {names:?}: {e}")))?;
         let reader = Reader::new(&settings.kafka, &format!("{group}-reader"), follow)?;
-        let transactions = Transactions::new(&settings.kafka, &instance);
         Ok(KafkaLog {
             kafka: settings.kafka.clone(),
             topics,

@@ -25,7 +25,7 @@ pub struct Transactions {
 }
 
 impl Transactions {
-    /// Not connected yet: the first commit does that.
+    /// Not connected yet: `renew` does that, or the first commit.
     pub fn new(kafka: &Kafka, id: &str) -> Transactions {
         Transactions { kafka: kafka.clone(), id: id.to_string(), producer: None }
     }
