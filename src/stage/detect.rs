@@ -44,6 +44,8 @@ struct DetectTask {
 pub struct DetectStage {
     settings: Arc<Settings>,
     tasks: BTreeMap<Partition, DetectTask>,
+    /// Partitions to recover again after a stale commit.
+    again: Option<Vec<Partition>>,
     started: bool,
     once: bool,
     epoch: Option<(i64, Option<i64>)>,
@@ -64,6 +66,7 @@ impl DetectStage {
         DetectStage {
             settings,
             tasks: BTreeMap::new(),
+            again: None,
             started: false,
             once,
             epoch: None,
@@ -116,14 +119,22 @@ impl DetectStage {
             Polled::Records => {}
             Polled::Revoked => {
                 self.end_epoch(log, true)?;
+                self.again = None;
                 self.drop_state();
                 log.release()?;
             }
             Polled::Lost => {
+                self.again = None;
                 self.drop_state();
                 log.release()?;
             }
-            Polled::Assigned(partitions) => self.assigned(log, &partitions)?,
+            Polled::Assigned(partitions) => {
+                self.again = None;
+                self.assigned(log, &partitions)?;
+            }
+        }
+        if let Some(partitions) = self.again.take() {
+            self.assigned(log, &partitions)?;
         }
         self.hurry(log.now_ms());
         if self.is_due(log.now_ms()) {
@@ -202,6 +213,8 @@ impl DetectStage {
             }
             Ended::Rebuild(why) => {
                 tracing::warn!("the group has moved on ({why}); the monitors are rebuilt from their state");
+                // if the group takes the partitions away, the next poll says so; otherwise they are still ours
+                self.again = Some(self.tasks.keys().copied().collect());
                 self.drop_state();
             }
         }

@@ -43,6 +43,7 @@ pub struct JoinStage {
     tasks: BTreeMap<Partition, JoinTask>,
     parked: BTreeMap<Partition, JoinTask>,
     assigned: Option<Vec<Partition>>,
+    owned: Vec<Partition>,
     started: bool,
     proposed: bool,
     once: bool,
@@ -93,6 +94,7 @@ impl JoinStage {
             tasks: BTreeMap::new(),
             parked: BTreeMap::new(),
             assigned: None,
+            owned: Vec::new(),
             started: false,
             proposed: false,
             once,
@@ -130,6 +132,7 @@ impl JoinStage {
                 task.inbox[i].push(&r);
             }
         })?;
+        let changed = polled != Polled::Records;
         match polled {
             Polled::Records => {}
             Polled::Revoked => self.revoked(log)?,
@@ -145,7 +148,8 @@ impl JoinStage {
                 self.assigned = Some(partitions);
             }
         }
-        if arrived && self.epoch.is_none() {
+        // never after a change of assignment: the generation that goes with the epoch would be the one before it
+        if arrived && self.epoch.is_none() && !changed {
             self.open_epoch(log);
         }
         self.begin_assigned(log)?;
@@ -213,7 +217,9 @@ impl JoinStage {
         }
         self.parked.clear();
         self.assigned = None;
+        self.owned = partitions;
         self.started = true;
+        self.epoch = None;
         log.start(&at)
     }
 
@@ -416,6 +422,8 @@ impl JoinStage {
             Ended::Rebuild(why) => {
                 tracing::warn!("the group has moved on ({why}); the tasks are rebuilt from their journals");
                 self.drop_state();
+                // if the group takes the partitions away, the next poll says so; otherwise they are still ours
+                self.assigned = Some(std::mem::take(&mut self.owned));
             }
         }
         Ok(())
