@@ -102,6 +102,12 @@ impl<'a> Sink<'_, 'a> {
         }
     }
 
+    /// A number that is at most a feature.
+    #[inline]
+    pub fn number(&mut self, feature: Option<FeatureIx>, x: f64) -> Result<(), Stop> {
+        feature.map_or(Ok(()), |ix| self.feature(ix, Value::Number(x)))
+    }
+
     /// An object: nothing for a slot or a feature, but perhaps the way to some.
     #[inline]
     pub fn put_object(&mut self, role: Role) -> Result<(), Stop> {

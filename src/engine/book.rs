@@ -18,6 +18,7 @@ use crate::codec::event::{FeatureIx, Prediction, Value};
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Signal of the score.
 pub const SCORE: &str = "score";
@@ -56,8 +57,10 @@ impl Accumulator {
         form.add(value, hash, categories.as_deref());
     }
 
-    fn summary(self) -> SignalSummary {
-        SignalSummary { numeric: self.numeric.map(|n| n.0), category: self.category.map(|c| c.0) }
+    /// `None` if nothing was seen.
+    fn summary(self) -> Option<SignalSummary> {
+        (self.numeric.is_some() || self.category.is_some())
+            .then(|| SignalSummary { numeric: self.numeric.map(|n| n.0), category: self.category.map(|c| c.0) })
     }
 }
 
@@ -82,6 +85,26 @@ const NOBODY: CellId = CellId(u32::MAX);
 pub struct Book {
     input: HashMap<(PaneId, CellId), InputEntry>,
     pair: HashMap<(PaneId, CellId), PairEntry>,
+    names: SignalNames,
+}
+
+/// Names of signals, made once.
+struct SignalNames {
+    features: Vec<Arc<str>>,
+    own: [Arc<str>; 4],
+}
+
+impl Default for SignalNames {
+    fn default() -> Self {
+        SignalNames { features: Vec::new(), own: [SCORE, LABEL, ABS_ERROR, BIAS].map(Arc::from) }
+    }
+}
+
+impl SignalNames {
+    /// Knows all features below `count`.
+    fn extend(&mut self, count: usize, name: impl Fn(FeatureIx) -> String) {
+        (self.features.len()..count).for_each(|ix| self.features.push(feature_signal(&name(FeatureIx(ix as u32))).into()));
+    }
 }
 
 /// Names of features by their index.
@@ -192,15 +215,17 @@ impl Book {
     /// Empties the book into records, by model in the order of names.
     pub fn flush(&mut self, origin: Origin, cells: &Cells, name: impl Fn(FeatureIx) -> String) -> Vec<(String, Vec<u8>)> {
         let mut models: BTreeMap<String, Vec<PartialEntry>> = BTreeMap::new();
+        self.names.extend(self.input.values().map(|e| e.features.len()).max().unwrap_or(0), name);
+        let names = &self.names;
         for ((pane, cell), e) in self.input.drain() {
             let cell = cells.key(cell).clone();
-            let summary = CellSummary { counts: Counts::Input(e.counts), signals: e.signals(&name) };
+            let summary = CellSummary { counts: Counts::Input(e.counts), signals: e.signals(names) };
             models.entry(cell.model.clone()).or_default().push(PartialEntry { pane, cell, summary });
         }
         for ((pane, cell), e) in self.pair.drain() {
             let cell =
                 if cell == NOBODY { CellKey { model: String::new(), version: None, values: Vec::new() } } else { cells.key(cell).clone() };
-            let summary = CellSummary { counts: Counts::Pair(e.counts), signals: e.signals() };
+            let summary = CellSummary { counts: Counts::Pair(e.counts), signals: e.signals(names) };
             models.entry(cell.model.clone()).or_default().push(PartialEntry { pane, cell, summary });
         }
         models
@@ -219,10 +244,10 @@ impl Book {
 }
 
 impl InputEntry {
-    fn signals(self, name: &impl Fn(FeatureIx) -> String) -> BTreeMap<String, SignalSummary> {
-        let features = self.features.into_iter().enumerate().map(|(ix, a)| (feature_signal(&name(FeatureIx(ix as u32))), a.summary()));
-        let own = [(SCORE.to_string(), self.score.summary()), (LABEL.to_string(), self.label.summary())];
-        features.chain(own).filter(|(_, s)| *s != SignalSummary::default()).collect()
+    fn signals(self, names: &SignalNames) -> BTreeMap<Arc<str>, SignalSummary> {
+        let features = names.features.iter().zip(self.features);
+        let own = names.own.iter().zip([self.score, self.label]);
+        features.chain(own).filter_map(|(name, a)| Some((name.clone(), a.summary()?))).collect()
     }
 }
 
@@ -233,8 +258,8 @@ impl PairEntry {
         self.bias.number(difference, hash, || plan.numeric(model, BIAS, pane));
     }
 
-    fn signals(self) -> BTreeMap<String, SignalSummary> {
-        let own = [(ABS_ERROR.to_string(), self.abs_error.summary()), (BIAS.to_string(), self.bias.summary())];
-        own.into_iter().filter(|(_, s)| *s != SignalSummary::default()).collect()
+    fn signals(self, names: &SignalNames) -> BTreeMap<Arc<str>, SignalSummary> {
+        let own = names.own[2..].iter().zip([self.abs_error, self.bias]);
+        own.filter_map(|(name, a)| Some((name.clone(), a.summary()?))).collect()
     }
 }

@@ -297,7 +297,7 @@ impl Join {
     }
 
     fn row_digest(&self, row: &Row) -> u64 {
-        row.digest(self.cells.content_hash(row.cell))
+        row.digest(self.cells.content_hash(row.cell)).wrapping_add(row.match_digest())
     }
 
     fn insert_row(&mut self, row: Row) -> u32 {
@@ -307,10 +307,10 @@ impl Join {
     }
 
     fn match_row(&mut self, slot: u32, e: EventTime, label: u64, value: f64) {
-        let before = self.row_digest(self.rows.at(slot));
-        self.rows.at_mut(slot).set_first(e, label, value);
-        let after = self.row_digest(self.rows.at(slot));
-        self.digest = self.digest.wrapping_sub(before).wrapping_add(after);
+        let row = self.rows.at_mut(slot);
+        let before = row.match_digest();
+        row.set_first(e, label, value);
+        self.digest = self.digest.wrapping_sub(before).wrapping_add(row.match_digest());
         self.by_settle.push(e.plus(self.rules.settle), slot);
     }
 

@@ -124,7 +124,9 @@ impl Changes {
 
     fn begin(&mut self, tag: u8) {
         if self.now.bytes.len() > PART_BYTES {
-            self.done.push(std::mem::take(&mut self.now.bytes));
+            // as large as the last one was: growing it step by step would copy it twice over
+            let next = Vec::with_capacity(self.now.bytes.len() + 128);
+            self.done.push(std::mem::replace(&mut self.now.bytes, next));
         }
         self.entries += 1;
         self.now.byte(tag);

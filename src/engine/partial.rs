@@ -6,10 +6,12 @@
 use super::cell::CellKey;
 use super::journal::{read_cell_key, write_cell_key};
 use super::summary::cell::{CellSummary, Counts, SignalSummary, read_input_counts, read_pair_counts, write_counts};
-use super::summary::form::{CategoryForm, NumericForm};
+use super::summary::numeric::NumericEdges;
 use super::types::{EpochSeq, PaneId, PaneKind, Partition};
 use crate::codec::wire::{Kind, Malformed, Reader, Writer};
 use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
 
 const RECORD_BYTES: usize = 480 * 1024;
 
@@ -42,10 +44,7 @@ pub struct PartialEntry {
 impl PartialEntry {
     /// Input or pair pane.
     pub fn kind(&self) -> PaneKind {
-        match self.summary.counts {
-            Counts::Input(_) => PaneKind::Input,
-            Counts::Pair(_) => PaneKind::Pair,
-        }
+        self.summary.counts.kind()
     }
 }
 
@@ -134,33 +133,94 @@ impl<'a, T: Ord> Dictionary<'a, T> {
     }
 }
 
-/// Reads a partial's body.
-pub fn read(r: &mut Reader<'_>) -> Result<Partial, Malformed> {
-    let (source, seq, definitions) = (Partition(r.int()? as i32), EpochSeq(r.uint()?), r.uint()? as u32);
-    let model = r.text()?.to_string();
-    let names = (0..r.count()?).map(|_| Ok(r.text()?.to_string())).collect::<Result<Vec<_>, Malformed>>()?;
-    let cells = (0..r.count()?).map(|_| read_cell_key(r)).collect::<Result<Vec<_>, Malformed>>()?;
-    let n = r.count()?;
-    let entries = (0..n).map(|_| read_entry(r, &names, &cells)).collect::<Result<_, _>>()?;
-    Ok(Partial { source, seq, definitions, model, entries })
+/// What stands before the entries of a partial.
+pub struct Head {
+    /// The join task.
+    pub source: Partition,
+    /// Its epoch.
+    pub seq: EpochSeq,
+    /// Version of the definitions obeyed.
+    pub definitions: u32,
+    /// The model; empty for what belongs to none (orphans).
+    pub model: String,
+    names: Vec<Arc<str>>,
+    cells: Vec<CellKey>,
+    entries: usize,
 }
 
-fn read_entry(r: &mut Reader<'_>, names: &[String], cells: &[CellKey]) -> Result<PartialEntry, Malformed> {
-    let kind = r.byte()?;
-    let pane = PaneId(r.int()?);
-    let cell = cells.get(r.uint()? as usize).ok_or(Malformed::Value("a cell number"))?.clone();
-    let counts = match kind {
-        0 => Counts::Input(read_input_counts(r)?),
-        1 => Counts::Pair(read_pair_counts(r)?),
-        _ => return Err(Malformed::Value("a kind of pane")),
-    };
-    let mut signals = BTreeMap::new();
-    for _ in 0..r.count()? {
-        let name = names.get(r.uint()? as usize).ok_or(Malformed::Value("a signal number"))?.clone();
-        let forms = r.byte()?;
-        let numeric = if forms & 1 != 0 { Some(NumericForm::read(r)?) } else { None };
-        let category = if forms & 2 != 0 { Some(CategoryForm::read(r)?) } else { None };
-        signals.insert(name, SignalSummary { numeric, category });
+/// An entry whose signals are still to be read.
+pub struct EntryHead<'a> {
+    /// The pane.
+    pub pane: PaneId,
+    /// The cell.
+    pub cell: &'a CellKey,
+    /// Its counts: they tell the pane's kind.
+    pub counts: Counts,
+}
+
+/// Reads a partial up to its entries.
+pub fn read_head(r: &mut Reader<'_>) -> Result<Head, Malformed> {
+    let (source, seq, definitions) = (Partition(r.int()? as i32), EpochSeq(r.uint()?), r.uint()? as u32);
+    let model = r.text()?.to_string();
+    let names = (0..r.count()?).map(|_| Ok(r.text()?.into())).collect::<Result<Vec<_>, Malformed>>()?;
+    let cells = (0..r.count()?).map(|_| read_cell_key(r)).collect::<Result<Vec<_>, Malformed>>()?;
+    Ok(Head { source, seq, definitions, model, names, cells, entries: r.count()? })
+}
+
+impl Head {
+    /// How many entries follow.
+    pub fn entries(&self) -> usize {
+        self.entries
     }
-    Ok(PartialEntry { pane, cell, summary: CellSummary { counts, signals } })
+
+    /// Reads the signals of the entry whose head was read last, and adds them to `to`, or passes over them.
+    pub fn merge_signals(
+        &self,
+        r: &mut Reader<'_>,
+        mut to: Option<&mut CellSummary>,
+        edges: impl Fn(&str) -> Option<Rc<NumericEdges>>,
+    ) -> Result<(), Malformed> {
+        for _ in 0..r.count()? {
+            let name = self.names.get(r.uint()? as usize).ok_or(Malformed::Value("a signal number"))?;
+            match &mut to {
+                None => SignalSummary::default().merge_read(r, || None)?,
+                Some(summary) => match summary.signals.get_mut(name) {
+                    Some(mine) => mine.merge_read(r, || edges(name))?,
+                    None => {
+                        let mut new = SignalSummary::default();
+                        new.merge_read(r, || None)?;
+                        summary.signals.insert(name.clone(), new);
+                    }
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the head of the next entry.
+    pub fn entry(&self, r: &mut Reader<'_>) -> Result<EntryHead<'_>, Malformed> {
+        let kind = r.byte()?;
+        let pane = PaneId(r.int()?);
+        let cell = self.cells.get(r.uint()? as usize).ok_or(Malformed::Value("a cell number"))?;
+        let counts = match kind {
+            0 => Counts::Input(read_input_counts(r)?),
+            1 => Counts::Pair(read_pair_counts(r)?),
+            _ => return Err(Malformed::Value("a kind of pane")),
+        };
+        Ok(EntryHead { pane, cell, counts })
+    }
+}
+
+/// Reads a whole partial's body.
+pub fn read(r: &mut Reader<'_>) -> Result<Partial, Malformed> {
+    let head = read_head(r)?;
+    let mut entries = Vec::new();
+    for _ in 0..head.entries {
+        let EntryHead { pane, cell, counts } = head.entry(r)?;
+        let mut summary = CellSummary { counts, signals: BTreeMap::new() };
+        head.merge_signals(r, Some(&mut summary), |_| None)?;
+        entries.push(PartialEntry { pane, cell: cell.clone(), summary });
+    }
+    let Head { source, seq, definitions, model, .. } = head;
+    Ok(Partial { source, seq, definitions, model, entries })
 }

@@ -81,21 +81,19 @@ impl Row {
         self.first = UNLABELLED;
     }
 
-    /// A hash of everything that later verdicts depend on.
+    /// A hash of what never changes in the row.
     pub fn digest(&self, cell_hash: u64) -> u64 {
-        let first = self.first().map_or(UNMATCHED, |e| e.0) as u64;
-        digest(&[
-            self.key[0],
-            self.key[1],
-            self.offset as u64,
-            self.time.0 as u64,
-            first,
-            cell_hash,
-            self.score.to_bits(),
-            self.label,
-            self.outcome_value.to_bits(),
-            self.outcome_label,
-        ])
+        let who = fold(self.key[0], self.key[1] ^ self.offset as u64);
+        let what = fold(self.time.0 as u64 ^ SEEDS[0], cell_hash ^ SEEDS[1]);
+        let said = fold(self.score.to_bits() ^ SEEDS[2], self.label ^ SEEDS[3]);
+        fold(who ^ SEEDS[4], what ^ said.rotate_left(23))
+    }
+
+    /// A hash of its first outcome; 0 if it has none. With `digest` it is everything that later verdicts depend on.
+    pub fn match_digest(&self) -> u64 {
+        let Some(first) = self.first() else { return 0 };
+        let said = fold(self.outcome_value.to_bits() ^ SEEDS[2], self.outcome_label ^ SEEDS[3]);
+        fold(self.key[0] ^ self.offset as u64 ^ SEEDS[5], first.0 as u64 ^ said.rotate_left(23))
     }
 }
 
@@ -139,7 +137,9 @@ impl Waiting {
 
     /// A hash of everything that later verdicts depend on.
     pub fn digest(&self) -> u64 {
-        digest(&[self.key[0], self.key[1], self.offset as u64, self.e.0 as u64, self.label, self.value.to_bits(), 1])
+        let who = fold(self.key[0], self.key[1] ^ self.offset as u64);
+        let said = fold(self.value.to_bits() ^ SEEDS[2], self.label ^ SEEDS[3]);
+        fold(who ^ SEEDS[1], self.e.0 as u64 ^ said.rotate_left(23))
     }
 }
 
@@ -161,13 +161,21 @@ impl Entry for Waiting {
     }
 }
 
-/// A cheap mix with full avalanche per word (the multiply-xorshift of SplitMix64).
-fn digest(words: &[u64]) -> u64 {
-    words.iter().fold(0x9e37_79b9_7f4a_7c15, |h, w| {
-        let x = (h ^ w).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        x ^ (x >> 31)
-    })
+/// Odd constants without pattern (fractional bits of the golden ratio and of square roots), so that equal words in different places
+/// don't cancel.
+const SEEDS: [u64; 6] = [
+    0x9e37_79b9_7f4a_7c15,
+    0x6a09_e667_f3bc_c909,
+    0xbb67_ae85_84ca_a73b,
+    0x3c6e_f372_fe94_f82b,
+    0xa54f_f53a_5f1d_36f1,
+    0x510e_527f_ade6_82d1,
+];
+
+/// Mixes two words: both halves of their product.
+fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    product as u64 ^ (product >> 64) as u64
 }
 
 /// Entries in a slab, with one index from key to the first entry of that key.
@@ -298,22 +306,37 @@ impl<E: Entry> Store<E> {
 pub struct Wheel {
     width: i64,
     buckets: BTreeMap<i64, Vec<u32>>,
+    /// The bucket that was pushed to last, taken out of the map: the next push mostly goes there.
+    last: (i64, Vec<u32>),
 }
 
 impl Wheel {
     /// With buckets of `width` ms.
     pub fn new(width: i64) -> Wheel {
-        Wheel { width, buckets: BTreeMap::new() }
+        Wheel { width, buckets: BTreeMap::new(), last: (i64::MIN, Vec::new()) }
     }
 
     /// Look at `slot` once a watermark passes `due`.
     pub fn push(&mut self, due: EventTime, slot: u32) {
-        self.buckets.entry(due.0.div_euclid(self.width)).or_default().push(slot);
+        let bucket = due.0.div_euclid(self.width);
+        if bucket != self.last.0 {
+            self.put_back();
+            self.last = (bucket, self.buckets.remove(&bucket).unwrap_or_default());
+        }
+        self.last.1.push(slot);
+    }
+
+    fn put_back(&mut self) {
+        if !self.last.1.is_empty() {
+            self.buckets.insert(self.last.0, std::mem::take(&mut self.last.1));
+        }
+        self.last.0 = i64::MIN;
     }
 
     /// Pops every slot whose `due` (asked of the caller; `None` drops a stale one) lies below `watermark`, in bucket order.
     pub fn pop(&mut self, watermark: EventTime, mut due: impl FnMut(u32) -> Option<EventTime>, popped: &mut Vec<u32>) {
         popped.clear();
+        self.put_back();
         while let Some(mut first) = self.buckets.first_entry() {
             let bucket = *first.key();
             if bucket.saturating_mul(self.width) >= watermark.0 {
@@ -353,7 +376,7 @@ impl Since {
     /// An entry of `time` came in `epoch`.
     pub fn note(&mut self, time: EventTime, epoch: EpochSeq) {
         let bucket = time.0.div_euclid(self.width);
-        if bucket != self.last || !self.first.contains_key(&bucket) {
+        if bucket != self.last {
             self.last = bucket;
             self.first.entry(bucket).or_insert(epoch);
         }
@@ -362,6 +385,7 @@ impl Since {
     /// The oldest epoch that still matters when entries before `horizon` are over; forgets their buckets.
     pub fn floor(&mut self, horizon: EventTime) -> EpochSeq {
         let width = self.width;
+        self.last = i64::MIN; // its bucket may go
         self.first.retain(|bucket, _| (bucket + 1).saturating_mul(width) > horizon.0);
         self.first.values().copied().min().unwrap_or(EpochSeq(u64::MAX))
     }

@@ -152,7 +152,8 @@ pub enum SharedBins {
     Categories(Rc<Categories>),
 }
 
-type BinsTable<T> = BTreeMap<(String, String), Vec<(PaneId, Rc<T>)>>;
+/// By model and signal; looked up without allocating.
+type BinsTable<T> = BTreeMap<String, BTreeMap<String, Vec<(PaneId, Rc<T>)>>>;
 
 /// The plan as one reader knows it.
 #[derive(Default)]
@@ -182,10 +183,10 @@ impl Plan {
             }
             PlanRecord::Edges(e) => {
                 self.generation += 1;
-                let key = (e.model, e.signal);
+                let (model, signal, from) = (e.model, e.signal, e.effective_from);
                 match e.bins {
-                    Bins::Numeric(edges) => add_version(self.numeric.entry(key).or_default(), e.effective_from, edges),
-                    Bins::Categories(c) => add_version(self.categories.entry(key).or_default(), e.effective_from, c),
+                    Bins::Numeric(edges) => add_version(self.numeric.entry(model).or_default().entry(signal).or_default(), from, edges),
+                    Bins::Categories(c) => add_version(self.categories.entry(model).or_default().entry(signal).or_default(), from, c),
                 }
             }
         }
@@ -201,12 +202,12 @@ impl Plan {
 
     /// Edges of a numeric signal in `pane`, if they are fixed.
     pub fn numeric(&self, model: &str, signal: &str, pane: PaneId) -> Option<Rc<NumericEdges>> {
-        in_force(self.numeric.get(&(model.to_string(), signal.to_string()))?, pane)
+        in_force(self.numeric.get(model)?.get(signal)?, pane)
     }
 
     /// Categories of a signal in `pane`, if they are fixed.
     pub fn categories(&self, model: &str, signal: &str, pane: PaneId) -> Option<Rc<Categories>> {
-        in_force(self.categories.get(&(model.to_string(), signal.to_string()))?, pane)
+        in_force(self.categories.get(model)?.get(signal)?, pane)
     }
 }
 

@@ -32,8 +32,9 @@ fn reading(kafka: &Kafka, group: &str) -> ClientConfig {
         .set("enable.partition.eof", "true")
         .set("check.crcs", "true");
     default(&mut c, "fetch.queue.backoff.ms", "10"); // 1,000 by default: a second's gap when the queue was full
-    default(&mut c, "queued.min.messages", "20000");
-    default(&mut c, "queued.max.messages.kbytes", "16384"); // per partition
+    // of one partition: a fetch brings up to 1 MiB anyway, more in store is memory without speed
+    default(&mut c, "queued.min.messages", "2000");
+    default(&mut c, "queued.max.messages.kbytes", "4096");
     default(&mut c, "fetch.wait.max.ms", "100");
     default(&mut c, "topic.metadata.refresh.interval.ms", "30000");
     c

@@ -35,6 +35,11 @@ impl MemberContext {
         self.events.lock().ok()?.pop_front()
     }
 
+    /// True if there is one.
+    pub fn has_changed(&self) -> bool {
+        self.events.lock().is_ok_and(|events| !events.is_empty())
+    }
+
     /// From now on changes are answered at once: the client waits for the answer before it closes, and nobody polls any more.
     pub fn close(&self) {
         self.closing.store(true, Ordering::Relaxed);

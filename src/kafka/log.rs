@@ -1,28 +1,24 @@
 //! `Log` over rdkafka: one group member, one transactional producer, one reader.
 //!
 //! Guarantees: changes of assignment are acted upon by the member's thread, between polls; records of partitions that were not
-//! started are never handed over.
+//! started are never handed over; records are read where the client has put them (`queues`).
 
 use super::client;
 use super::context::{MemberContext, Rebalanced};
 use super::outage::{OUTAGE, is_absence};
 use super::produce::Transactions;
-use super::reader::{Lazy, Reader, insist, record};
+use super::queues::Queues;
+use super::reader::{Reader, insist};
 use crate::config::settings::Settings;
 use crate::engine::types::{Offset, Partition};
-use crate::log::{Commit, CommittedPosition, Ends, Fatal, Log, OutRecord, Polled, Position, Record, Sink, TopicIx};
+use crate::log::{Commit, CommittedPosition, Ends, Fatal, Handed, Log, OutRecord, Polled, Position, Record, Sink, TopicIx};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::{FromClientConfig, FromClientConfigAndContext};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset as At, TopicPartitionList};
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// Records handed over in one poll at most.
-const BATCH: usize = 2_000;
 
 /// Which member this is.
 pub struct MemberName {
@@ -36,12 +32,13 @@ pub struct MemberName {
 pub struct KafkaLog {
     kafka: crate::config::settings::Kafka,
     topics: Vec<String>,
+    /// Before the consumers, so that it ends first.
+    queues: Queues,
     consumer: BaseConsumer<MemberContext>,
     transactions: Transactions,
     reader: Reader,
     group: Option<ConsumerGroupMetadata>,
-    next: BTreeMap<(u8, i32), i64>,
-    at_end: BTreeSet<(u8, i32)>,
+    errors: Vec<KafkaError>,
 }
 
 impl KafkaLog {
@@ -59,26 +56,17 @@ impl KafkaLog {
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         consumer.subscribe(&names).map_err(|e| Fatal(format!("subscribing to {names:?}: {e}")))?;
         let reader = Reader::new(&settings.kafka, &format!("{group}-reader"), follow)?;
-        Ok(KafkaLog {
-            kafka: settings.kafka.clone(),
-            topics,
-            consumer,
-            transactions,
-            reader,
-            group: None,
-            next: BTreeMap::new(),
-            at_end: BTreeSet::new(),
-        })
+        // SAFETY: both consumers outlive the queues, which are declared before them.
+        let queues = unsafe {
+            let mut queues = Queues::new(consumer.client().native_ptr());
+            reader.follower().into_iter().for_each(|follower| queues.watch(follower));
+            queues
+        };
+        Ok(KafkaLog { kafka: settings.kafka.clone(), topics, queues, consumer, transactions, reader, group: None, errors: Vec::new() })
     }
 
     fn topic(&self, ix: TopicIx) -> &str {
         &self.topics[usize::from(ix.0)]
-    }
-
-    fn one(&self, topic: TopicIx, partition: Partition) -> TopicPartitionList {
-        let mut list = TopicPartitionList::new();
-        list.add_partition(self.topic(topic), partition.0);
-        list
     }
 
     fn changed(&mut self) -> Option<Polled> {
@@ -94,19 +82,17 @@ impl KafkaLog {
         })
     }
 
-    /// The client says which partition reached its end, but not of which topic: compare positions with what it knows.
-    fn note_end(&mut self, partition: i32) {
-        let positions = self.consumer.position().unwrap_or_default();
-        for (ix, topic) in self.topics.iter().enumerate() {
-            let key = (ix as u8, partition);
-            let Some(next) = self.next.get_mut(&key) else { continue };
-            if let Some(At::Offset(o)) = positions.find_partition(topic, partition).map(|e| e.offset()) {
-                *next = (*next).max(o);
-            }
-            if known_end(&self.consumer, topic, partition).is_some_and(|end| *next >= end) {
-                self.at_end.insert(key);
-            }
+    /// Changes of assignment and errors that concern the whole member.
+    fn attend(&mut self) -> Result<(), Fatal> {
+        match self.consumer.poll(Duration::ZERO) {
+            Some(Err(e)) => Self::judge_error(&e),
+            // a partition that is read has its own queue; this is of one that was let go
+            Some(Ok(_)) | None => Ok(()),
         }
+    }
+
+    fn judge_errors(&mut self) -> Result<(), Fatal> {
+        self.errors.drain(..).try_for_each(|e| Self::judge_error(&e))
     }
 
     fn judge_error(e: &KafkaError) -> Result<(), Fatal> {
@@ -129,17 +115,6 @@ impl KafkaLog {
     }
 }
 
-/// The last stable offset as of the last fetch, without asking the broker.
-fn known_end(consumer: &BaseConsumer<MemberContext>, topic: &str, partition: i32) -> Option<i64> {
-    let name = std::ffi::CString::new(topic).ok()?;
-    let (mut low, mut high) = (-1i64, -1i64);
-    // SAFETY: the client outlives the call, the name is a C string, both results are valid places.
-    let code = unsafe {
-        rdkafka::bindings::rd_kafka_get_watermark_offsets(consumer.client().native_ptr(), name.as_ptr(), partition, &mut low, &mut high)
-    };
-    (code == rdkafka::bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
-}
-
 impl Drop for KafkaLog {
     fn drop(&mut self) {
         self.consumer.context().close();
@@ -147,33 +122,25 @@ impl Drop for KafkaLog {
 }
 
 impl Log for KafkaLog {
-    fn poll(&mut self, patience: Duration, sink: &mut Sink<'_>) -> Result<Polled, Fatal> {
-        let mut patience = patience;
-        let mut ended = Vec::new();
-        for _ in 0..BATCH {
-            let polled = self.consumer.poll(patience);
-            patience = Duration::ZERO;
-            match polled {
-                None => break,
-                Some(Ok(m)) => {
-                    let Some(ix) = self.topics.iter().position(|t| t == m.topic()) else { continue };
-                    let key = (ix as u8, m.partition());
-                    if let Some(next) = self.next.get_mut(&key).filter(|n| m.offset() >= **n) {
-                        *next = m.offset() + 1;
-                        self.at_end.remove(&key);
-                        sink(record(&m, TopicIx(ix as u8), &Lazy(m.headers())));
-                    }
-                }
-                Some(Err(KafkaError::PartitionEOF(p))) => {
-                    ended.push(p);
-                    break;
-                }
-                Some(Err(e)) => Self::judge_error(&e)?,
-            }
+    fn poll(&mut self, patience: Duration) -> Result<Polled, Fatal> {
+        self.attend()?;
+        if !self.queues.fill(&mut self.errors) && !patience.is_zero() && !self.consumer.context().has_changed() {
+            self.queues.wait(patience);
+            self.attend()?;
+            self.queues.fill(&mut self.errors);
         }
+        self.judge_errors()?;
         OUTAGE.turned();
-        ended.into_iter().for_each(|p| self.note_end(p));
         Ok(self.changed().unwrap_or(Polled::Records))
+    }
+
+    fn waits(&self, topic: TopicIx, partition: Partition) -> bool {
+        self.queues.waits(topic, partition)
+    }
+
+    fn hand_over(&mut self, topic: TopicIx, partition: Partition, sink: &mut dyn FnMut(Record<'_>) -> Handed) -> Result<(), Fatal> {
+        self.queues.hand_over(topic, partition, &mut self.errors, sink);
+        self.judge_errors()
     }
 
     fn follow(&mut self, sink: &mut Sink<'_>) -> Result<(), Fatal> {
@@ -182,26 +149,25 @@ impl Log for KafkaLog {
 
     fn start(&mut self, at: &[(TopicIx, Partition, Offset)]) -> Result<(), Fatal> {
         let mut list = TopicPartitionList::new();
-        self.next.clear();
-        self.at_end.clear();
+        self.queues.clear();
         for (topic, partition, offset) in at {
-            self.next.insert((topic.0, partition.0), offset.0);
-            list.add_partition_offset(self.topic(*topic), partition.0, At::Offset(offset.0))
-                .map_err(|e| Fatal(format!("assigning: {e}")))?;
+            let name = &self.topics[usize::from(topic.0)];
+            self.queues
+                .start(*topic, name, *partition, *offset)
+                .ok_or_else(|| Fatal(format!("the client has no queue for {name}[{}]", partition.0)))?;
+            list.add_partition_offset(name, partition.0, At::Offset(offset.0)).map_err(|e| Fatal(format!("assigning: {e}")))?;
         }
-        self.consumer.assign(&list).map_err(|e| Fatal(format!("assigning: {e}")))?;
-        // the client keeps a pause over assignments, and whoever paused has forgotten it
-        self.consumer.resume(&list).map_err(|e| Fatal(format!("resuming: {e}")))
+        self.consumer.assign(&list).map_err(|e| Fatal(format!("assigning: {e}")))
     }
 
     fn release(&mut self) -> Result<(), Fatal> {
-        self.next.clear();
-        self.at_end.clear();
+        self.queues.clear();
         self.group = None;
         self.consumer.unassign().map_err(|e| Fatal(format!("unassigning: {e}")))
     }
 
     fn leave(&mut self) {
+        self.queues.clear();
         self.consumer.context().close();
         if let Err(e) = self.consumer.unassign() {
             tracing::debug!("unassigning: {e}");
@@ -209,20 +175,8 @@ impl Log for KafkaLog {
         self.consumer.unsubscribe();
     }
 
-    fn pause(&mut self, topic: TopicIx, partition: Partition) {
-        if let Err(e) = self.consumer.pause(&self.one(topic, partition)) {
-            tracing::debug!("pause: {e}");
-        }
-    }
-
-    fn resume(&mut self, topic: TopicIx, partition: Partition) {
-        if let Err(e) = self.consumer.resume(&self.one(topic, partition)) {
-            tracing::debug!("resume: {e}");
-        }
-    }
-
     fn at_end(&self, topic: TopicIx, partition: Partition) -> bool {
-        self.at_end.contains(&(topic.0, partition.0))
+        self.queues.at_end(topic, partition)
     }
 
     fn ends(&mut self, topic: TopicIx, partition: Partition) -> Result<Ends, Fatal> {

@@ -5,5 +5,7 @@ pub mod context;
 pub mod log;
 pub mod outage;
 pub mod produce;
+pub mod queues;
 pub mod reader;
 pub mod topics;
+pub mod wake;

@@ -5,8 +5,10 @@
 
 use super::client;
 use super::context::ProducerContext;
+use super::wake::{Wake, Watched};
 use crate::config::settings::Kafka;
 use crate::log::{Commit, Fatal, OutRecord};
+use rdkafka::bindings::rd_kafka_queue_get_main;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -21,22 +23,27 @@ const REQUEST: Duration = Duration::from_secs(20);
 pub struct Transactions {
     kafka: Kafka,
     id: String,
+    /// Rung when the broker has answered. Before the producer, so that the watch ends first.
+    answers: Option<Watched>,
     producer: Option<BaseProducer<ProducerContext>>,
+    wake: Box<Wake>,
 }
 
 impl Transactions {
     /// Not connected yet: `renew` does that, or the first commit.
     pub fn new(kafka: &Kafka, id: &str) -> Transactions {
-        Transactions { kafka: kafka.clone(), id: id.to_string(), producer: None }
+        Transactions { kafka: kafka.clone(), id: id.to_string(), answers: None, producer: None, wake: Box::default() }
     }
 
     /// A new producer: aborts what an older one with the same id left open, and fences it.
     pub fn renew(&mut self) -> Result<(), Fatal> {
-        self.producer = None;
+        (self.answers, self.producer) = (None, None);
         let config = client::producer(&self.kafka, &self.id);
         let producer = BaseProducer::from_config_and_context(&config, ProducerContext::default())
             .map_err(|e| Fatal(format!("Kafka producer: {e}; check kafka.client")))?;
         super::reader::insist(&format!("starting transactions as {}", self.id), || producer.init_transactions(REQUEST))?;
+        // SAFETY: the handle is ours alone; producer and bell outlive it, and the bell is in a box.
+        self.answers = unsafe { Watched::new(rd_kafka_queue_get_main(producer.client().native_ptr()), &self.wake) };
         self.producer = Some(producer);
         Ok(())
     }
@@ -52,7 +59,7 @@ impl Transactions {
             self.renew()?;
         }
         let Some(producer) = &self.producer else { return Ok(Commit::Unknown("no producer".into())) };
-        match attempt(producer, records, offsets, group) {
+        match attempt(producer, &self.wake, records, offsets, group) {
             Ok(()) => Ok(Commit::Done),
             Err(failed) => Ok(give_up(producer, failed)),
         }
@@ -70,6 +77,7 @@ enum Failed {
 
 fn attempt(
     producer: &BaseProducer<ProducerContext>,
+    wake: &Wake,
     records: &[OutRecord],
     offsets: &TopicPartitionList,
     group: Option<&ConsumerGroupMetadata>,
@@ -81,7 +89,13 @@ fn attempt(
     }
     let deadline = Instant::now() + Duration::from_millis(client::TRANSACTION_TIMEOUT_MS);
     while producer.in_flight_count() > 0 {
-        producer.poll(Duration::from_millis(1));
+        // one event a call, and the bell rings only when the first one comes; the client's own waiting poll spins through its last
+        // millisecond
+        let before = producer.in_flight_count();
+        producer.poll(Duration::ZERO);
+        if producer.in_flight_count() == before {
+            wake.wait(Duration::from_millis(20));
+        }
         if Instant::now() > deadline {
             return Err(Failed::Delivery("records were in flight for longer than the transaction may last".into()));
         }

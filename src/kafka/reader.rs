@@ -66,6 +66,11 @@ impl Reader {
         Ok(Reader { committed: create(client::reader(kafka, group))?, uncommitted: create(client::uncommitted(kafka, group))?, follower })
     }
 
+    /// The client that follows the topic.
+    pub fn follower(&self) -> Option<*mut rdkafka::bindings::rd_kafka_t> {
+        self.follower.as_ref().map(|f| f.client().native_ptr())
+    }
+
     /// Hands over what has come in the followed topic.
     pub fn follow(&self, sink: &mut crate::log::Sink<'_>) -> Result<(), Fatal> {
         let Some(follower) = &self.follower else { return Ok(()) };

@@ -8,6 +8,7 @@
 
 mod cluster;
 mod commit;
+mod inbox;
 mod membership;
 mod reader;
 #[cfg(test)]
@@ -16,7 +17,7 @@ mod tests;
 pub use cluster::{MemoryRecord, SharedCluster};
 pub use commit::CommitFault;
 
-use super::{Commit, CommittedPosition, Ends, Fatal, Log, OutRecord, Polled, Position, Record, Sink, TopicIx};
+use super::{Commit, CommittedPosition, Ends, Fatal, Handed, Log, OutRecord, Polled, Position, Record, Sink, TopicIx};
 use crate::broker::{Committed, Refusal};
 use crate::engine::types::{Offset, Partition};
 use commit::Transactions;
@@ -107,7 +108,7 @@ fn fatal(what: &str, error: ResponseError) -> Fatal {
 }
 
 impl Log for MemoryLog {
-    fn poll(&mut self, _: Duration, sink: &mut Sink<'_>) -> Result<Polled, Fatal> {
+    fn poll(&mut self, _: Duration) -> Result<Polled, Fatal> {
         if let Some(change) = self.seat.turn(&self.cluster, &self.options)? {
             if matches!(change, Polled::Assigned(_)) {
                 self.reader.clear();
@@ -115,9 +116,18 @@ impl Log for MemoryLog {
             return Ok(change);
         }
         if self.seat.reads() {
-            self.reader.hand_over(&self.cluster, &self.options, sink)?;
+            self.reader.take_in(&self.cluster, &self.options)?;
         }
         Ok(Polled::Records)
+    }
+
+    fn waits(&self, topic: TopicIx, partition: Partition) -> bool {
+        self.reader.waits(topic, partition)
+    }
+
+    fn hand_over(&mut self, topic: TopicIx, partition: Partition, sink: &mut dyn FnMut(Record<'_>) -> Handed) -> Result<(), Fatal> {
+        self.reader.hand_over(topic, partition, sink);
+        Ok(())
     }
 
     fn follow(&mut self, sink: &mut Sink<'_>) -> Result<(), Fatal> {
@@ -149,14 +159,6 @@ impl Log for MemoryLog {
     fn leave(&mut self) {
         self.reader.clear();
         self.seat.leave(&self.cluster, &self.options);
-    }
-
-    fn pause(&mut self, topic: TopicIx, partition: Partition) {
-        self.reader.set_paused(topic, partition, true);
-    }
-
-    fn resume(&mut self, topic: TopicIx, partition: Partition) {
-        self.reader.set_paused(topic, partition, false);
     }
 
     fn at_end(&self, topic: TopicIx, partition: Partition) -> bool {

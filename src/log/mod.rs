@@ -165,18 +165,35 @@ pub struct Ends {
 #[error("{0}")]
 pub struct Fatal(pub String);
 
-/// Receives each record of a poll; it must copy what it keeps.
+/// What became of a record that was handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handed {
+    /// Taken; the next one, please.
+    Next,
+    /// Taken; no more for now.
+    Enough,
+    /// Not taken: it stays the first of its partition.
+    Stays,
+}
+
+/// Receives records; it must copy what it keeps.
 pub type Sink<'s> = dyn FnMut(Record<'_>) + 's;
 
 /// One group member with one transactional producer. See the module's guarantees.
 pub trait Log {
-    /// Hands over what has arrived, waiting at most `patience` for the first record. Ends early at a change of assignment.
-    fn poll(&mut self, patience: Duration, sink: &mut Sink<'_>) -> Result<Polled, Fatal>;
+    /// Takes in what has arrived, waiting at most `patience` for something new. Ends early at a change of assignment.
+    fn poll(&mut self, patience: Duration) -> Result<Polled, Fatal>;
+
+    /// True if a record of this partition waits to be handed over.
+    fn waits(&self, topic: TopicIx, partition: Partition) -> bool;
+
+    /// Hands over records of one partition, in offset order, for as long as the sink wants more.
+    fn hand_over(&mut self, topic: TopicIx, partition: Partition, sink: &mut dyn FnMut(Record<'_>) -> Handed) -> Result<(), Fatal>;
 
     /// Hands over what has newly come in the followed topic (partition 0, from its first record on); never waits.
     fn follow(&mut self, sink: &mut Sink<'_>) -> Result<(), Fatal>;
 
-    /// Begins reading the partitions of the last `Assigned`, each at the given offset. None of them is paused.
+    /// Begins reading the partitions of the last `Assigned`, each at the given offset.
     fn start(&mut self, at: &[(TopicIx, Partition, Offset)]) -> Result<(), Fatal>;
 
     /// Lets go of the partitions of the last `Revoked` or `Lost`.
@@ -185,12 +202,7 @@ pub trait Log {
     /// Leaves the group for good (a clean stop).
     fn leave(&mut self);
 
-    /// Stops and resumes the hand-over of one partition; its position stays.
-    fn pause(&mut self, topic: TopicIx, partition: Partition);
-    /// See `pause`.
-    fn resume(&mut self, topic: TopicIx, partition: Partition);
-
-    /// True if the reader stands at the last stable offset of the partition (as far as it knows without asking).
+    /// True if no record waits and the reader stands at the last stable offset of the partition (as far as it knows without asking).
     fn at_end(&self, topic: TopicIx, partition: Partition) -> bool;
 
     /// Asks the broker for the ends of a partition.

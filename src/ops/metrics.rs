@@ -361,14 +361,16 @@ impl Metrics {
         if n == 0 {
             return;
         }
+        let local = self.inputs.label_delay.local(); // without an atomic operation per label
         // the bucket is exact; inside it the batch's mean stands for each label
         for (i, count) in delays.iter().enumerate() {
             let upper = DELAY_BUCKETS.get(i).copied().unwrap_or(f64::INFINITY);
             let lower = if i == 0 { 0.0 } else { DELAY_BUCKETS[i - 1] };
             let mean = sum_ms as f64 / 1_000.0 / n as f64;
             let value = mean.clamp(lower + f64::EPSILON * lower.max(1.0), upper);
-            (0..*count).for_each(|_| self.inputs.label_delay.observe(value));
+            (0..*count).for_each(|_| local.observe(value));
         }
+        local.flush();
     }
 
     fn absorb_epochs(&self, stage: &str, c: &Counters) {

@@ -13,13 +13,15 @@ use crate::engine::monitor::{Effects, Monitor, Raised};
 use crate::engine::plan::{Progress, Versioned};
 use crate::engine::types::{EpochSeq, Offset, PaneKind, Partition};
 use crate::log::epoch::{Ended, commit_epoch};
-use crate::log::{Fatal, Log, OutRecord, Pointer, Polled, Position, Record, TopicIx};
+use crate::log::{Fatal, Handed, Log, OutRecord, Pointer, Polled, Position, Record, TopicIx};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use super::join::Step;
 
+/// Records that are observed before the log is polled again.
+const TURN: usize = 2_000;
 /// An epoch ends this long after a pane closed (ms).
 const AFTER_CLOSE: i64 = 50;
 /// A chunk is written when the head carries more closings than this, or
@@ -89,34 +91,12 @@ impl DetectStage {
     pub fn step(&mut self, log: &mut dyn Log, patience: Duration) -> Result<Step, Fatal> {
         let now = log.now_ms();
         let patience = match self.epoch {
+            _ if self.tasks.keys().any(|p| log.waits(TopicIx(0), *p)) => Duration::ZERO,
             Some((_, Some(hurry))) => patience.min(Duration::from_millis((hurry - now).clamp(0, 1_000) as u64)),
             _ => patience,
         };
-        let tasks = &mut self.tasks;
-        let (mut arrived, mut broken) = (false, None);
-        let summaries = self.settings.topic("summaries");
-        let polled = log.poll(patience, &mut |r: Record<'_>| {
-            arrived = true;
-            let Some(task) = tasks.get_mut(&r.partition).filter(|t| r.offset >= t.next) else { return };
-            if let (Some(value), None) = (r.value, &broken) {
-                match task.monitor.observe(r.offset, value, &mut task.effects) {
-                    Ok(()) => {
-                        task.next = Offset(r.offset.0 + 1);
-                        task.changed = true;
-                    }
-                    Err(e) => broken = Some(format!("{summaries}[{}] offset {}: {e}", r.partition.0, r.offset.0)),
-                }
-            }
-        })?;
-        if let Some(b) = broken {
-            return Err(Fatal(b));
-        }
-        if arrived && self.epoch.is_none() {
-            log.begin_epoch();
-            self.epoch = Some((now, None));
-        }
-        match polled {
-            Polled::Records => {}
+        match log.poll(patience)? {
+            Polled::Records => self.observe(log, now)?,
             Polled::Revoked => {
                 self.end_epoch(log, true)?;
                 self.again = None;
@@ -141,6 +121,32 @@ impl DetectStage {
             self.end_epoch(log, false)?;
         }
         Ok(if self.once && self.finished() { Step::Finished } else { Step::Again })
+    }
+
+    /// Feeds what has come to the monitors.
+    fn observe(&mut self, log: &mut dyn Log, now: i64) -> Result<(), Fatal> {
+        let summaries = self.settings.topic("summaries");
+        for (partition, task) in &mut self.tasks {
+            let (mut left, mut broken) = (TURN, None);
+            if self.epoch.is_none() && log.waits(TopicIx(0), *partition) {
+                log.begin_epoch();
+                self.epoch = Some((now, None));
+            }
+            log.hand_over(TopicIx(0), *partition, &mut |r: Record<'_>| {
+                if let Some(Err(e)) = r.value.map(|value| task.monitor.observe(r.offset, value, &mut task.effects)) {
+                    broken = Some(Fatal(format!("{summaries}[{}] offset {}: {e}", r.partition.0, r.offset.0)));
+                    return Handed::Stays;
+                }
+                task.next = Offset(r.offset.0 + 1);
+                task.changed = true;
+                left -= 1;
+                if left > 0 { Handed::Next } else { Handed::Enough }
+            })?;
+            if let Some(fatal) = broken {
+                return Err(fatal);
+            }
+        }
+        Ok(())
     }
 
     /// A clean stop: ends the epoch with fresh chunks, commits, leaves the group.

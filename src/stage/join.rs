@@ -6,28 +6,25 @@
 //! Comes from: `log` (predictions, outcomes, the plan). Goes to: `log` (summaries, marks, journal, dead letters).
 
 use super::counters::Counters;
-use super::join_task::JoinTask;
-use super::judge::{Judged, Limit, dead_letter, judge_outcome, judge_prediction, topic_of};
+use super::join_task::{JoinTask, Run};
+use super::judge::{Judge, Limit};
 use super::recover::{Recovered, recover_join};
 use crate::codec::decoder::{OutcomeDecoder, PredictionDecoder};
-use crate::codec::event::Reason;
 use crate::config::settings::Settings;
 use crate::engine::definitions::Definitions;
-use crate::engine::journal::{Activity, EdgeDecision};
+use crate::engine::journal::Activity;
 use crate::engine::plan::{Plan, PlanRecord, Versioned, sealed};
 use crate::engine::types::{EventTime, Input, Offset, Partition, Span};
 use crate::flow;
 use crate::log::epoch::{Ended, commit_epoch};
-use crate::log::{Commit, Fatal, Log, OutRecord, Pointer, Polled, Position, Record, TopicIx};
+use crate::log::{Commit, Fatal, Handed, Log, OutRecord, Pointer, Polled, Position, Record, TopicIx};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Records that one task judges before the log is polled again.
-const TURN: usize = 4_096;
-/// Bad records of one reason that are shown in the log between two takings of the counters.
-const SHOWN: u64 = 3;
+const TURN: u64 = 4_096;
 /// Bytes of summaries (entries times a typical size) that end an epoch early.
 const ENTRIES: usize = 16 * 1024;
 /// Bytes of all outputs that end an epoch early.
@@ -121,19 +118,7 @@ impl JoinStage {
     pub fn step(&mut self, log: &mut dyn Log, patience: Duration) -> Result<Step, Fatal> {
         self.follow_plan(log)?;
         let patience = if self.has_work(log) { Duration::ZERO } else { patience };
-        let (tasks, records) = (&mut self.tasks, &mut self.counters.records);
-        let mut arrived = false;
-        let polled = log.poll(patience, &mut |r: Record<'_>| {
-            arrived = true;
-            if let Some(task) = tasks.get_mut(&r.partition) {
-                let i = usize::from(r.topic.0);
-                records[i] += 1;
-                task.quiet_since[i] = i64::MAX;
-                task.inbox[i].push(&r);
-            }
-        })?;
-        let changed = polled != Polled::Records;
-        match polled {
+        match log.poll(patience)? {
             Polled::Records => {}
             Polled::Revoked => self.revoked(log)?,
             Polled::Lost => {
@@ -148,14 +133,9 @@ impl JoinStage {
                 self.assigned = Some(partitions);
             }
         }
-        // never after a change of assignment: the generation that goes with the epoch would be the one before it
-        if arrived && self.epoch.is_none() && !changed {
-            self.open_epoch(log);
-        }
         self.begin_assigned(log)?;
         self.judge(log)?;
         self.watch_quiet(log)?;
-        self.relieve(log);
         if self.is_due(log.now_ms()) {
             self.end_epoch(log)?;
         }
@@ -195,7 +175,7 @@ impl JoinStage {
     }
 
     fn has_work(&self, log: &dyn Log) -> bool {
-        self.tasks.values().any(|t| t.choose(at_end(log, t.partition)).is_some())
+        self.tasks.values().any(|t| t.choose(waits(log, t.partition), at_end(log, t.partition)).is_some())
     }
 
     /// Recovers the tasks of the last assignment once definitions are in force; until then they are proposed.
@@ -236,86 +216,68 @@ impl JoinStage {
     fn judge(&mut self, log: &mut dyn Log) -> Result<(), Fatal> {
         let Some(versioned) = self.plan.definitions.clone() else { return Ok(()) };
         let d = &versioned.definitions;
-        let limit = self
+        let limit: Limit = self
             .plan
             .closed(self.settings.summaries_partitions)
             .map(|(input, pair)| [input.offset(d.look_ahead()), pair.offset(d.look_ahead())]);
         let now = log.now_ms();
         let partitions: Vec<Partition> = self.tasks.keys().copied().collect();
         for p in partitions {
-            let ends = at_end(log, p);
-            for _ in 0..TURN {
-                let Some(input) = self.tasks[&p].choose(ends) else { break };
+            let end = self.judged() + TURN;
+            while let Some(run) = self.tasks.get(&p).and_then(|t| t.choose(waits(log, p), at_end(log, p))) {
+                // the generation as it is now goes with the epoch: no change of assignment lies between it and the record
                 if self.epoch.is_none() {
                     self.open_epoch(log);
                 }
-                self.judge_one(p, input, d, limit, now);
-                if let Some(e) = &mut self.epoch {
-                    e.records += 1;
+                self.judge_run(log, p, run, &versioned.definitions, limit, now)?;
+                if self.judged() >= end {
+                    break;
                 }
             }
         }
         Ok(())
     }
 
-    /// Judges the first record of an input's inbox, or finds that it has to wait.
-    fn judge_one(&mut self, partition: Partition, input: Input, d: &Definitions, limit: Limit, now: i64) {
-        let i = input.index();
-        let max_ahead = self.settings.max_ahead;
-        let Some(task) = self.tasks.get_mut(&partition) else { return };
-        let inbox = std::mem::replace(&mut task.inbox[i], super::inbox::Inbox::new(TopicIx(i as u8), partition));
-        let (predictions, outcomes, plan) = (&mut self.predictions, &mut self.outcomes, &self.plan);
-        let judged = inbox.with_first(|r| {
-            let bound = if r.append_time && r.timestamp >= 0 { r.timestamp.min(now) } else { now };
-            let latest = EventTime(bound).plus(max_ahead);
-            let verdict = match input {
-                Input::Predictions => judge_prediction(task, predictions, r, d, plan, limit, latest),
-                Input::Outcomes => judge_outcome(task, outcomes, r, d, plan, limit, latest),
-            };
-            (r.offset, verdict.map_err(|bad| (dead_letter(&bad, r, &self.settings, input), bad)))
-        });
-        task.inbox[i] = inbox;
-        let Some((offset, verdict)) = judged else { return };
-        match verdict {
-            Ok(Judged::Waits(new_time)) => {
-                task.blocked[i] = true;
-                task.changed |= new_time || task.activity[i] != Activity::Active;
-                task.activity[i] = Activity::Active;
-                if let Some(e) = self.epoch.as_mut().filter(|_| task.changed) {
-                    e.hurry.get_or_insert(now);
-                }
-                return;
-            }
-            Ok(Judged::Done { jumped }) => self.counters.time_jumped += u64::from(jumped),
-            Err((letter, bad)) => {
-                if bad.reason == Reason::Future {
-                    task.edge_decisions.push(EdgeDecision::Future { input, offset });
-                }
-                let count = self.counters.dead_letters.entry((i, bad.reason)).or_default();
-                *count += 1;
-                if *count <= SHOWN {
-                    let more = if *count == SHOWN { "; more of this kind are only counted for a while" } else { "" };
-                    tracing::warn!(
-                        "{}[{}]@{}: {}; kept in {}{more}",
-                        topic_of(&self.settings, input),
-                        partition.0,
-                        offset.0,
-                        bad.detail,
-                        self.settings.topic("dead-letters")
-                    );
-                }
-                self.dead_letters.push(letter);
-            }
+    fn judged(&self) -> u64 {
+        self.epoch.as_ref().map_or(0, |e| e.records)
+    }
+
+    /// Judges records of one input until the other one's turn comes, or one has to wait.
+    fn judge_run(
+        &mut self,
+        log: &mut dyn Log,
+        partition: Partition,
+        run: Run,
+        d: &Definitions,
+        limit: Limit,
+        now: i64,
+    ) -> Result<(), Fatal> {
+        let (Some(task), Some(epoch)) = (self.tasks.get_mut(&partition), &mut self.epoch) else { return Ok(()) };
+        let mut judge = Judge {
+            predictions: &mut self.predictions,
+            outcomes: &mut self.outcomes,
+            settings: &self.settings,
+            definitions: d,
+            plan: &self.plan,
+            limit,
+            now,
+            counters: &mut self.counters,
+            dead_letters: &mut self.dead_letters,
+            judged: 0,
+            urgent: false,
+        };
+        log.hand_over(TopicIx(run.input.index() as u8), partition, &mut |r| match judge.record(task, run.input, &r) {
+            false => Handed::Stays,
+            true if judge.judged < TURN && run.goes_on(task) => Handed::Next,
+            true => Handed::Enough,
+        })?;
+        epoch.records += judge.judged;
+        if judge.urgent {
+            epoch.hurry = Some(now);
+        } else if passed_a_pane(task, d) {
+            epoch.hurry.get_or_insert(now + 50);
         }
-        task.inbox[i].pop();
-        task.next[i] = Offset(offset.0 + 1);
-        task.changed = true;
-        task.activity[i] = Activity::Active;
-        if passed_a_pane(task, d)
-            && let Some(e) = &mut self.epoch
-        {
-            e.hurry.get_or_insert(now + 50);
-        }
+        Ok(())
     }
 
     /// Declares inputs idle, silent or finished by wall clock; the decision goes into the epoch's journal and mark.
@@ -331,7 +293,7 @@ impl JoinStage {
         for task in self.tasks.values_mut() {
             for input in Input::BOTH {
                 let i = input.index();
-                if !task.at_rest(input, log.at_end(TopicIx(i as u8), task.partition)) {
+                if !log.at_end(TopicIx(i as u8), task.partition) {
                     task.quiet_since[i] = i64::MAX;
                     continue;
                 }
@@ -369,20 +331,6 @@ impl JoinStage {
         }
         if let Some(e) = &mut self.epoch {
             e.hurry.get_or_insert(log.now_ms() + 50);
-        }
-    }
-
-    fn relieve(&mut self, log: &mut dyn Log) {
-        for task in self.tasks.values_mut() {
-            for input in Input::BOTH {
-                let topic = TopicIx(input.index() as u8);
-                match task.pressure(input) {
-                    Some(true) => log.pause(topic, task.partition),
-                    Some(false) => log.resume(topic, task.partition),
-                    None => continue,
-                }
-                task.inbox[input.index()].paused = !task.inbox[input.index()].paused;
-            }
         }
     }
 
@@ -503,6 +451,10 @@ impl JoinStage {
         self.epoch = None;
         self.dead_letters.clear();
     }
+}
+
+fn waits(log: &dyn Log, partition: Partition) -> [bool; 2] {
+    [log.waits(TopicIx(0), partition), log.waits(TopicIx(1), partition)]
 }
 
 fn at_end(log: &dyn Log, partition: Partition) -> [bool; 2] {

@@ -5,21 +5,14 @@
 //! Never: decides by wall clock anything that is not recorded in the epoch.
 
 use super::counters::JoinTally;
-use super::inbox::Inbox;
 use crate::engine::book::Book;
 use crate::engine::definitions::JoinRules;
 use crate::engine::join::{Decision, Join, Pairing};
 use crate::engine::journal::{Activity, EdgeDecision};
 use crate::engine::types::{EpochSeq, EventTime, Input, Offset, Partition, Span};
-use crate::log::TopicIx;
 
 /// An input may be this far ahead of the other one while that one is backlogged.
 const ALIGNMENT: Span = Span::minutes(5);
-/// Records that wait in an inbox before its partition is paused.
-const INBOX_RECORDS: usize = 20_000;
-/// Bytes that wait in an inbox before its partition is paused.
-const INBOX_BYTES: usize = 8 * 1024 * 1024;
-
 /// State of one partition.
 pub struct JoinTask {
     /// Which one.
@@ -28,9 +21,7 @@ pub struct JoinTask {
     pub join: Join,
     /// Partial summaries of the running epoch.
     pub book: Book,
-    /// Records handed over but not judged, by `Input::index`.
-    pub inbox: [Inbox; 2],
-    /// Next offsets to judge, by input.
+    /// Next offsets to judge, by `Input::index`.
     pub next: [Offset; 2],
     /// Recorded activity, by input.
     pub activity: [Activity; 2],
@@ -62,7 +53,6 @@ impl JoinTask {
             partition,
             join,
             book: Book::default(),
-            inbox: Input::BOTH.map(|i| Inbox::new(TopicIx(i.index() as u8), partition)),
             next,
             activity,
             quiet_since: [now; 2],
@@ -82,35 +72,36 @@ impl JoinTask {
         JoinTask::new(partition, Join::new(rules), next, [Activity::Active; 2], now)
     }
 
-    /// The input whose first record is judged next, if any may be. `at_end`: the reader stands at the end of the input.
-    pub fn choose(&self, at_end: [bool; 2]) -> Option<Input> {
-        let ready = [0, 1].map(|i| !self.inbox[i].is_empty() && !self.blocked[i]);
+    /// The input that is judged next, if any may be. `waits`: it has records; `at_end`: it has none, and the reader stands at its end.
+    pub fn choose(&self, waits: [bool; 2], at_end: [bool; 2]) -> Option<Run> {
+        let ready = [0, 1].map(|i| waits[i] && !self.blocked[i]);
         let time = |i: usize| self.join.clocks[i].peeked;
-        let input = match ready {
+        let (i, until) = match ready {
             [false, false] => return None,
-            [true, true] if time(1) < time(0) => 1,
-            [true, _] => 0,
-            [false, true] => 1,
+            [true, true] if time(1) < time(0) => (1, EventTime(time(0).0 - 1)),
+            [true, true] => (0, time(1)),
+            [first, _] => {
+                let (i, other) = if first { (0, 1) } else { (1, 0) };
+                let backlogged = !waits[other] && !at_end[other];
+                (i, if backlogged { time(other).plus(ALIGNMENT) } else { EventTime::MAX })
+            }
         };
-        let other = 1 - input;
-        let other_backlogged = self.inbox[other].is_empty() && !at_end[other];
-        let ahead = time(input) > time(other).plus(ALIGNMENT);
-        (!(other_backlogged && ahead)).then_some(Input::BOTH[input])
+        (time(i) <= until).then_some(Run { input: Input::BOTH[i], until })
     }
+}
 
-    /// Whether the log should pause (true) or resume (false) an input; `None`: as it is.
-    pub fn pressure(&self, input: Input) -> Option<bool> {
-        let inbox = &self.inbox[input.index()];
-        let full = inbox.len() >= INBOX_RECORDS || inbox.bytes() >= INBOX_BYTES;
-        match inbox.paused {
-            false if full => Some(true),
-            true if inbox.len() < INBOX_RECORDS / 4 && (inbox.is_empty() || inbox.bytes() < 2 * INBOX_BYTES && !full) => Some(false),
-            _ => None,
-        }
-    }
+/// Records of one input that are judged one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Which input.
+    pub input: Input,
+    /// The run ends when the input's highest event time is above it.
+    until: EventTime,
+}
 
-    /// True if nothing waits and the reader stands at the end.
-    pub fn at_rest(&self, input: Input, at_end: bool) -> bool {
-        at_end && self.inbox[input.index()].is_empty()
+impl Run {
+    /// True while the next record is judged in this run.
+    pub fn goes_on(&self, task: &JoinTask) -> bool {
+        task.join.clocks[self.input.index()].peeked <= self.until
     }
 }

@@ -1,23 +1,28 @@
 //! Judging one record: decode it, see whether it may be booked yet, book it; or make a dead letter of it.
 //!
 //! Guarantees: a record that waits changes nothing but the time that its input shows; a bad record moves nothing at all.
-//! Comes from: `inbox` (the record), `codec`. Goes to: `flow`, or the dead-letters topic.
+//! Comes from: `log` (the record), `codec`. Goes to: `flow`, or the dead-letters topic.
 
+use super::counters::Counters;
 use super::join_task::JoinTask;
 use crate::codec::decoder::{OutcomeDecoder, PredictionDecoder};
 use crate::codec::event::{BadRecord, Reason};
 use crate::config::settings::Settings;
 use crate::engine::definitions::Definitions;
+use crate::engine::journal::{Activity, EdgeDecision};
 use crate::engine::plan::Plan;
-use crate::engine::types::{EventTime, Input, PaneId, PaneKind, Span};
+use crate::engine::types::{EventTime, Input, Offset, PaneId, PaneKind, Span};
 use crate::flow;
 use crate::log::{OutRecord, Record};
 
 /// Event time may advance by this much at once without a warning.
 const JUMP: Span = Span::days(1);
 
-/// What became of the first record of an inbox.
-pub enum Judged {
+/// Bad records of one reason that are shown in the log between two takings of the counters.
+const SHOWN: u64 = 3;
+
+/// What became of a record.
+enum Judged {
     /// It is booked; the flag says that event time advanced by more than a day at once.
     Done {
         /// By more than a day.
@@ -64,44 +69,105 @@ fn jumped(task: &JoinTask, input: Input, time: EventTime) -> bool {
     max > EventTime::MIN && time > max.plus(JUMP)
 }
 
-/// Decodes, judges and books a prediction.
-pub fn judge_prediction(
-    task: &mut JoinTask,
-    decoder: &mut PredictionDecoder,
-    r: &Record<'_>,
-    d: &Definitions,
-    plan: &Plan,
-    limit: Limit,
-    latest: EventTime,
-) -> Result<Judged, BadRecord> {
-    let p = decoder.decode(r)?;
-    if let Some(waits) = admitted(task, Input::Predictions, p.time, d, limit, latest)? {
-        decoder.recycle(p);
-        return Ok(waits);
-    }
-    let jumped = jumped(task, Input::Predictions, p.time);
-    flow::prediction(task, r.offset, &p, d, plan, |ix| decoder.feature_name(ix).to_string());
-    decoder.recycle(p);
-    Ok(Judged::Done { jumped })
+/// What judging needs besides the task: the member's decoders, the rules in force, and where counts and bad records go.
+pub struct Judge<'a> {
+    /// Decoder of predictions.
+    pub predictions: &'a mut PredictionDecoder,
+    /// Decoder of outcomes.
+    pub outcomes: &'a mut OutcomeDecoder,
+    /// The member's settings.
+    pub settings: &'a Settings,
+    /// Definitions in force.
+    pub definitions: &'a Definitions,
+    /// Bins in force.
+    pub plan: &'a Plan,
+    /// What may be booked.
+    pub limit: Limit,
+    /// The wall clock at the start of the turn, ms.
+    pub now: i64,
+    /// Counts.
+    pub counters: &'a mut Counters,
+    /// Bad records of the epoch.
+    pub dead_letters: &'a mut Vec<OutRecord>,
+    /// Records judged by this value.
+    pub judged: u64,
+    /// True once a task has something to say that others wait for.
+    pub urgent: bool,
 }
 
-/// Decodes, judges and books an outcome.
-pub fn judge_outcome(
-    task: &mut JoinTask,
-    decoder: &mut OutcomeDecoder,
-    r: &Record<'_>,
-    d: &Definitions,
-    plan: &Plan,
-    limit: Limit,
-    latest: EventTime,
-) -> Result<Judged, BadRecord> {
-    let o = decoder.decode(r)?;
-    if let Some(waits) = admitted(task, Input::Outcomes, o.time, d, limit, latest)? {
-        return Ok(waits);
+impl Judge<'_> {
+    /// Judges a record of a task's input. False: it has to wait.
+    pub fn record(&mut self, task: &mut JoinTask, input: Input, r: &Record<'_>) -> bool {
+        let i = input.index();
+        let bound = if r.append_time && r.timestamp >= 0 { r.timestamp.min(self.now) } else { self.now };
+        let latest = EventTime(bound).plus(self.settings.max_ahead);
+        let verdict = match input {
+            Input::Predictions => self.prediction(task, r, latest),
+            Input::Outcomes => self.outcome(task, r, latest),
+        };
+        match verdict {
+            Ok(Judged::Waits(new_time)) => {
+                task.blocked[i] = true;
+                task.changed |= new_time || task.activity[i] != Activity::Active;
+                task.activity[i] = Activity::Active;
+                self.urgent |= task.changed;
+                return false;
+            }
+            Ok(Judged::Done { jumped }) => self.counters.time_jumped += u64::from(jumped),
+            Err(bad) => self.set_aside(task, input, r, &bad),
+        }
+        self.judged += 1;
+        self.counters.records[i] += 1;
+        task.next[i] = Offset(r.offset.0 + 1);
+        task.changed = true;
+        task.activity[i] = Activity::Active;
+        task.quiet_since[i] = i64::MAX;
+        true
     }
-    let jumped = jumped(task, Input::Outcomes, o.time);
-    flow::outcome(task, r.offset, &o, d, plan);
-    Ok(Judged::Done { jumped })
+
+    fn prediction(&mut self, task: &mut JoinTask, r: &Record<'_>, latest: EventTime) -> Result<Judged, BadRecord> {
+        let p = self.predictions.decode(r)?;
+        let waits = admitted(task, Input::Predictions, p.time, self.definitions, self.limit, latest);
+        if let Ok(None) = waits {
+            let jumped = jumped(task, Input::Predictions, p.time);
+            flow::prediction(task, r.offset, &p, self.definitions, self.plan, |ix| self.predictions.feature_name(ix).to_string());
+            self.predictions.recycle(p);
+            return Ok(Judged::Done { jumped });
+        }
+        self.predictions.recycle(p);
+        waits.map(|w| w.unwrap_or(Judged::Waits(false)))
+    }
+
+    fn outcome(&mut self, task: &mut JoinTask, r: &Record<'_>, latest: EventTime) -> Result<Judged, BadRecord> {
+        let o = self.outcomes.decode(r)?;
+        if let Some(waits) = admitted(task, Input::Outcomes, o.time, self.definitions, self.limit, latest)? {
+            return Ok(waits);
+        }
+        let jumped = jumped(task, Input::Outcomes, o.time);
+        flow::outcome(task, r.offset, &o, self.definitions, self.plan);
+        Ok(Judged::Done { jumped })
+    }
+
+    /// A bad record: counted, shown, kept.
+    fn set_aside(&mut self, task: &mut JoinTask, input: Input, r: &Record<'_>, bad: &BadRecord) {
+        if bad.reason == Reason::Future {
+            task.edge_decisions.push(EdgeDecision::Future { input, offset: r.offset });
+        }
+        let count = self.counters.dead_letters.entry((input.index(), bad.reason)).or_default();
+        *count += 1;
+        if *count <= SHOWN {
+            let more = if *count == SHOWN { "; more of this kind are only counted for a while" } else { "" };
+            tracing::warn!(
+                "{}[{}]@{}: {}; kept in {}{more}",
+                topic_of(self.settings, input),
+                r.partition.0,
+                r.offset.0,
+                bad.detail,
+                self.settings.topic("dead-letters")
+            );
+        }
+        self.dead_letters.push(dead_letter(bad, r, self.settings, input));
+    }
 }
 
 /// The topic of an input.
@@ -113,7 +179,7 @@ pub fn topic_of(settings: &Settings, input: Input) -> &str {
 }
 
 /// The original record with what was wrong with it.
-pub fn dead_letter(bad: &BadRecord, r: &Record<'_>, settings: &Settings, input: Input) -> OutRecord {
+fn dead_letter(bad: &BadRecord, r: &Record<'_>, settings: &Settings, input: Input) -> OutRecord {
     let text = |name: &str, value: String| (name.to_string(), Some(value.into_bytes()));
     let mut headers: Vec<(String, Option<Vec<u8>>)> =
         (0..r.headers.len()).filter_map(|i| r.headers.get(i)).map(|(n, v)| (n.to_string(), v.map(<[u8]>::to_vec))).collect();

@@ -2,7 +2,6 @@
 
 pub mod counters;
 pub mod detect;
-pub mod inbox;
 pub mod join;
 pub mod join_task;
 pub mod judge;

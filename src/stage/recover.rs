@@ -73,9 +73,6 @@ pub fn recover_join(
         && task.join.epoch.0 == at.seq.0 + 1
         && [Some(task.next[0]), Some(task.next[1])] == [committed[0].next, committed[1].next]
     {
-        for i in Input::BOTH {
-            task.inbox[i.index()] = super::inbox::Inbox::new(TopicIx(i.index() as u8), partition);
-        }
         task.blocked = [false; 2];
         return Ok(Recovered::Parked(Box::new(task)));
     }

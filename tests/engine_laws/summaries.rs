@@ -61,7 +61,7 @@ fn of_texts(items: &[Item<&str>], categories: Option<&Categories>) -> CategoryFo
 
 fn merged(a: &NumericForm, b: &NumericForm, edges: Option<&NumericEdges>) -> NumericForm {
     let mut m = a.clone();
-    m.merge(b, edges);
+    m.merge(b, || edges.cloned().map(std::rc::Rc::new));
     m
 }
 

@@ -87,6 +87,11 @@ impl<'w, 'a> Walk<'w, '_, 'a> {
         let avro: &'w Avro = self.avro;
         match &avro.types[ty.0 as usize] {
             Type::Leaf(leaf) if role.is_skip() => self.skip(leaf),
+            // most values of most records: no way over a scalar
+            Type::Leaf(Leaf::Double) if role.node.is_none() => {
+                let x = f64::from_le_bytes(self.input.take(8)?.try_into().expect("eight bytes"));
+                self.sink.number(role.feature, x)
+            }
             Type::Leaf(leaf) => {
                 let scalar = self.leaf(leaf)?;
                 self.sink.put(role, scalar)

@@ -183,8 +183,20 @@ fn place<T: Value>(a: &(u64, T), b: &(u64, T)) -> Ordering {
 
 fn union<T: Value>(kept: &mut Vec<(u64, T)>, more: &[(u64, T)], threshold: u64) {
     let below = more.partition_point(|(h, _)| *h < threshold);
-    kept.extend_from_slice(&more[..below]);
-    kept.sort_by(place);
+    let mut more = &more[..below];
+    // from the end, in place: what stays where it is costs nothing
+    let (mut left, mut at) = (kept.len(), kept.len() + more.len());
+    kept.extend_from_slice(more);
+    while let Some((last, before)) = more.split_last() {
+        at -= 1;
+        if left > 0 && place(&kept[left - 1], last) == Ordering::Greater {
+            left -= 1;
+            kept.swap(at, left);
+        } else {
+            kept[at] = last.clone();
+            more = before;
+        }
+    }
 }
 
 /// Keeps `size` values at most. Values that share the first hash without room all go, so the order of arrival never shows.

@@ -19,6 +19,7 @@ pub mod groups;
 pub mod normal;
 pub mod normal_scores;
 pub mod stream;
+pub mod stream_key;
 pub mod tables;
 pub mod thresholds;
 

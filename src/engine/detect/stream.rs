@@ -8,12 +8,13 @@ pub use super::super::baseline::reference::Observed;
 use super::channels::{Detector, Verdict, Watch};
 use super::describe::describe;
 use super::episode::Episode;
+pub use super::stream_key::StreamKey;
 use super::{FOLD_EVENTS, Gathered, effect};
 use crate::engine::alert::{Alert, Effect, Identity, Kind, Reason, Severity, Side, Status, alert_id};
 use crate::engine::baseline::reference::Tally;
 use crate::engine::budget::per_day;
 use crate::engine::definitions::{BaselineRule, Definitions};
-use crate::engine::types::{EventTime, PaneId, SignalId, Span};
+use crate::engine::types::{EventTime, PaneId, Span};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -48,28 +49,6 @@ impl Form {
             Form::Rate => "rate",
             Form::Errors => "errors",
         }
-    }
-}
-
-/// Which stream.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct StreamKey {
-    /// The model.
-    pub model: String,
-    /// Its version, if streams are kept apart by version.
-    pub version: Option<String>,
-    /// Dimension to value; empty is the root.
-    pub segment: BTreeMap<String, String>,
-    /// `feature:NAME`, `null:NAME`, `unseen:NAME`, `score`, `label`, `error`, `abs_error`, `bias`.
-    pub signal: String,
-    /// How it is summarised.
-    pub form: Form,
-}
-
-impl StreamKey {
-    /// Id of the signal, the same in all segments.
-    pub fn signal_id(&self) -> SignalId {
-        SignalId::of(&self.model, &self.signal, self.form.word())
     }
 }
 

@@ -6,10 +6,12 @@ use super::{Effects, Monitor, Raised, at};
 use crate::engine::cell::CellKey;
 use crate::engine::definitions::Definitions;
 use crate::engine::detect::stream::{Form, Observed, Rules, Stream, StreamKey};
+use crate::engine::detect::stream_key::{Named, Parts};
 use crate::engine::plan::{Bins, EdgesRecord, PlanRecord};
 use crate::engine::summary::cell::{CellSummary, Counts, SignalSummary};
 use crate::engine::summary::form::{CategoryForm, NumericForm};
 use crate::engine::types::{PaneId, PaneKind};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 type Segment = BTreeMap<String, String>;
@@ -132,11 +134,11 @@ impl Monitor {
         }
         for (name, signal) in &root.signals {
             if let Some(NumericForm::Learning { n, sample, .. }) = &signal.numeric {
-                let key = (model.to_string(), name.clone(), false);
+                let key = (model.to_string(), name.to_string(), false);
                 self.learners.entry(key).or_insert_with(|| Learner::numeric(pane)).numbers(*n, sample);
             }
             if let Some(CategoryForm::Learning { n, sample }) = &signal.category {
-                let key = (model.to_string(), name.clone(), true);
+                let key = (model.to_string(), name.to_string(), true);
                 self.learners.entry(key).or_insert_with(|| Learner::categories(pane)).texts(*n, sample);
             }
         }
@@ -168,27 +170,9 @@ impl Monitor {
     ) {
         let mut out = Vec::new();
         match &summary.counts {
-            Counts::Input(c) if c.rows > 0 => {
-                if segment.is_empty() {
-                    let known = self.features.entry(model.to_string()).or_default();
-                    known.extend(summary.signals.keys().filter(|k| k.starts_with("feature:")).cloned());
-                }
-                for feature in self.features.get(model).cloned().unwrap_or_default() {
-                    let present = summary.signals.get(&feature).map_or(0, SignalSummary::present);
-                    let name = format!("null:{}", feature.trim_start_matches("feature:"));
-                    self.close_stream(
-                        model,
-                        segment,
-                        name,
-                        pane,
-                        &Observed::Rate { n: c.rows, k: c.rows - present.min(c.rows) },
-                        rules,
-                        &mut out,
-                    );
-                }
-            }
+            Counts::Input(c) if c.rows > 0 => self.feed_nulls(model, pane, segment, summary, c.rows, rules, &mut out),
             Counts::Pair(c) if c.errors.n() > 0 => {
-                self.close_stream(model, segment, "error".into(), pane, &Observed::Errors(&c.errors), rules, &mut out)
+                self.close_stream(model, segment, "error", pane, &Observed::Errors(&c.errors), rules, &mut out)
             }
             _ => {}
         }
@@ -196,6 +180,36 @@ impl Monitor {
             self.feed_signal(model, segment, name, signal, pane, rules, &mut out);
         }
         effects.alerts.extend(out.into_iter().map(|alert| Raised { kind, alert }));
+    }
+
+    /// Null rates of all features that the model is known to have: a signal's nulls are the rows less its values.
+    #[allow(clippy::too_many_arguments)]
+    fn feed_nulls(
+        &mut self,
+        model: &str,
+        pane: PaneId,
+        segment: &Segment,
+        summary: &CellSummary,
+        rows: u64,
+        rules: &Rules<'_>,
+        out: &mut Vec<crate::engine::alert::Alert>,
+    ) {
+        if segment.is_empty() {
+            let known = self.features.entry(model.to_string()).or_default();
+            for signal in summary.signals.keys().filter(|k| k.starts_with("feature:") && !known.contains(&***k)).collect::<Vec<_>>() {
+                known.insert(signal.to_string());
+            }
+        }
+        let Some((model, features)) = self.features.remove_entry(model) else { return };
+        let mut name = String::from("null:");
+        for feature in &features {
+            let present = summary.signals.get(feature.as_str()).map_or(0, SignalSummary::present);
+            name.truncate("null:".len());
+            name.push_str(feature.trim_start_matches("feature:"));
+            let seen = Observed::Rate { n: rows, k: rows - present.min(rows) };
+            self.close_stream(&model, segment, &name, pane, &seen, rules, out);
+        }
+        self.features.insert(model, features);
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -211,12 +225,14 @@ impl Monitor {
     ) {
         let edges = self.plan.numeric(model, name, pane);
         if let (Some(form), Some(edges)) = (&signal.numeric, edges) {
-            let mut form = form.clone();
-            form.to_bins(&edges);
-            match form {
-                NumericForm::Bins { version, bins } if version == edges.version => {
+            let mut form = Cow::Borrowed(form);
+            if matches!(*form, NumericForm::Rows(_)) {
+                form.to_mut().to_bins(&edges);
+            }
+            match &*form {
+                NumericForm::Bins { version, bins } if *version == edges.version => {
                     if bins.n > 0 {
-                        self.close_stream(model, segment, name.into(), pane, &Observed::Numeric(&bins, &edges), rules, out);
+                        self.close_stream(model, segment, name, pane, &Observed::Numeric(bins, &edges), rules, out);
                     }
                 }
                 _ => self.tally.mixed += 1,
@@ -226,9 +242,9 @@ impl Monitor {
         if let (Some(form), Some(categories)) = (&signal.category, categories) {
             match form {
                 CategoryForm::Counts { version, counts } if *version == categories.version => {
-                    self.close_stream(model, segment, name.into(), pane, &Observed::Categorical(counts, &categories), rules, out);
+                    self.close_stream(model, segment, name, pane, &Observed::Categorical(counts, &categories), rules, out);
                     let unseen = format!("unseen:{}", name.trim_start_matches("feature:"));
-                    self.close_stream(model, segment, unseen, pane, &Observed::Rate { n: counts.n, k: counts.unseen }, rules, out);
+                    self.close_stream(model, segment, &unseen, pane, &Observed::Rate { n: counts.n, k: counts.unseen }, rules, out);
                 }
                 _ => self.tally.mixed += 1,
             }
@@ -240,7 +256,7 @@ impl Monitor {
         &mut self,
         model: &str,
         segment: &Segment,
-        signal: String,
+        signal: &str,
         pane: PaneId,
         seen: &Observed<'_>,
         rules: &Rules<'_>,
@@ -252,7 +268,11 @@ impl Monitor {
             Observed::Rate { .. } => Form::Rate,
             Observed::Errors(_) => Form::Errors,
         };
-        let key = StreamKey { model: model.to_string(), version: None, segment: segment.clone(), signal, form };
+        let parts: Parts<'_> = (model, None, segment, signal, form);
+        if let Some(stream) = self.streams.get_mut(&parts as &dyn Named) {
+            return stream.close(pane, seen, rules, out);
+        }
+        let key = StreamKey { model: model.to_string(), version: None, segment: segment.clone(), signal: signal.to_string(), form };
         self.streams.entry(key.clone()).or_insert_with(|| Stream::new(key)).close(pane, seen, rules, out);
     }
 }

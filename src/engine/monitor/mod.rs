@@ -14,7 +14,7 @@ use super::cell::CellKey;
 use super::definitions::Definitions;
 use super::detect::stream::{Stream, StreamKey};
 use super::mark::{Mark, Marks};
-use super::partial::{self, Partial, PartialEntry};
+use super::partial::{self, EntryHead};
 use super::plan::{EdgesRecord, Plan, PlanRecord, Progress, Versioned, opened};
 use super::summary::cell::{CellSummary, Counts};
 use super::types::{Offset, PaneId, PaneKind, Partition};
@@ -122,7 +122,10 @@ impl Monitor {
     pub fn observe(&mut self, offset: Offset, bytes: &[u8], effects: &mut Effects) -> Result<(), Malformed> {
         let (kind, mut body) = Reader::open(bytes)?;
         match kind {
-            k if k == Kind::Partial as u8 => self.book(offset, partial::read(&mut body)?),
+            k if k == Kind::Partial as u8 => {
+                let closed = self.closed;
+                self.book(offset, &mut body, closed, |_, _| true)?;
+            }
             k if k == Kind::Mark as u8 => {
                 self.marks.observe(Mark::read(&mut body)?);
                 self.advance(offset, effects);
@@ -197,48 +200,39 @@ impl Monitor {
         }
     }
 
-    fn book(&mut self, offset: Offset, partial: Partial) {
-        for entry in partial.entries {
-            let kind = entry.kind();
-            let closed = self.closed.map(|c| c[at(kind)]);
-            match self.place(&entry, closed) {
-                Some(pane) => self.merge(offset, kind, pane, entry),
-                None => {
-                    if let Counts::Input(c) = entry.summary.counts {
-                        self.tally.late_rows += c.rows;
+    /// Adds a partial's entries to open panes. `closed`: the last closed ones when it came; `wanted` may refuse a pane.
+    fn book(
+        &mut self,
+        offset: Offset,
+        r: &mut Reader<'_>,
+        closed: Option<[PaneId; 2]>,
+        wanted: impl Fn(PaneKind, PaneId) -> bool,
+    ) -> Result<(), Malformed> {
+        let head = partial::read_head(r)?;
+        for _ in 0..head.entries() {
+            let entry = head.entry(r)?;
+            let kind = entry.counts.kind();
+            let pane = place(&entry, closed.map(|c| c[at(kind)]), &mut self.tally).filter(|pane| wanted(kind, *pane));
+            let summary = match pane {
+                None => None,
+                Some(pane) => {
+                    let open = self.open[at(kind)].entry(pane).or_default();
+                    open.since.get_or_insert(offset);
+                    if !open.cells.contains_key(entry.cell) {
+                        open.cells.insert(entry.cell.clone(), CellSummary { counts: entry.counts.empty(), signals: BTreeMap::new() });
                     }
+                    open.cells.get_mut(entry.cell)
                 }
-            }
+            };
+            let plan = &self.plan;
+            let edges = |signal: &str| pane.and_then(|pane| plan.numeric(&head.model, signal, pane));
+            let summary = summary.map(|summary| {
+                summary.counts.merge(&entry.counts);
+                summary
+            });
+            head.merge_signals(r, summary, edges)?;
         }
-    }
-
-    /// The pane that an entry goes to when `closed` is the last closed one: its own, or for pairs the first open one.
-    fn place(&mut self, entry: &PartialEntry, closed: Option<PaneId>) -> Option<PaneId> {
-        match closed {
-            Some(closed) if entry.pane <= closed => match entry.summary.counts {
-                Counts::Input(_) => None,
-                Counts::Pair(c) => {
-                    self.tally.moved_pairs += c.matched;
-                    Some(closed.offset(1))
-                }
-            },
-            _ => Some(entry.pane),
-        }
-    }
-
-    fn merge(&mut self, offset: Offset, kind: PaneKind, pane: PaneId, entry: PartialEntry) {
-        let plan = &self.plan;
-        let open = self.open[at(kind)].entry(pane).or_default();
-        open.since.get_or_insert(offset);
-        let model = entry.cell.model.clone();
-        match open.cells.entry(entry.cell) {
-            std::collections::btree_map::Entry::Vacant(v) => {
-                v.insert(entry.summary);
-            }
-            std::collections::btree_map::Entry::Occupied(mut o) => {
-                o.get_mut().merge(&entry.summary, |signal| plan.numeric(&model, signal, pane))
-            }
-        }
+        Ok(())
     }
 
     /// Closes what the marks allow.
@@ -273,5 +267,22 @@ impl Monitor {
             self.close_kind(kind, through[at(kind)], effects);
         }
         effects.moved = true;
+    }
+}
+
+/// The pane that an entry goes to when `closed` is the last closed one: its own, or for pairs the first open one.
+fn place(entry: &EntryHead<'_>, closed: Option<PaneId>, tally: &mut Tally) -> Option<PaneId> {
+    match closed {
+        Some(closed) if entry.pane <= closed => match entry.counts {
+            Counts::Input(c) => {
+                tally.late_rows += c.rows;
+                None
+            }
+            Counts::Pair(c) => {
+                tally.moved_pairs += c.matched;
+                Some(closed.offset(1))
+            }
+        },
+        _ => Some(entry.pane),
     }
 }

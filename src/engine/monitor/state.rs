@@ -10,7 +10,6 @@ use super::{Effects, Monitor};
 use crate::codec::wire::{Kind, Malformed, Reader, Writer};
 use crate::engine::detect::stream::{Stream, StreamKey};
 use crate::engine::mark::Marks;
-use crate::engine::partial;
 use crate::engine::plan::{EdgesRecord, PlanRecord, Versioned};
 use crate::engine::types::{EpochSeq, Offset, PaneId, Partition};
 use serde::{Deserialize, Serialize};
@@ -202,13 +201,9 @@ impl Replay {
         let (kind, mut body) = Reader::open(bytes)?;
         if kind == Kind::Partial as u8 {
             let closed_then = self.head.closings.iter().rev().find(|c| c.0 < offset).map(|c| c.1);
-            for entry in partial::read(&mut body)?.entries {
-                let kind = entry.kind();
-                let Some(pane) = self.monitor.place(&entry, closed_then.map(|c| c[super::at(kind)])) else { continue };
-                if offset >= self.chunk_next || self.chunk_closed.is_none_or(|c| pane > c[super::at(kind)]) {
-                    self.monitor.merge(offset, kind, pane, entry);
-                }
-            }
+            let (next, closed) = (self.chunk_next, self.chunk_closed);
+            let wanted = |kind, pane| offset >= next || closed.is_none_or(|c| pane > c[super::at(kind)]);
+            self.monitor.book(offset, &mut body, closed_then, wanted)?;
         }
         if offset >= self.chunk_next
             && let Some((_, through)) = self.head.closings.iter().find(|c| c.0 == offset).copied()

@@ -6,8 +6,10 @@ use super::aged::AgedCounts;
 use super::form::{CategoryForm, NumericForm};
 use super::numeric::NumericEdges;
 use crate::codec::wire::{Malformed, Reader, Writer};
+use crate::engine::types::PaneKind;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// The values of one signal: numbers and texts apart, so that its form is no matter of which came first.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -67,6 +69,22 @@ pub enum Counts {
 }
 
 impl Counts {
+    /// The kind of pane that has such counts.
+    pub fn kind(&self) -> PaneKind {
+        match self {
+            Counts::Input(_) => PaneKind::Input,
+            Counts::Pair(_) => PaneKind::Pair,
+        }
+    }
+
+    /// Of the same kind, without anything.
+    pub fn empty(&self) -> Counts {
+        match self {
+            Counts::Input(_) => Counts::Input(InputCounts::default()),
+            Counts::Pair(_) => Counts::Pair(PairCounts::default()),
+        }
+    }
+
     /// Adds what another cell summary of the same kind has seen.
     pub fn merge(&mut self, other: &Counts) {
         match (self, other) {
@@ -95,8 +113,8 @@ impl Counts {
 pub struct CellSummary {
     /// Its counts.
     pub counts: Counts,
-    /// Its signals by name.
-    pub signals: BTreeMap<String, SignalSummary>,
+    /// Its signals by name; names are shared between summaries.
+    pub signals: BTreeMap<Arc<str>, SignalSummary>,
 }
 
 impl CellSummary {
@@ -106,7 +124,7 @@ impl CellSummary {
         for (name, signal) in &other.signals {
             let mine = self.signals.entry(name.clone()).or_default();
             match (&mut mine.numeric, &signal.numeric) {
-                (Some(a), Some(b)) => a.merge(b, edges(name).as_deref()),
+                (Some(a), Some(b)) => a.merge(b, || edges(name)),
                 (none @ None, Some(b)) => *none = Some(b.clone()),
                 _ => {}
             }
@@ -116,6 +134,27 @@ impl CellSummary {
                 _ => {}
             }
         }
+    }
+}
+
+impl SignalSummary {
+    /// Adds a signal that stands on the wire. `edges`: those of the signal in its pane.
+    pub fn merge_read(&mut self, r: &mut Reader<'_>, edges: impl FnOnce() -> Option<Rc<NumericEdges>>) -> Result<(), Malformed> {
+        let forms = r.byte()?;
+        if forms & 1 != 0 {
+            match &mut self.numeric {
+                Some(mine) => mine.merge_read(r, edges)?,
+                none => *none = Some(NumericForm::read(r)?),
+            }
+        }
+        if forms & 2 != 0 {
+            let theirs = CategoryForm::read(r)?;
+            match &mut self.category {
+                Some(mine) => mine.merge(&theirs),
+                none => *none = Some(theirs),
+            }
+        }
+        Ok(())
     }
 }
 

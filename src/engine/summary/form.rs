@@ -9,9 +9,13 @@ use super::category::{Categories, CategoryCounts};
 use super::numeric::{NumericBins, NumericEdges};
 use crate::codec::wire::{Malformed, Reader, Writer};
 use crate::engine::baseline::sample::Sample;
+use std::rc::Rc;
 
 /// Raw values that the rows form holds at most.
 pub const ROWS: usize = 8;
+
+/// The tag of bins on the wire.
+const BINS: u8 = 1;
 
 /// Numeric values of one signal, one cell, one pane.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,8 +86,8 @@ impl NumericForm {
         }
     }
 
-    /// Adds what another form has seen. `edges` are those of the pane, if they exist.
-    pub fn merge(&mut self, other: &NumericForm, edges: Option<&NumericEdges>) {
+    /// Adds what another form has seen. `edges` gives those of the pane, if they exist; it is asked only where rows become bins.
+    pub fn merge(&mut self, other: &NumericForm, edges: impl FnOnce() -> Option<Rc<NumericEdges>>) {
         match (&mut *self, other) {
             (NumericForm::Rows(mine), NumericForm::Rows(theirs)) if mine.len() + theirs.len() <= ROWS => mine.extend_from_slice(theirs),
             (NumericForm::Bins { version: a, bins: mine }, NumericForm::Bins { version: b, bins: theirs }) if a == b => mine.merge(theirs),
@@ -93,10 +97,23 @@ impl NumericForm {
                 sample.merge(sample2);
             }
             (NumericForm::Rows(_) | NumericForm::Bins { .. }, NumericForm::Rows(_) | NumericForm::Bins { .. }) => {
-                self.merge_binned(other, edges)
+                self.merge_binned(other, edges().as_deref())
             }
             _ => *self = NumericForm::Mixed { n: self.present() + other.present() },
         }
+    }
+
+    /// Adds a form that stands on the wire, without building it if it has the same bins.
+    pub fn merge_read(&mut self, r: &mut Reader<'_>, edges: impl FnOnce() -> Option<Rc<NumericEdges>>) -> Result<(), Malformed> {
+        if let NumericForm::Bins { version, bins } = self {
+            let mut ahead = *r;
+            if ahead.byte()? == BINS && ahead.uint()? == u64::from(*version) {
+                *r = ahead;
+                return merge_bins(r, bins);
+            }
+        }
+        self.merge(&NumericForm::read(r)?, edges);
+        Ok(())
     }
 
     fn merge_binned(&mut self, other: &NumericForm, edges: Option<&NumericEdges>) {
@@ -131,7 +148,7 @@ impl NumericForm {
                 sorted.iter().for_each(|x| w.float(*x));
             }
             NumericForm::Bins { version, bins } => {
-                w.byte(1);
+                w.byte(BINS);
                 w.uint(u64::from(*version));
                 write_bins(w, bins);
             }
@@ -155,7 +172,7 @@ impl NumericForm {
                 let n = r.count()?;
                 NumericForm::Rows((0..n).map(|_| r.float()).collect::<Result<_, _>>()?)
             }
-            1 => NumericForm::Bins { version: r.uint()? as u32, bins: read_bins(r)? },
+            BINS => NumericForm::Bins { version: r.uint()? as u32, bins: read_bins(r)? },
             2 => NumericForm::Learning { n: r.uint()?, nan: r.uint()?, sample: read_sample(r, |r| r.float())? },
             3 => NumericForm::Mixed { n: r.uint()? },
             _ => return Err(Malformed::Value("a numeric form")),
@@ -172,6 +189,21 @@ fn write_bins(w: &mut Writer, b: &NumericBins) {
     w.float(b.min);
     w.float(b.max);
     write_counts(w, &b.counts);
+}
+
+/// Adds bins that stand on the wire.
+fn merge_bins(r: &mut Reader<'_>, b: &mut NumericBins) -> Result<(), Malformed> {
+    b.n += r.uint()?;
+    b.nan += r.uint()?;
+    b.clipped += r.uint()?;
+    b.sum += r.int128()?;
+    b.sum_squares += r.int128()?;
+    b.min = b.min.min(r.float()?);
+    b.max = b.max.max(r.float()?);
+    if r.count()? != b.counts.len() {
+        return Err(Malformed::Value("another number of bins under the same version"));
+    }
+    b.counts.iter_mut().try_for_each(|c| Ok(*c += r.uint()?))
 }
 
 fn read_bins(r: &mut Reader<'_>) -> Result<NumericBins, Malformed> {

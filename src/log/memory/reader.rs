@@ -3,11 +3,12 @@
 //! Guarantees: records below the last stable offset only, none of an aborted transaction; a position steps over markers and
 //! aborted records, so it reaches the last stable offset.
 
+use super::inbox::Inbox;
 use super::{Fatal, MemberOptions, SharedCluster, fatal};
 use crate::broker::records::decode;
 use crate::broker::{Aborted, Isolation, Stored};
 use crate::engine::types::{Offset, Partition};
-use crate::log::{Ends, Record, Sink, TopicIx};
+use crate::log::{Ends, Handed, Record, TopicIx};
 
 /// The topic of records that were asked for by name.
 const NO_TOPIC: TopicIx = TopicIx(u8::MAX);
@@ -15,18 +16,18 @@ const NO_TOPIC: TopicIx = TopicIx(u8::MAX);
 const LOOK: usize = 256 * 1024;
 
 /// One partition that is being read.
-#[derive(Debug)]
 struct Reading {
     topic: TopicIx,
     partition: Partition,
     position: Offset,
-    paused: bool,
+    /// Records that were read and not taken yet.
+    inbox: Inbox,
     /// The last stable offset at the last look; `None` before the first.
     stable: Option<Offset>,
 }
 
 /// Everything that a member reads.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Reader {
     readings: Vec<Reading>,
     /// Where the next poll begins, so that no partition starves.
@@ -39,35 +40,53 @@ impl Reader {
     }
 
     pub(super) fn start(&mut self, topic: TopicIx, partition: Partition, position: Offset) {
-        self.readings.push(Reading { topic, partition, position, paused: false, stable: None });
+        self.readings.push(Reading { topic, partition, position, inbox: Inbox::new(topic, partition), stable: None });
     }
 
-    pub(super) fn set_paused(&mut self, topic: TopicIx, partition: Partition, paused: bool) {
-        let this = |reading: &&mut Reading| (reading.topic, reading.partition) == (topic, partition);
-        self.readings.iter_mut().filter(this).for_each(|reading| reading.paused = paused);
+    fn reading(&self, topic: TopicIx, partition: Partition) -> Option<&Reading> {
+        self.readings.iter().find(|reading| (reading.topic, reading.partition) == (topic, partition))
     }
 
     pub(super) fn at_end(&self, topic: TopicIx, partition: Partition) -> bool {
-        let this = |reading: &&Reading| (reading.topic, reading.partition) == (topic, partition);
-        self.readings.iter().find(this).is_some_and(|reading| reading.stable.is_some_and(|stable| reading.position >= stable))
+        let ended = |reading: &Reading| reading.inbox.is_empty() && reading.stable.is_some_and(|stable| reading.position >= stable);
+        self.reading(topic, partition).is_some_and(ended)
     }
 
-    /// Hands over at most `most_per_poll` records, partition after partition.
-    pub(super) fn hand_over(&mut self, cluster: &SharedCluster, options: &MemberOptions, sink: &mut Sink<'_>) -> Result<(), Fatal> {
+    pub(super) fn waits(&self, topic: TopicIx, partition: Partition) -> bool {
+        self.reading(topic, partition).is_some_and(|reading| !reading.inbox.is_empty())
+    }
+
+    /// Hands over records of one partition until the sink has enough.
+    pub(super) fn hand_over(&mut self, topic: TopicIx, partition: Partition, sink: &mut dyn FnMut(Record<'_>) -> Handed) {
+        let this = |reading: &&mut Reading| (reading.topic, reading.partition) == (topic, partition);
+        let Some(reading) = self.readings.iter_mut().find(this) else { return };
+        while let Some(handed) = reading.inbox.with_first(&mut *sink) {
+            if handed != Handed::Stays {
+                reading.inbox.pop();
+            }
+            if handed != Handed::Next {
+                return;
+            }
+        }
+    }
+
+    /// Takes in at most `most_per_poll` records, partition after partition. One whose records are not taken is not read on.
+    pub(super) fn take_in(&mut self, cluster: &SharedCluster, options: &MemberOptions) -> Result<(), Fatal> {
         let count = self.readings.len();
         let mut room = options.most_per_poll;
         for step in 0..count {
             let reading = &mut self.readings[(self.next + step) % count];
-            if reading.paused || room == 0 {
+            if room == 0 || reading.inbox.len() >= options.most_per_poll {
                 continue;
             }
             let Some(name) = options.topics.get(usize::from(reading.topic.0)) else { continue };
-            let mut give = |record: Record<'_>| {
-                sink(record);
+            let inbox = &mut reading.inbox;
+            let mut keep = |record: Record<'_>| {
+                inbox.push(&record);
                 room -= 1;
                 room > 0
             };
-            let (next, ends) = walk(cluster, name, (reading.topic, reading.partition), reading.position, None, &mut give)?;
+            let (next, ends) = walk(cluster, name, (reading.topic, reading.partition), reading.position, None, &mut keep)?;
             reading.position = next;
             reading.stable = Some(ends.last_stable);
         }

@@ -23,8 +23,14 @@ fn open(cluster: &SharedCluster, instance: &str) -> MemoryLog {
 
 fn poll(log: &mut MemoryLog) -> (Polled, Vec<String>) {
     let mut values = Vec::new();
-    let mut sink = |record: Record<'_>| values.push(String::from_utf8_lossy(record.value.unwrap_or(b"null")).into_owned());
-    let polled = log.poll(NOW, &mut sink).expect("no error");
+    let polled = log.poll(NOW).expect("no error");
+    for partition in 0..4 {
+        let mut sink = |record: Record<'_>| {
+            values.push(String::from_utf8_lossy(record.value.unwrap_or(b"null")).into_owned());
+            Handed::Next
+        };
+        log.hand_over(IN, Partition(partition), &mut sink).expect("no error");
+    }
     (polled, values)
 }
 
@@ -82,10 +88,26 @@ fn a_member_reads_what_was_written_and_knows_when_it_is_at_the_end() {
     feed(&cluster, 3..6);
     assert_eq!(poll(&mut log).1, ["3", "4"]);
     assert!(!log.at_end(IN, P0));
-    log.pause(IN, P0);
-    assert_eq!(poll(&mut log).1, Vec::<String>::new());
-    log.resume(IN, P0);
     assert_eq!(poll(&mut log).1, ["5"]);
+}
+
+#[test]
+fn a_record_that_is_not_taken_stays_the_first_of_its_partition() {
+    let cluster = cluster();
+    let mut log = alone(&cluster);
+    feed(&cluster, 0..3);
+    log.poll(NOW).expect("no error");
+    let mut shown = Vec::new();
+    for handed in [Handed::Stays, Handed::Enough, Handed::Stays, Handed::Next] {
+        let mut sink = |record: Record<'_>| {
+            shown.push(record.offset.0);
+            handed
+        };
+        assert!(log.waits(IN, P0) && !log.at_end(IN, P0));
+        log.hand_over(IN, P0, &mut sink).expect("no error");
+    }
+    assert_eq!(shown, [0, 0, 1, 1, 2]);
+    assert!(!log.waits(IN, P0) && log.at_end(IN, P0));
 }
 
 #[test]
@@ -241,7 +263,7 @@ fn a_second_instance_of_a_static_member_fences_the_first() {
     let mut first = alone(&cluster);
     let mut second = open(&cluster, "m-0");
     assert_eq!(poll(&mut second).0, numbers(0..4));
-    assert!(first.poll(NOW, &mut |_| {}).is_err());
+    assert!(first.poll(NOW).is_err());
 }
 
 #[test]

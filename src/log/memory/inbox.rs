@@ -1,7 +1,7 @@
-//! Records that were handed over but not judged yet: one queue per task and input.
+//! Records that were read and not taken yet: one queue per partition.
 //!
 //! Guarantees: records keep their order; memory is reused; a record leaves only by `pop`.
-//! Why: a record beyond the look-ahead stays next in line, and the two inputs of a task are kept near each other in time.
+//! Why: a record beyond the look-ahead stays next in line. (The Kafka client keeps such records itself.)
 
 use crate::engine::types::{Offset, Partition};
 use crate::log::{Headers, Record, TopicIx};
@@ -24,8 +24,6 @@ pub struct Inbox {
     partition: Partition,
     bytes: Vec<u8>,
     queue: VecDeque<Meta>,
-    /// True while the log was asked to pause this partition.
-    pub paused: bool,
 }
 
 /// Headers inside an inbox: (name, value) with lengths in front.
@@ -58,7 +56,7 @@ fn chunk(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 impl Inbox {
     /// Of a partition of a topic.
     pub fn new(topic: TopicIx, partition: Partition) -> Inbox {
-        Inbox { topic, partition, bytes: Vec::new(), queue: VecDeque::new(), paused: false }
+        Inbox { topic, partition, bytes: Vec::new(), queue: VecDeque::new() }
     }
 
     /// Copies a record to the end.
@@ -97,11 +95,11 @@ impl Inbox {
     }
 
     /// Calls `f` with the first record.
-    pub fn with_first<T>(&self, f: impl FnOnce(&Record<'_>) -> T) -> Option<T> {
+    pub fn with_first<T>(&self, f: impl FnOnce(Record<'_>) -> T) -> Option<T> {
         let m = self.queue.front()?;
         let headers = Packed(m.headers.map_or(&[], |(a, b)| &self.bytes[a..b]));
         let slice = |r: Option<(usize, usize)>| r.map(|(a, b)| &self.bytes[a..b]);
-        Some(f(&Record {
+        Some(f(Record {
             topic: self.topic,
             partition: self.partition,
             offset: m.offset,
@@ -126,11 +124,6 @@ impl Inbox {
     /// True if none waits.
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
-    }
-
-    /// Bytes held.
-    pub fn bytes(&self) -> usize {
-        self.bytes.len()
     }
 }
 
