@@ -206,6 +206,7 @@ fn figures(args: &[&str]) -> Vec<f64> {
 }
 
 fn main() {
+    driftline::ops::memory::ordinary_pages(); // as the service's main does
     let args: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["broker"] => {

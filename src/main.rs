@@ -8,6 +8,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    driftline::ops::memory::ordinary_pages();
     let cli = Cli::parse();
     let done = match cli.verb {
         Verb::Run(args) => run::run(&args),

@@ -89,6 +89,10 @@ impl<'a> Sink<'_, 'a> {
     pub fn put(&mut self, role: Role, scalar: Scalar<'a>) -> Result<(), Stop> {
         if let Some(node) = role.node {
             let node = self.plan.node(node);
+            if let ([slot], None, None) = (&node.slots[..], &node.features, role.feature) {
+                self.found.slots[slot.ix()] = scalar; // nobody else wants it
+                return Ok(());
+            }
             for slot in &node.slots {
                 self.found.slots[slot.ix()] = scalar.clone();
             }
@@ -102,10 +106,14 @@ impl<'a> Sink<'_, 'a> {
         }
     }
 
-    /// A number that is at most a feature.
+    /// Numbers of features that the record has not had yet: a schema's record has each field once.
     #[inline]
-    pub fn number(&mut self, feature: Option<FeatureIx>, x: f64) -> Result<(), Stop> {
-        feature.map_or(Ok(()), |ix| self.feature(ix, Value::Number(x)))
+    pub fn new_numbers(&mut self, features: &[FeatureIx], numbers: impl Iterator<Item = f64>) -> Result<(), Stop> {
+        if self.found.features.len() + features.len() > MAX_FEATURES {
+            return Err(too_many());
+        }
+        self.found.features.extend(features.iter().zip(numbers).map(|(ix, x)| (*ix, Value::Number(x))));
+        Ok(())
     }
 
     /// An object: nothing for a slot or a feature, but perhaps the way to some.
@@ -137,14 +145,17 @@ impl<'a> Sink<'_, 'a> {
             return Ok(());
         }
         if self.found.features.len() >= MAX_FEATURES {
-            let detail =
-                format!("the record has more than {MAX_FEATURES} features; exclude some, or point predictions.fields.features elsewhere");
-            return Err(Stop { reason: Reason::TooManyFeatures, detail });
+            return Err(too_many());
         }
         *mark = Mark { record: self.marks.record, position: self.found.features.len() as u32 };
         self.found.features.push((ix, value));
         Ok(())
     }
+}
+
+fn too_many() -> Stop {
+    let detail = format!("the record has more than {MAX_FEATURES} features; exclude some, or point predictions.fields.features elsewhere");
+    Stop { reason: Reason::TooManyFeatures, detail }
 }
 
 fn kind(scalar: &Scalar<'_>) -> &'static str {

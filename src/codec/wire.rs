@@ -91,6 +91,14 @@ impl Writer {
         self.bytes.push(v as u8);
     }
 
+    /// Each as `uint` writes it.
+    pub fn uints(&mut self, values: &[u64]) {
+        if values.iter().all(|v| *v < 0x80) {
+            return self.bytes.extend(values.iter().map(|v| *v as u8)); // mostly so, and much faster
+        }
+        values.iter().for_each(|v| self.uint(*v));
+    }
+
     /// Signed, zigzag.
     pub fn int(&mut self, v: i64) {
         self.uint(((v << 1) ^ (v >> 63)) as u64);
@@ -186,7 +194,12 @@ impl<'a> Reader<'a> {
     }
 
     /// Unsigned.
+    #[inline]
     pub fn uint(&mut self) -> Result<u64, Malformed> {
+        if let Some((first, rest)) = self.rest.split_first().filter(|(first, _)| **first < 0x80) {
+            self.rest = rest;
+            return Ok(u64::from(*first)); // mostly so
+        }
         let mut v = 0u64;
         for shift in (0..64).step_by(7) {
             let b = self.byte()?;

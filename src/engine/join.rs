@@ -311,7 +311,11 @@ impl Join {
         let before = row.match_digest();
         row.set_first(e, label, value);
         self.digest = self.digest.wrapping_sub(before).wrapping_add(row.match_digest());
-        self.by_settle.push(e.plus(self.rules.settle), slot);
+        // a row whose window passes first is found there
+        let (settled, passed) = (e.plus(self.rules.settle), self.rows.at(slot).time.plus(self.rules.window));
+        if settled < passed {
+            self.by_settle.push(settled, slot);
+        }
     }
 
     fn insert_waiting(&mut self, w: Waiting) {

@@ -114,22 +114,30 @@ fn encode_some(origin: Origin, model: &str, entries: &[PartialEntry]) -> (Vec<u8
 struct Dictionary<'a, T> {
     numbers: BTreeMap<&'a T, u64>,
     order: Vec<&'a T>,
+    /// The number that comes next if entries have the same items in the same order, as they mostly do.
+    expected: usize,
 }
 
 impl<T> Default for Dictionary<'_, T> {
     fn default() -> Self {
-        Dictionary { numbers: BTreeMap::new(), order: Vec::new() }
+        Dictionary { numbers: BTreeMap::new(), order: Vec::new(), expected: 0 }
     }
 }
 
 impl<'a, T: Ord> Dictionary<'a, T> {
     fn number(&mut self, item: &'a T) -> u64 {
+        if self.order.get(self.expected).is_some_and(|e| *e == item) {
+            self.expected += 1;
+            return self.expected as u64 - 1;
+        }
         let next = self.order.len() as u64;
         let order = &mut self.order;
-        *self.numbers.entry(item).or_insert_with(|| {
+        let number = *self.numbers.entry(item).or_insert_with(|| {
             order.push(item);
             next
-        })
+        });
+        self.expected = number as usize + 1;
+        number
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod http;
 pub mod logs;
+pub mod memory;
 pub mod metrics;
 pub mod service;
 pub mod status;

@@ -4,6 +4,7 @@
 
 use super::schema::{Here, Types};
 use super::{Avro, Field, Leaf, Plan, Type, TypeIx, Width};
+use crate::codec::event::FeatureIx;
 use crate::codec::mapping::forever;
 use crate::codec::plan::{NodeIx, ROOT, Role};
 use crate::codec::scalar::Tick;
@@ -43,6 +44,34 @@ impl<'s> Compiler<'_, 's> {
         Ok(TypeIx(self.types.len() as u32 - 1))
     }
 
+    /// Fields with neighbouring doubles put together.
+    fn with_runs(&mut self, fields: Vec<Field>) -> Result<Box<[Field]>, String> {
+        let number = |f: &Field, types: &[Type]| {
+            let double = matches!(types[f.ty.0 as usize], Type::Leaf(Leaf::Double));
+            f.role.feature.filter(|_| double && f.role.node.is_none())
+        };
+        let mut steps = Vec::with_capacity(fields.len());
+        let mut run: Vec<FeatureIx> = Vec::new();
+        for field in fields {
+            if let Some(feature) = number(&field, &self.types) {
+                run.push(feature);
+                continue;
+            }
+            self.end_run(&mut run, &mut steps)?;
+            steps.push(field);
+        }
+        self.end_run(&mut run, &mut steps)?;
+        Ok(steps.into())
+    }
+
+    fn end_run(&mut self, run: &mut Vec<FeatureIx>, steps: &mut Vec<Field>) -> Result<(), String> {
+        if !run.is_empty() {
+            let ty = self.push(Type::Doubles(std::mem::take(run).into()))?;
+            steps.push(Field { ty, role: Role::SKIP });
+        }
+        Ok(())
+    }
+
     fn compile(&mut self, here: Here<'s>, node: Option<NodeIx>) -> Result<TypeIx, String> {
         let here = self.names.resolve(here)?;
         let node = node.filter(|n| self.plan.walks(*n));
@@ -69,7 +98,7 @@ impl<'s> Compiler<'_, 's> {
                     let ty = self.compile(Here { schema: &field.schema, namespace: inner }, role.node)?;
                     fields.push(Field { ty, role });
                 }
-                self.types[this.0 as usize] = Type::Record(fields.into());
+                self.types[this.0 as usize] = Type::Record(self.with_runs(fields)?);
                 Ok(this)
             }
             Schema::Union(union) => {

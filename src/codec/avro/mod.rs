@@ -14,7 +14,7 @@ mod tests;
 
 pub use schema::{Here, Types};
 
-use super::event::Reason;
+use super::event::{FeatureIx, Reason};
 use super::found::Sink;
 use super::plan::{NodeIx, Plan, Role, Stop};
 use super::scalar::Tick;
@@ -35,6 +35,8 @@ enum Type {
     Union(Box<[TypeIx]>),
     Array(TypeIx),
     Record(Box<[Field]>),
+    /// Neighbouring doubles that are features and nothing else: most values of most records.
+    Doubles(Box<[FeatureIx]>),
     /// A map nobody looks into.
     Map(TypeIx),
     /// A map whose keys are looked up at a node of the plan.

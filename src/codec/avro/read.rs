@@ -87,10 +87,10 @@ impl<'w, 'a> Walk<'w, '_, 'a> {
         let avro: &'w Avro = self.avro;
         match &avro.types[ty.0 as usize] {
             Type::Leaf(leaf) if role.is_skip() => self.skip(leaf),
-            // most values of most records: no way over a scalar
-            Type::Leaf(Leaf::Double) if role.node.is_none() => {
-                let x = f64::from_le_bytes(self.input.take(8)?.try_into().expect("eight bytes"));
-                self.sink.number(role.feature, x)
+            Type::Doubles(features) => {
+                let bytes = self.input.take(8 * features.len())?;
+                let numbers = bytes.chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().expect("eight bytes")));
+                self.sink.new_numbers(features, numbers)
             }
             Type::Leaf(leaf) => {
                 let scalar = self.leaf(leaf)?;
@@ -153,7 +153,7 @@ impl<'w, 'a> Walk<'w, '_, 'a> {
                     walk.value(ty, role)
                 })
             }
-            Type::Leaf(_) | Type::Union(_) => unreachable!("leaves and unions are not nested"),
+            Type::Leaf(_) | Type::Union(_) | Type::Doubles(_) => unreachable!("leaves and unions are not nested"),
         }
     }
 

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 /// let edges = numeric_edges(1, &[1.0, 2.0, 3.0, 4.0, 100.0]);
 /// assert_eq!((edges.median, edges.mad), (3.0, 1.0));
 /// // a constant: below it, exactly it, above it
-/// assert_eq!(numeric_edges(1, &[7.0; 90]).cuts, vec![7.0, 7.0f64.next_up()]);
+/// assert_eq!(*numeric_edges(1, &[7.0; 90]).cuts, [7.0, 7.0f64.next_up()]);
 /// ```
 pub fn numeric_edges(version: u32, values: &[f64]) -> NumericEdges {
     let mut sorted: Vec<f64> = values.iter().copied().filter(|x| !x.is_nan()).map(|x| x + 0.0).collect(); // + 0.0: no negative zero
@@ -26,7 +26,7 @@ pub fn numeric_edges(version: u32, values: &[f64]) -> NumericEdges {
     deviations.sort_by(f64::total_cmp);
     let mad = middle(&deviations);
     let mad = if mad == 0.0 { 1.0 } else { mad.min(f64::MAX) };
-    NumericEdges { version, median, mad, cuts: cuts(&sorted) }
+    NumericEdges { version, median, mad, cuts: cuts(&sorted).into() }
 }
 
 /// Middle of a sorted list (mean of the middle two); 0 for none.

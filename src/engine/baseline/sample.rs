@@ -82,6 +82,9 @@ impl<T: Value> Sample<T> {
             return;
         }
         let item = (hash, value);
+        if self.kept.capacity() == 0 {
+            self.kept.reserve_exact(self.size.min(SAMPLE_SIZE as u32) as usize + 1);
+        }
         let at = self.kept.partition_point(|k| place(k, &item) == Ordering::Less);
         self.kept.insert(at, item);
         cap(&mut self.threshold, &mut self.kept, self.size as usize);

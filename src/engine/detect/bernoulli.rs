@@ -50,7 +50,7 @@ impl Fold for RateUp {
         *now = Prefix { n: now.n + n, s: now.s + k, along: now.along + along, folds: now.folds + 1, next: at.last.offset(1) };
     }
 
-    fn candidates(&self, noise: &Noise, visit: &mut dyn FnMut(Candidate)) {
+    fn candidates(&self, noise: &Noise, _floor: f64, visit: &mut dyn FnMut(Candidate)) {
         let now = self.now;
         self.rises.windows(&now, &mut |p, n, sum| {
             if n * self.rate < LEAST_EXPECTED && sum < LEAST_OBSERVED {

@@ -15,7 +15,7 @@
 //! ```
 
 use super::dyadic::{Block, History};
-use super::normal::chi_square_nats;
+use super::normal::{chi_square_nats, chi_square_nats_bound};
 use super::{Candidate, Fold, Gathered, Noise};
 use serde::{Deserialize, Serialize};
 
@@ -26,32 +26,36 @@ pub const EVENTS_PER_GROUP: f64 = 5.0;
 
 /// -ln p that `window` and `reference` are samples of the same mix; 0 if the window is too small to say.
 pub fn evidence(window: &[u64], reference: &[u64]) -> f64 {
+    evidence_from(window, reference, 0.0)
+}
+
+/// `evidence`, or 0 where it is certainly below `floor`: most windows are, and a bound without logarithms says so.
+pub fn evidence_from(window: &[u64], reference: &[u64], floor: f64) -> f64 {
     let (n, m) = (total(window), total(reference));
     if n == 0.0 || m == 0.0 {
         return 0.0;
     }
     let all = n + m;
     let smaller = n.min(m);
-    let term = |o: f64, r: f64| {
-        let q = (o + r) / all;
-        let part = |x: f64, expected: f64| if x > 0.0 { x * libm::log(x / expected) } else { 0.0 };
-        part(o, n * q) + part(r, m * q)
+    let small = |o: f64, r: f64| (o + r) * smaller < LEAST_EXPECTED * all;
+    let squared = |o: f64, r: f64| {
+        let expected = n * ((o + r) / all);
+        (o - expected) * (o - expected) / expected
     };
-    let (mut g, mut groups, mut inverse) = (0.0, 0u32, 0.0);
+    let (mut pearson, mut groups, mut inverse) = (0.0, 0u32, 0.0);
     let (mut rest_o, mut rest_r) = (0.0, 0.0);
-    for (o, r) in window.iter().zip(reference) {
-        let (o, r) = (*o as f64, *r as f64);
-        if (o + r) * smaller < LEAST_EXPECTED * all {
+    for (o, r) in counts(window, reference) {
+        if small(o, r) {
             rest_o += o;
             rest_r += r;
         } else {
-            g += term(o, r);
+            pearson += squared(o, r);
             inverse += all / (o + r);
             groups += 1;
         }
     }
     if rest_o + rest_r > 0.0 {
-        g += term(rest_o, rest_r);
+        pearson += squared(rest_o, rest_r);
         inverse += 1.0 / ((rest_o + rest_r) / all).max(LEAST_EXPECTED / smaller);
         groups += 1;
     }
@@ -60,7 +64,24 @@ pub fn evidence(window: &[u64], reference: &[u64]) -> f64 {
     }
     let freedom = groups - 1;
     let williams = 1.0 + (all / n + all / m - 1.0) * (inverse - 1.0) / (6.0 * all * f64::from(freedom));
+    // G <= 2 X², as a Kullback-Leibler divergence is at most Pearson's, and X² of two samples is this sum times N/m
+    if chi_square_nats_bound(2.0 * pearson * (all / m) / williams, freedom) < floor {
+        return 0.0;
+    }
+    let part = |x: f64, expected: f64| if x > 0.0 { x * libm::log(x / expected) } else { 0.0 };
+    let term = |o: f64, r: f64| {
+        let q = (o + r) / all;
+        part(o, n * q) + part(r, m * q)
+    };
+    let mut g = counts(window, reference).filter(|(o, r)| !small(*o, *r)).fold(0.0, |g, (o, r)| g + term(o, r));
+    if rest_o + rest_r > 0.0 {
+        g += term(rest_o, rest_r);
+    }
     chi_square_nats(2.0 * g / williams, freedom)
+}
+
+fn counts<'a>(window: &'a [u64], reference: &'a [u64]) -> impl Iterator<Item = (f64, f64)> + 'a {
+    window.iter().zip(reference).map(|(o, r)| (*o as f64, *r as f64))
 }
 
 fn total(counts: &[u64]) -> f64 {
@@ -96,23 +117,23 @@ impl Mix {
         &self.reference
     }
 
-    /// Shows each window that ends now with its -ln p.
-    pub fn windows(&self, noise: &Noise, visit: &mut dyn FnMut(f64, Block)) {
-        for block in self.history.windows() {
-            let nats = evidence(&block.counts, &self.reference) / noise.phi(block.folds);
-            visit(nats, block);
-        }
+    /// Shows each window that ends now with its -ln p, or with 0 where that is certainly below `floor`.
+    pub fn windows(&self, noise: &Noise, floor: f64, visit: &mut dyn FnMut(f64, &Block)) {
+        self.history.windows(|block| {
+            let phi = noise.phi(block.folds);
+            visit(evidence_from(&block.counts, &self.reference, floor * phi) / phi, block);
+        });
     }
 
     /// The start that fits best among all block borders: finer than the windows that are tested.
     pub fn refine(&self) -> Option<Block> {
         let mut best: Option<(f64, Block)> = None;
-        for block in self.history.suffixes() {
+        self.history.suffixes(|block| {
             let nats = evidence(&block.counts, &self.reference);
             if best.as_ref().is_none_or(|(b, _)| nats > *b) {
-                best = Some((nats, block));
+                best = Some((nats, block.clone()));
             }
-        }
+        });
         best.map(|(_, block)| block)
     }
 
@@ -129,8 +150,8 @@ impl Fold for Mix {
         self.history.push(&pane.counts, pane.sum, pane.squares, at);
     }
 
-    fn candidates(&self, noise: &Noise, visit: &mut dyn FnMut(Candidate)) {
-        self.windows(noise, &mut |statistic, block| {
+    fn candidates(&self, noise: &Noise, floor: f64, visit: &mut dyn FnMut(Candidate)) {
+        self.windows(noise, floor, &mut |statistic, block| {
             if statistic > 0.0 {
                 let n = block.n() as f64;
                 visit(Candidate { statistic, first: block.first, folds: block.folds, n, sum: 0.0, along: 0.0 });

@@ -208,22 +208,33 @@ impl Watch {
 
     /// What all channels say now, in a fixed order.
     pub fn verdicts(&self, definitions: &Definitions) -> Vec<Verdict> {
+        self.judged(definitions, 0.0)
+    }
+
+    /// The same for whoever asks for alarms only: where none is possible, the statistic may be given as too small.
+    pub fn alarms(&self, definitions: &Definitions) -> Vec<Verdict> {
+        self.judged(definitions, 1.0)
+    }
+
+    /// `floor`: statistics below this part of their threshold need not be right.
+    fn judged(&self, definitions: &Definitions, floor: f64) -> Vec<Verdict> {
+        let refined = |mix, verdict| self.refined(mix, verdict, definitions);
         match &self.folds {
             Folds::Numeric(folds) => vec![
-                self.verdict(Detector::Location, &folds.location, definitions),
-                self.verdict(Detector::Scale, &folds.scale, definitions),
-                self.refined(&folds.shape, self.verdict(Detector::Shape, &folds.shape, definitions), definitions),
+                self.verdict(Detector::Location, &folds.location, definitions, floor),
+                self.verdict(Detector::Scale, &folds.scale, definitions, floor),
+                refined(&folds.shape, self.verdict(Detector::Shape, &folds.shape, definitions, floor)),
             ],
-            Folds::Categorical(mix) => vec![self.refined(mix, self.verdict(Detector::Mix, mix, definitions), definitions)],
-            Folds::Rate(rate) => vec![self.verdict(Detector::Rate, rate, definitions)],
-            Folds::Errors(rate) => vec![self.verdict(Detector::Errors, rate, definitions)],
+            Folds::Categorical(mix) => vec![refined(mix, self.verdict(Detector::Mix, mix, definitions, floor))],
+            Folds::Rate(rate) => vec![self.verdict(Detector::Rate, rate, definitions, floor)],
+            Folds::Errors(rate) => vec![self.verdict(Detector::Errors, rate, definitions, floor)],
         }
     }
 
-    fn verdict<F: Fold>(&self, detector: Detector, fold: &F, definitions: &Definitions) -> Verdict {
+    fn verdict<F: Fold>(&self, detector: Detector, fold: &F, definitions: &Definitions, floor: f64) -> Verdict {
         let threshold = self.threshold(detector, definitions);
         let (mut best, mut beyond): (Option<Candidate>, Option<(Candidate, Effect)>) = (None, None);
-        fold.candidates(&Noise, &mut |c| {
+        fold.candidates(&Noise, threshold * floor, &mut |c| {
             if best.is_none_or(|b| c.statistic > b.statistic) {
                 best = Some(c);
             }

@@ -10,7 +10,8 @@
 //! let mut h = History::default();
 //! (0..6).for_each(|t| h.push(&[t, 1], 0, 0, Gathered::one(PaneId(t as i64))));
 //! // by hand: 6 = 2·1 + 2·2: two blocks of one fold, two of two folds; windows of 2 and of 6 folds
-//! let windows: Vec<_> = h.windows().map(|w| (w.folds, w.counts)).collect();
+//! let mut windows = Vec::new();
+//! h.windows(|w| windows.push((w.folds, w.counts.clone())));
 //! assert_eq!(windows, [(2, vec![9, 2]), (6, vec![15, 6])]);
 //! ```
 
@@ -77,31 +78,37 @@ impl History {
         }
     }
 
-    /// The windows that end now, shortest first: all blocks up to each size.
-    pub fn windows(&self) -> impl Iterator<Item = Block> + '_ {
-        self.sums(|older, newest| older > newest)
+    /// Shows the windows that end now, shortest first: all blocks up to each size.
+    pub fn windows(&self, visit: impl FnMut(&Block)) {
+        self.sums(|older, newest| older > newest, visit)
     }
 
-    /// All windows that end now and start with a block, shortest first.
-    pub fn suffixes(&self) -> impl Iterator<Item = Block> + '_ {
-        self.sums(|_, _| true)
+    /// Shows all windows that end now and start with a block, shortest first.
+    pub fn suffixes(&self, visit: impl FnMut(&Block)) {
+        self.sums(|_, _| true, visit)
     }
 
     /// Sums of the newest blocks, where `wanted` (folds of the next older block, folds of the oldest one in the sum); and of all.
-    fn sums(&self, wanted: fn(u32, u32) -> bool) -> impl Iterator<Item = Block> + '_ {
-        let mut sum: Option<Block> = None;
-        self.blocks.iter().enumerate().rev().filter_map(move |(i, block)| {
-            match &mut sum {
-                None => sum = Some(block.clone()),
-                Some(newer) => newer.prepend(block),
+    fn sums(&self, wanted: fn(u32, u32) -> bool, mut visit: impl FnMut(&Block)) {
+        let Some(mut sum) = self.blocks.last().cloned() else { return };
+        for (i, block) in self.blocks.iter().enumerate().rev() {
+            if i + 1 < self.blocks.len() {
+                sum.prepend(block);
             }
-            let shown = i == 0 || wanted(self.blocks[i - 1].folds, block.folds);
-            if shown { sum.clone() } else { None }
-        })
+            if i == 0 || wanted(self.blocks[i - 1].folds, block.folds) {
+                visit(&sum);
+            }
+        }
     }
 
     /// The sum of the blocks whose first pane lies nearest to `first`.
     pub fn since(&self, first: PaneId) -> Option<Block> {
-        self.suffixes().min_by_key(|block| block.first.0.abs_diff(first.0))
+        let mut nearest: Option<Block> = None;
+        self.suffixes(|block| {
+            if nearest.as_ref().is_none_or(|n| block.first.0.abs_diff(first.0) < n.first.0.abs_diff(first.0)) {
+                nearest = Some(block.clone());
+            }
+        });
+        nearest
     }
 }

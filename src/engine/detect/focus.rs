@@ -189,7 +189,7 @@ impl Fold for Focus {
         *now = Prefix { n: now.n + n, s: now.s + s, along: now.along + along, folds: now.folds + 1, next: at.last.offset(1) };
     }
 
-    fn candidates(&self, noise: &Noise, visit: &mut dyn FnMut(Candidate)) {
+    fn candidates(&self, noise: &Noise, _floor: f64, visit: &mut dyn FnMut(Candidate)) {
         let now = self.now;
         for hull in [&self.rises, &self.falls] {
             hull.windows(&now, &mut |p, n, sum| {

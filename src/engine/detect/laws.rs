@@ -1,7 +1,7 @@
 //! The folds against slow twins that look at every window, as properties.
 
 use super::bernoulli::{LEAST_EXPECTED, LEAST_OBSERVED, RateUp};
-use super::category::{Groups, Mix, evidence};
+use super::category::{Groups, Mix, evidence, evidence_from};
 use super::focus::{Family, Focus};
 use super::{Candidate, Fold, Gathered, Noise, bonus};
 use crate::engine::types::PaneId;
@@ -13,7 +13,7 @@ fn at(t: usize) -> Gathered {
 
 fn candidates(fold: &impl Fold) -> Vec<Candidate> {
     let mut all = Vec::new();
-    fold.candidates(&Noise, &mut |c| all.push(c));
+    fold.candidates(&Noise, 0.0, &mut |c| all.push(c));
     all
 }
 
@@ -120,8 +120,19 @@ proptest! {
             truth.push((panes.len() - length, evidence(&sums, &reference)));
         }
         let mut shown = Vec::new();
-        mix.windows(&Noise, &mut |nats, block| shown.push((block.first.0 as usize, nats)));
+        mix.windows(&Noise, 0.0, &mut |nats, block| shown.push((block.first.0 as usize, nats)));
         prop_assert_eq!(shown, truth);
+    }
+
+    #[test]
+    fn evidence_that_is_left_out_lies_below_the_floor(
+        window in prop::collection::vec(0u64..60, 2..24),
+        reference in prop::collection::vec(0u64..4_000, 24),
+        floor in 0.0f64..40.0,
+    ) {
+        let reference = &reference[..window.len()];
+        let (exact, asked) = (evidence(&window, reference), evidence_from(&window, reference, floor));
+        prop_assert!(asked == exact || asked == 0.0 && exact < floor, "{exact} {asked} {floor}");
     }
 }
 

@@ -91,13 +91,13 @@ pub trait Fold {
     /// Reads the next gathered pane.
     fn observe(&mut self, pane: &Self::Pane, at: Gathered);
 
-    /// Shows every window that may be the best one, in a fixed order.
-    fn candidates(&self, noise: &Noise, visit: &mut dyn FnMut(Candidate));
+    /// Shows every window that may be the best one, in a fixed order. Those whose statistic is certainly below `floor` may be left out.
+    fn candidates(&self, noise: &Noise, floor: f64, visit: &mut dyn FnMut(Candidate));
 
     /// The best window (the first of equals).
     fn best(&self, noise: &Noise) -> Option<Candidate> {
         let mut best: Option<Candidate> = None;
-        self.candidates(noise, &mut |c| {
+        self.candidates(noise, 0.0, &mut |c| {
             if best.is_none_or(|b| c.statistic > b.statistic) {
                 best = Some(c);
             }

@@ -219,7 +219,7 @@ impl Stream {
         match episode {
             None => {
                 watch.observe(&tally, at);
-                let verdicts = watch.verdicts(rules.definitions);
+                let verdicts = watch.alarms(rules.definitions);
                 // the channel that passes its threshold by most; the first of equals
                 let mut winner: Option<&Verdict> = None;
                 for v in verdicts.iter().filter(|v| v.alarms()) {

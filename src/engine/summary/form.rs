@@ -221,7 +221,7 @@ fn read_bins(r: &mut Reader<'_>) -> Result<NumericBins, Malformed> {
 
 fn write_counts(w: &mut Writer, counts: &[u64]) {
     w.uint(counts.len() as u64);
-    counts.iter().for_each(|c| w.uint(*c));
+    w.uints(counts);
 }
 
 fn read_counts(r: &mut Reader<'_>) -> Result<Vec<u64>, Malformed> {

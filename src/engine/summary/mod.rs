@@ -3,5 +3,6 @@
 pub mod aged;
 pub mod category;
 pub mod cell;
+pub mod cuts;
 pub mod form;
 pub mod numeric;

@@ -4,6 +4,7 @@
 //! events, partitions and restarts gives the same bytes. Sums stay exact for 2^47 rows (z is clamped to ±2^20, fixed point 2^-20).
 //! Never: adds floating point numbers.
 
+use super::cuts::Cuts;
 use serde::{Deserialize, Serialize};
 
 /// Bins of a numeric signal at most.
@@ -23,7 +24,7 @@ pub struct NumericEdges {
     /// Median absolute deviation; never 0 (1 where the sample has none).
     pub mad: f64,
     /// Ascending and distinct. Bin i holds values x with exactly i cuts below or equal to x; there are `cuts.len() + 1` bins.
-    pub cuts: Vec<f64>,
+    pub cuts: Cuts,
 }
 
 impl NumericEdges {
@@ -34,20 +35,27 @@ impl NumericEdges {
 
     /// The bin of a value that is not NaN.
     pub fn bin_of(&self, x: f64) -> usize {
-        self.cuts.partition_point(|c| *c <= x)
+        self.cuts.at_or_below(x)
     }
 
     /// Standardised value in fixed point, and whether it had to be clamped.
     pub fn z(&self, x: f64) -> (i64, bool) {
         let z = (x - self.median) / self.mad;
         let clamped = z.clamp(-Z_LIMIT, Z_LIMIT);
-        ((clamped * Z_ONE).round_ties_even() as i64, clamped != z)
+        (nearest_even(clamped * Z_ONE), clamped != z)
     }
 
     /// The value that a mean of z (in fixed point) stands for.
     pub fn value_of(&self, mean_z: f64) -> f64 {
         self.median + self.mad * mean_z / Z_ONE
     }
+}
+
+/// The nearest whole number, halves to even, for |v| < 2^51: in 1.5 · 2^52 + v the last bit counts ones, and the addition rounds.
+#[inline]
+fn nearest_even(v: f64) -> i64 {
+    const ONES: f64 = 6_755_399_441_055_744.0;
+    (v + ONES).to_bits() as i64 - ONES.to_bits() as i64
 }
 
 /// The summary of a numeric signal under one version of its edges.
