@@ -95,6 +95,7 @@ pub fn end_join_epoch(
     task.decisions = decisions;
     let origin = Origin { source: task.partition, seq, definitions };
     let partials = task.book.flush(origin, &task.join.cells, name);
+    task.join.copy_forward();
     let floor = task.join.floor(seq);
     let epoch = Epoch {
         seq,
@@ -108,6 +109,7 @@ pub fn end_join_epoch(
         census: task.join.census(),
     };
     let journal = task.join.changes.take(&epoch);
+    task.join.wrote(seq, journal.iter().map(|part| part.len() as u64).sum());
     let mark = Mark {
         source: task.partition,
         sources,

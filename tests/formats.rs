@@ -18,7 +18,7 @@ use driftline::engine::summary::aged::AgedCounts;
 use driftline::engine::summary::category::{Categories, CategoryCounts};
 use driftline::engine::summary::cell::{CellSummary, Counts, InputCounts, PairCounts, SignalSummary};
 use driftline::engine::summary::form::{CategoryForm, NumericForm};
-use driftline::engine::types::{EpochSeq, EventTime, Offset, PaneId, PaneSize, Partition, RequestKey, Span};
+use driftline::engine::types::{EpochSeq, EventTime, Input, Offset, PaneId, PaneSize, Partition, RequestKey, Span};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -105,8 +105,8 @@ fn journal_epoch() -> Epoch {
         activity: [Activity::Active, Activity::Silent],
         definitions: 2,
         decisions: vec![
-            EdgeDecision::Future { input: driftline::engine::types::Input::Outcomes, offset: Offset(16) },
-            EdgeDecision::Lost { input: driftline::engine::types::Input::Predictions, from: Offset(3), to: Offset(900) },
+            EdgeDecision::Future { input: Input::Outcomes, offset: Offset(16) },
+            EdgeDecision::Lost { input: Input::Predictions, from: Offset(3), to: Offset(900) },
         ],
         census: (2, 1, 0xfeed_beef_0000_0001),
     }
@@ -134,6 +134,27 @@ fn journal() -> Vec<u8> {
     changes.take(&journal_epoch()).remove(0)
 }
 
+/// What copy-forward writes.
+fn copies() -> Vec<u8> {
+    let (mut changes, mut cells) = (Changes::default(), Cells::default());
+    let [a, b] = [cell(Some("7"), "FR"), cell(None, "é")].map(|c| cells.intern_key(&c));
+    let row = |offset, cell| NewPrediction {
+        offset: Offset(offset),
+        key: RequestKey::of(&offset.to_string()),
+        time: EventTime(1_700_000_000_000 + offset),
+        cell,
+        score: 0.75,
+        label: 77,
+    };
+    changes.row(&mut cells, &row(1_000_000, a));
+    changes.copy(&mut cells, &row(12, b), None);
+    changes.copy(&mut cells, &row(13, a), Some((EventTime(1_700_000_003_000), 78, f64::NAN)));
+    changes.copy(&mut cells, &row(14, a), Some((EventTime(-1), 0, -0.5)));
+    changes.copied(Input::Predictions, 80_952, EpochSeq(297));
+    changes.copied(Input::Outcomes, -3, EpochSeq(300));
+    changes.take(&journal_epoch()).remove(0)
+}
+
 /// Decodes a journal record's changes and drives a writer with them.
 fn journal_again(bytes: &[u8]) -> Vec<u8> {
     let facts = open(bytes).unwrap().facts.unwrap();
@@ -150,11 +171,16 @@ fn journal_again(bytes: &[u8]) -> Vec<u8> {
     while !r.is_empty() {
         match r.byte().unwrap() {
             0 => dictionary.push(cells.intern_key(&read_cell_key(&mut r).unwrap())),
-            1 => {
+            tag @ (1 | 5) => {
                 let (offset, key) = (Offset(r.int().unwrap()), RequestKey(r.key().unwrap()));
                 let (time, cell) = (EventTime(r.int().unwrap()), dictionary[r.uint().unwrap() as usize]);
                 let (label, score) = values(&mut r);
-                changes.row(&mut cells, &NewPrediction { offset, key, time, cell, score, label });
+                let p = NewPrediction { offset, key, time, cell, score, label };
+                let first = (tag == 5 && r.byte().unwrap() == 1).then(|| (EventTime(r.int().unwrap()), values(&mut r)));
+                match tag {
+                    1 => changes.row(&mut cells, &p),
+                    _ => changes.copy(&mut cells, &p, first.map(|(e, (label, value))| (e, label, value))),
+                }
             }
             2 => {
                 let (row, e) = (Offset(r.int().unwrap()), EventTime(r.int().unwrap()));
@@ -167,6 +193,10 @@ fn journal_again(bytes: &[u8]) -> Vec<u8> {
                 changes.waiting(&NewOutcome { offset, key, time: e, label, value }, e);
             }
             4 => changes.consumed(Offset(r.int().unwrap())),
+            6 => {
+                let input = Input::BOTH[usize::from(r.byte().unwrap())];
+                changes.copied(input, r.int().unwrap(), EpochSeq(r.uint().unwrap()));
+            }
             other => panic!("a change of kind {other}"),
         }
     }
@@ -176,6 +206,7 @@ fn journal_again(bytes: &[u8]) -> Vec<u8> {
 #[test]
 fn journal_records_are_frozen() {
     assert_frozen("journal", &journal(), journal_again);
+    assert_frozen("journal_copies", &copies(), journal_again);
 }
 
 fn partial() -> Vec<u8> {

@@ -8,6 +8,9 @@
 //! Entries are removed lazily, in `expire`: an entry that should have gone already can't change a verdict, because every verdict
 //! compares with the watermarks itself.
 
+mod copy_forward;
+
+pub use self::copy_forward::{Cleaning, Limits};
 use super::cell::{CellId, CellKey, Cells};
 use super::definitions::JoinRules;
 use super::journal::Changes;
@@ -145,6 +148,8 @@ pub struct Join {
     digest: u64,
     /// What changed since the last epoch, for the journal.
     pub changes: Changes,
+    /// What keeps the journal short.
+    pub cleaning: Cleaning,
     popped: Vec<u32>,
 }
 
@@ -171,6 +176,7 @@ impl Join {
             epoch: EpochSeq(1),
             digest: 0,
             changes: Changes::default(),
+            cleaning: Cleaning::default(),
             popped: Vec::new(),
         }
     }
@@ -407,6 +413,19 @@ impl Recovery {
     /// What follows belongs to this epoch.
     pub fn epoch(&mut self, seq: EpochSeq) {
         self.join.epoch = seq;
+    }
+
+    /// A record of this epoch has so many bytes.
+    pub fn read(&mut self, seq: EpochSeq, bytes: usize) {
+        self.join.wrote(seq, bytes as u64);
+    }
+
+    /// A bucket of rows (or of waiting outcomes) was copied: nothing of it is needed from before `since`.
+    pub fn copied(&mut self, input: Input, bucket: i64, since: EpochSeq) {
+        match input {
+            Input::Predictions => self.join.rows_since.begins(bucket, since),
+            Input::Outcomes => self.join.waiting_since.begins(bucket, since),
+        }
     }
 
     /// A row (an upsert by input offset); with its match state if it is a copy.

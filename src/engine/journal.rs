@@ -18,8 +18,10 @@ const ROW: u8 = 1;
 const MATCH: u8 = 2;
 const WAITING: u8 = 3;
 const CONSUMED: u8 = 4;
-/// A full row with its match state, copied forward from an old epoch (read; not written by this version).
+/// A full row with its match state, copied forward from an old epoch.
 const COPY: u8 = 5;
+/// A bucket has been copied forward as a whole.
+const COPIED: u8 = 6;
 
 /// Whether an input of a source holds panes back. Decided at the edge by wall clock, recorded, never decided again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -132,13 +134,35 @@ impl Changes {
 
     /// A prediction was accepted.
     pub fn row(&mut self, cells: &mut Cells, p: &NewPrediction) {
+        self.whole_row(ROW, cells, p);
+    }
+
+    /// A row that an old epoch holds, with its first outcome (effective time, class, number).
+    pub fn copy(&mut self, cells: &mut Cells, p: &NewPrediction, first: Option<(EventTime, u64, f64)>) {
+        self.whole_row(COPY, cells, p);
+        self.now.byte(u8::from(first.is_some()));
+        if let Some((e, label, value)) = first {
+            self.now.int(e.0);
+            write_values(&mut self.now, label, value);
+        }
+    }
+
+    /// Everything that lives of a bucket of rows (or of waiting outcomes) is in the journal from epoch `since` on.
+    pub fn copied(&mut self, input: Input, bucket: i64, since: EpochSeq) {
+        self.begin(COPIED);
+        self.now.byte(input.index() as u8);
+        self.now.int(bucket);
+        self.now.uint(since.0);
+    }
+
+    fn whole_row(&mut self, tag: u8, cells: &mut Cells, p: &NewPrediction) {
         let (number, new) = cells.dictionary_number(p.cell, self.stamp + 1, self.cells);
         if new {
             self.cells += 1;
             self.begin(CELL);
             write_cell(&mut self.now, cells.key(p.cell));
         }
-        self.begin(ROW);
+        self.begin(tag);
         self.now.int(p.offset.0);
         self.now.key(p.key.0);
         self.now.int(p.time.0);
@@ -350,6 +374,10 @@ impl Part<'_> {
                     recovery.waiting(key, offset, e, label, value);
                 }
                 CONSUMED => recovery.consumed(Offset(r.int()?)),
+                COPIED => {
+                    let input = *Input::BOTH.get(usize::from(r.byte()?)).ok_or(Malformed::Value("an input"))?;
+                    recovery.copied(input, r.int()?, EpochSeq(r.uint()?));
+                }
                 _ => return Err(Malformed::Value("a kind of change")),
             }
         }

@@ -311,6 +311,12 @@ impl Wheel {
         self.buckets.entry(due.0.div_euclid(self.width)).or_default().push(slot);
     }
 
+    /// Adds the slots of all buckets that overlap `[from, to)`, stale ones included.
+    pub fn slots(&self, from: EventTime, to: EventTime, slots: &mut Vec<u32>) {
+        let (first, last) = (from.0.div_euclid(self.width), to.0.div_euclid(self.width));
+        self.buckets.range(first..=last).for_each(|(_, bucket)| slots.extend_from_slice(bucket));
+    }
+
     /// Pops every slot whose `due` (asked of the caller; `None` drops a stale one) lies below `watermark`, in bucket order.
     pub fn pop(&mut self, watermark: EventTime, mut due: impl FnMut(u32) -> Option<EventTime>, popped: &mut Vec<u32>) {
         popped.clear();
@@ -357,6 +363,26 @@ impl Since {
             self.last = bucket;
             self.first.entry(bucket).or_insert(epoch);
         }
+    }
+
+    /// The bucket that holds entries of `time`.
+    pub fn bucket_of(&self, time: EventTime) -> i64 {
+        time.0.div_euclid(self.width)
+    }
+
+    /// The times of a bucket: from the first to the first after it.
+    pub fn span(&self, bucket: i64) -> (EventTime, EventTime) {
+        (EventTime(bucket.saturating_mul(self.width)), EventTime((bucket + 1).saturating_mul(self.width)))
+    }
+
+    /// The bucket with the oldest first epoch, and that epoch.
+    pub fn oldest(&self) -> Option<(EpochSeq, i64)> {
+        self.first.iter().map(|(bucket, first)| (*first, *bucket)).min()
+    }
+
+    /// Nothing of a bucket is needed from before `epoch`.
+    pub fn begins(&mut self, bucket: i64, epoch: EpochSeq) {
+        self.first.insert(bucket, epoch);
     }
 
     /// The oldest epoch that still matters when entries before `horizon` are over; forgets their buckets.

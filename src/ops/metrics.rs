@@ -53,6 +53,7 @@ struct Inputs {
     time_jumped: IntCounter,
     journal_bytes: IntCounter,
     journal_epochs: IntGaugeVec,
+    journal_size: IntGaugeVec,
     digest_mismatches: IntCounter,
 }
 
@@ -152,6 +153,11 @@ impl Inputs {
             journal_epochs: make.gauges(
                 "driftline_journal_epochs",
                 "Epochs between the journal's floor and its end: what a restart reads",
+                &["partition"],
+            ),
+            journal_size: make.gauges(
+                "driftline_journal_size_bytes",
+                "Bytes of the journal from its floor to its end: what a restart reads",
                 &["partition"],
             ),
             digest_mismatches: make
@@ -286,7 +292,7 @@ impl Metrics {
 
     fn describe(&self) -> Vec<(String, String, Vec<String>)> {
         let (i, e, p) = (&self.inputs, &self.epochs, &self.panes);
-        let inputs: [&dyn Collector; 15] = [
+        let inputs: [&dyn Collector; 16] = [
             &i.records_read,
             &i.records,
             &i.joined,
@@ -301,6 +307,7 @@ impl Metrics {
             &i.time_jumped,
             &i.journal_bytes,
             &i.journal_epochs,
+            &i.journal_size,
             &i.digest_mismatches,
         ];
         let epochs: [&dyn Collector; 7] =
@@ -397,6 +404,7 @@ impl Metrics {
                 }
             }
             self.inputs.journal_epochs.with_label_values(&[&partition]).set((task.join.epoch.0 - task.floor.0) as i64);
+            self.inputs.journal_size.with_label_values(&[&partition]).set(task.join.cleaning.journal_bytes() as i64);
         }
         self.inputs.pending_rows.with_label_values(&["predictions"]).set(rows as i64);
         self.inputs.pending_rows.with_label_values(&["outcomes"]).set(waiting as i64);

@@ -212,6 +212,7 @@ impl JournalReader {
             self.recovery.epoch(part.seq);
         }
         part.apply(&mut self.recovery, &mut self.cells)?;
+        self.recovery.read(part.seq, value.len());
         self.parts += 1;
         if self.parts == part.part.1 {
             self.complete = self.facts.take();

@@ -1,5 +1,6 @@
 //! The join against an independent model, under random interleavings, epochs and crashes.
 
+mod copy_forward;
 mod driver;
 mod history;
 mod journal;
