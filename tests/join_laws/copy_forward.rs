@@ -31,13 +31,19 @@ struct Epochs {
     /// Bytes from the floor, live entries, bytes of the epoch itself.
     weights: Vec<(u64, u64, u64)>,
     journal: Vec<Vec<u8>>,
+    floors: Vec<EpochSeq>,
 }
 
 fn epochs(limits: Limits) -> Epochs {
+    epochs_until(limits, usize::MAX, false)
+}
+
+/// Cleaning ends after epoch `last`, where the join may be built again from its journal.
+fn epochs_until(limits: Limits, last: usize, restart: bool) -> Epochs {
     let (rules, history) = few_old_rows();
     let (mut driver, mut r) = (Driver::new(rules, &history), Draw(3));
     driver.join.cleaning.limits = limits;
-    let mut all = Epochs { weights: Vec::new(), journal: Vec::new() };
+    let mut all = Epochs { weights: Vec::new(), journal: Vec::new(), floors: Vec::new() };
     let mut lengths: Vec<u64> = Vec::new();
     loop {
         for _ in 0..30 + r.below(40) {
@@ -53,7 +59,14 @@ fn epochs(limits: Limits) -> Epochs {
         let from_floor = lengths[floor.0 as usize - 1..].iter().sum();
         assert!(driver.join.cleaning.journal_bytes() >= from_floor, "the ledger may lag behind the floor, never run ahead of it");
         all.weights.push((from_floor, rows + waiting, *lengths.last().unwrap()));
+        all.floors.push(floor);
         all.journal.extend(records);
+        if all.floors.len() == last {
+            if restart {
+                driver.join = recover(rules, &all.journal[floor.0 as usize - 1..]).0;
+            }
+            driver.join.cleaning.limits = NEVER;
+        }
         if driver.next.iter().zip(&history.inputs).all(|(n, all)| *n == all.len()) {
             return all;
         }
@@ -66,7 +79,6 @@ const NEVER: Limits = Limits { least: u64::MAX, times: 2, per_epoch: 2 * 1024 };
 #[test]
 fn the_journal_from_its_floor_stays_near_twice_the_live_rows() {
     let weights = epochs(EAGER).weights;
-    weights.iter().step_by(40).for_each(|w| println!("{w:?}"));
     let most = weights.iter().map(|(bytes, live, _)| *bytes as i64 - 2 * (*live * ROW) as i64).max().unwrap();
     assert!(most < ROOM as i64, "{most} bytes above twice the live rows");
     let (left_alone, live, _) = *epochs(NEVER).weights.last().unwrap();
@@ -101,4 +113,14 @@ fn a_restart_from_the_floor_goes_on_with_the_same_floor() {
         moved += u64::from(facts.floor > EpochSeq(facts.seq.0 / 2));
     }
     assert!(moved > 5, "the floor follows the copies");
+}
+
+#[test]
+fn a_restart_does_not_undo_what_was_copied() {
+    let whole_buckets = Limits { per_epoch: 1 << 20, ..EAGER };
+    for last in [120, 180, 250] {
+        let (went_on, restarted) = (epochs_until(whole_buckets, last, false).floors, epochs_until(whole_buckets, last, true).floors);
+        assert_eq!(went_on, restarted, "a restart after epoch {last}");
+        assert!(went_on.last() > went_on.get(last), "the floor moves on as rows leave");
+    }
 }
