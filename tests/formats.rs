@@ -156,6 +156,17 @@ fn copies() -> Vec<u8> {
     changes.take(&journal_epoch()).remove(0)
 }
 
+/// What the edge decides about inputs that stop.
+fn decisions() -> Vec<u8> {
+    let released = |input, up_to| EdgeDecision::Released { input, up_to: EventTime(up_to) };
+    let epoch = Epoch {
+        activity: [Activity::Stuck, Activity::Idle],
+        decisions: vec![released(Input::Predictions, 1_699_999_000_000), released(Input::Outcomes, -1)],
+        ..journal_epoch()
+    };
+    Changes::default().take(&epoch).remove(0)
+}
+
 /// Decodes a journal record's changes and drives a writer with them.
 fn journal_again(bytes: &[u8]) -> Vec<u8> {
     let facts = open(bytes).unwrap().facts.unwrap();
@@ -208,6 +219,7 @@ fn journal_again(bytes: &[u8]) -> Vec<u8> {
 fn journal_records_are_frozen() {
     assert_frozen("journal", &journal(), journal_again);
     assert_frozen("journal_copies", &copies(), journal_again);
+    assert_frozen("journal_decisions", &decisions(), journal_again);
 }
 
 fn partial() -> Vec<u8> {

@@ -9,11 +9,12 @@
 //! compares with the watermarks itself.
 
 mod copy_forward;
+mod release;
 
 pub use self::copy_forward::{Cleaning, Limits};
 use super::cell::{CellId, CellKey, Cells};
 use super::definitions::JoinRules;
-use super::journal::Changes;
+use super::journal::{Changes, Epoch};
 use super::pending::{Entry, NONE, Row, Since, Store, Waiting, Wheel};
 use super::time::InputClock;
 use super::types::{EpochSeq, EventTime, Input, Offset, RequestKey};
@@ -141,6 +142,8 @@ pub struct Join {
     by_duplicates: Wheel,
     by_early: Wheel,
     first_prediction: Option<EventTime>,
+    /// Everything up to these times was let go, by input.
+    released: [EventTime; 2],
     rows_since: Since,
     waiting_since: Since,
     /// The running epoch.
@@ -171,6 +174,7 @@ impl Join {
             by_duplicates: Wheel::new(bucket_width(rules.duplicates.0)),
             by_early: Wheel::new(bucket_width(rules.early.0)),
             first_prediction: None,
+            released: [EventTime::MIN; 2],
             rows_since: Since::new(bucket_width(rules.window.0)),
             waiting_since: Since::new(bucket_width(rules.window.0)),
             epoch: EpochSeq(1),
@@ -385,15 +389,20 @@ impl Join {
         let (early, wp) = (self.rules.early, self.clocks[0].watermark());
         let mut popped = std::mem::take(&mut self.popped);
         self.by_early.pop(wp, |s| self.waiting.get(s).map(|w| w.e.plus(early)), &mut popped);
-        for slot in &popped {
+        self.orphaned(&popped, decisions);
+        self.popped = popped;
+    }
+
+    /// Waiting outcomes at these slots are orphans.
+    fn orphaned(&mut self, slots: &[u32], decisions: &mut Vec<Decision>) {
+        for slot in slots {
             let Some(w) = self.waiting.get(*slot).copied() else { continue };
-            let at = w.e.plus(early);
+            let at = w.e.plus(self.rules.early);
             let before_start = self.first_prediction.is_none_or(|first| at < first);
             decisions.push(if before_start { Decision::BeforeStart { at } } else { Decision::Orphan { at } });
             self.digest = self.digest.wrapping_sub(w.digest());
             self.waiting.remove(*slot);
         }
-        self.popped = popped;
     }
 }
 
@@ -470,14 +479,17 @@ impl Recovery {
         }
     }
 
-    /// Ends with the clocks of the last epoch: (max, peeked) by input, and the first prediction's time.
-    pub fn finish(mut self, clocks: [(EventTime, EventTime); 2], first_prediction: Option<EventTime>) -> Join {
+    /// Ends with the facts of the last epoch: its clocks, the first prediction's time, what was released.
+    pub fn finish(mut self, facts: &Epoch) -> Join {
         for input in Input::BOTH {
-            let i = input.index();
-            self.join.clocks[i] = InputClock::restored(self.join.rules.lateness[i], clocks[i].0, clocks[i].1);
+            let (i, (max, peeked)) = (input.index(), facts.clocks[input.index()]);
+            self.join.clocks[i] = InputClock::restored(self.join.rules.lateness[i], max, peeked);
         }
-        self.join.first_prediction = first_prediction;
+        self.join.first_prediction = facts.first_prediction;
         self.join.epoch = EpochSeq(self.join.epoch.0 + 1);
+        for (input, up_to) in facts.released() {
+            self.join.release(input, up_to, &mut Vec::new());
+        }
         self.join.expire(&mut Vec::new());
         self.join
     }

@@ -24,7 +24,8 @@ const COPY: u8 = 5;
 const COPIED: u8 = 6;
 
 /// Whether an input of a source holds panes back. Decided at the edge by wall clock, recorded, never decided again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+/// Ordered by how little it holds back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Activity {
     /// Records come or may come.
     Active,
@@ -34,9 +35,32 @@ pub enum Activity {
     Silent,
     /// Declared finished (`--once`).
     Finished,
+    /// A transaction that nobody ends keeps readers from going on: holds nobody back, but is no silence.
+    Stuck,
+}
+
+impl Ord for Activity {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.rank().cmp(&other.rank())
+    }
+}
+
+impl PartialOrd for Activity {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl Activity {
+    fn rank(self) -> u8 {
+        match self {
+            Activity::Active => 0,
+            Activity::Stuck => 1,
+            Activity::Idle => 2,
+            Activity::Silent => 3,
+            Activity::Finished => 4,
+        }
+    }
     fn code(self) -> u8 {
         self as u8
     }
@@ -46,6 +70,7 @@ impl Activity {
             1 => Activity::Idle,
             2 => Activity::Silent,
             3 => Activity::Finished,
+            4 => Activity::Stuck,
             _ => return Err(Malformed::Value("an activity")),
         })
     }
@@ -78,6 +103,14 @@ pub enum EdgeDecision {
         /// First one that is there.
         to: Offset,
     },
+    /// Rows (or waiting outcomes) that wait for the other input in vain were let go. Repeated in every later epoch: it holds for what a
+    /// recovery reads, wherever that begins.
+    Released {
+        /// Whose rows.
+        input: Input,
+        /// Event time (effective time) of the youngest of them at most.
+        up_to: EventTime,
+    },
 }
 
 /// The facts of one epoch.
@@ -101,6 +134,16 @@ pub struct Epoch {
     pub decisions: Vec<EdgeDecision>,
     /// Live rows, waiting outcomes, digest (`Join::census`).
     pub census: (u64, u64, u64),
+}
+
+impl Epoch {
+    /// What was released so far.
+    pub fn released(&self) -> impl Iterator<Item = (Input, EventTime)> + '_ {
+        self.decisions.iter().filter_map(|d| match d {
+            EdgeDecision::Released { input, up_to } => Some((*input, *up_to)),
+            _ => None,
+        })
+    }
 }
 
 /// Changes since the last epoch, encoded as they happen.
@@ -288,6 +331,10 @@ fn write_facts(w: &mut Writer, epoch: &Epoch) {
                 w.int(from.0);
                 w.int(to.0);
             }
+            EdgeDecision::Released { input, up_to } => {
+                w.byte(4 + input.index() as u8);
+                w.int(up_to.0);
+            }
         }
     }
     w.uint(epoch.census.0);
@@ -314,6 +361,7 @@ fn read_facts(r: &mut Reader<'_>, seq: EpochSeq, floor: EpochSeq) -> Result<Epoc
         decisions.push(match code {
             0 | 1 => EdgeDecision::Future { input, offset: Offset(r.int()?) },
             2 | 3 => EdgeDecision::Lost { input, from: Offset(r.int()?), to: Offset(r.int()?) },
+            4 | 5 => EdgeDecision::Released { input, up_to: EventTime(r.int()?) },
             _ => return Err(Malformed::Value("an edge decision")),
         });
     }

@@ -199,6 +199,11 @@ impl<E: Entry> Store<E> {
         self.live == 0
     }
 
+    /// Places that wait for new entries.
+    pub fn free(&self) -> usize {
+        self.free.len()
+    }
+
     /// Bytes held, free places included.
     pub fn bytes(&self) -> usize {
         self.entries.capacity() * size_of::<E>() + (self.free.capacity() + self.index.capacity()) * 5
@@ -309,6 +314,16 @@ impl Wheel {
     /// Look at `slot` once a watermark passes `due`.
     pub fn push(&mut self, due: EventTime, slot: u32) {
         self.buckets.entry(due.0.div_euclid(self.width)).or_default().push(slot);
+    }
+
+    /// The earliest time at which something may be due.
+    pub fn earliest(&self) -> Option<EventTime> {
+        self.buckets.first_key_value().map(|(bucket, _)| EventTime(bucket.saturating_mul(self.width)))
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.buckets.clear();
     }
 
     /// Adds the slots of all buckets that overlap `[from, to)`, stale ones included.

@@ -6,4 +6,6 @@ pub mod inbox;
 pub mod join;
 pub mod join_task;
 pub mod judge;
+pub mod quiet;
 pub mod recover;
+pub mod release;

@@ -222,7 +222,7 @@ impl JournalReader {
 
     fn finish(self, partition: Partition, now: i64) -> Option<(Epoch, JoinTask)> {
         let epoch = self.complete?;
-        let join = self.recovery.finish(epoch.clocks, epoch.first_prediction);
+        let join = self.recovery.finish(&epoch);
         let mut task = JoinTask::new(partition, join, epoch.next, epoch.activity, now);
         task.floor = epoch.floor;
         Some((epoch, task))

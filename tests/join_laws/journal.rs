@@ -45,7 +45,7 @@ pub fn end_epoch(driver: &mut Driver<'_>) -> Vec<Vec<u8>> {
         first_prediction: driver.join.first_prediction(),
         activity: [Activity::Active; 2],
         definitions: 1,
-        decisions: Vec::new(),
+        decisions: driver.join.released().collect(),
         census: driver.join.census(),
     };
     let records = driver.join.changes.take(&epoch);
@@ -69,7 +69,7 @@ pub fn recover(rules: JoinRules, journal: &[Vec<u8>]) -> (Join, Option<Epoch>) {
     }
     match &facts {
         None => (Join::new(rules), None),
-        Some(f) => (recovery.finish(f.clocks, f.first_prediction), facts),
+        Some(f) => (recovery.finish(f), facts),
     }
 }
 
@@ -135,7 +135,7 @@ fn recover_without(rules: JoinRules, journal: &[Vec<u8>], lacks: Without, histor
         before = facts.next[1];
         last = Some(facts);
     }
-    last.map_or_else(|| Join::new(rules), |f| recovery.finish(f.clocks, f.first_prediction))
+    last.map_or_else(|| Join::new(rules), |f| recovery.finish(&f))
 }
 
 fn values(r: &mut Reader<'_>) -> (u64, f64) {
@@ -144,19 +144,24 @@ fn values(r: &mut Reader<'_>) -> (u64, f64) {
     (label, if there & 2 != 0 { r.float().unwrap() } else { f64::NAN })
 }
 
-fn at_or_after(journal: &[Vec<u8>], floor: EpochSeq) -> Vec<Vec<u8>> {
+/// Never, now and then, always and in tiny steps.
+pub fn any_limits(r: &mut Draw) -> Limits {
+    match r.below(6) {
+        0 => Limits { least: u64::MAX, times: 2, per_epoch: 0 },
+        1 => Limits { least: 600, times: 2, per_epoch: 400 },
+        n => Limits { least: 0, times: 0, per_epoch: [1, 60, 200, 2_000][n as usize - 2] },
+    }
+}
+
+pub fn at_or_after(journal: &[Vec<u8>], floor: EpochSeq) -> Vec<Vec<u8>> {
     journal.iter().filter(|record| open(record).unwrap().seq >= floor).cloned().collect()
 }
 
 /// A run with crashes in `crashes` percent of the places where an epoch may end; `Err` says what a recovery got wrong.
 fn with_crashes(rules: JoinRules, history: &History, seed: u64, crashes: u64, lacks: Option<Without>) -> Result<Bookings, String> {
     let (mut driver, mut r, mut journal) = (Driver::new(rules, history), Draw(seed), Vec::new());
-    // how eagerly the journal is cleaned is nobody's business: never, now and then, always and in tiny steps
-    let limits = match r.below(6) {
-        0 => Limits { least: u64::MAX, times: 2, per_epoch: 0 },
-        1 => Limits { least: 600, times: 2, per_epoch: 400 },
-        n => Limits { least: 0, times: 0, per_epoch: [1, 60, 200, 2_000][n as usize - 2] },
-    };
+    // how eagerly the journal is cleaned is nobody's business
+    let limits = any_limits(&mut r);
     driver.join.cleaning.limits = limits;
     while let Some(input) = driver.choose(&mut r, 50) {
         if r.percent(15) {

@@ -5,6 +5,7 @@ mod driver;
 mod history;
 mod journal;
 mod model;
+mod release;
 
 use driftline::engine::definitions::JoinRules;
 use driver::{Course, Driver};

@@ -75,6 +75,11 @@ impl Cleaning {
         }
     }
 
+    /// Slots have other entries now: the bucket that was being copied is begun again.
+    pub(super) fn forget_copy(&mut self) {
+        self.copying = None;
+    }
+
     fn forget_below(&mut self, floor: EpochSeq) {
         while let Some((_, bytes)) = self.sizes.front().copied().filter(|s| s.0 < floor) {
             self.total -= bytes;
