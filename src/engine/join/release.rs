@@ -18,8 +18,8 @@ use super::{Decision, Join};
 const ROW_BYTES: usize = 100;
 /// The same of a waiting outcome.
 const WAITING_BYTES: usize = 76;
-/// Free places beyond which a store is made anew once more than half of it is free.
-const FREE_PLACES: usize = 1_024;
+/// A store is made anew when it has so many more free places than entries. A small one is, often: that costs little.
+const FREE_PLACES: usize = 8;
 
 impl Join {
     /// What time has overtaken: the input whose rows wait for the other one in vain, and up to when.

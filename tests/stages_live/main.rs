@@ -1,0 +1,5 @@
+//! Both stages of one pod on the in-memory log, as wall-clock time goes by.
+
+mod rounds;
+mod stops;
+mod world;
