@@ -102,7 +102,7 @@ fn an_input_behind_a_transaction_that_nobody_ends_is_stuck_after_ten_minutes_and
     assert!(world.pair_time() > hung + 9 * MINUTE, "panes go on");
 
     let journal = world.cluster.read_committed("shop.journal").expect("read");
-    let last = journal.iter().filter(|r| r.partition == Partition(0)).filter_map(|r| open(r.value.as_deref()?).ok()?.facts).last();
+    let last = journal.iter().filter(|r| r.partition == Partition(0)).filter_map(|r| open(r.value.as_deref()?).ok()?.facts).next_back();
     assert_eq!(last.expect("an epoch").activity[Input::Outcomes.index()], Activity::Stuck, "it is recorded");
     world.restart_join();
     assert_eq!(activity(&world)[1], Activity::Stuck, "and obeyed by a successor");
