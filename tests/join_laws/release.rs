@@ -159,7 +159,7 @@ fn memory_falls_when_rows_are_let_go() {
     let mut most = 0;
     while driver.next[0] < 90_000 {
         driver.step(0);
-        if driver.next[0] % 2_000 == 0 {
+        if driver.next[0].is_multiple_of(2_000) {
             let overdue: Vec<_> = driver.join.overdue().collect();
             for (input, up_to) in overdue {
                 driver.release(input, up_to);
