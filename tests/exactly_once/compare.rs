@@ -120,7 +120,7 @@ fn merge(into: &mut CellSummary, other: &CellSummary, place: &Place, plan: &Plan
     for (name, signal) in &other.signals {
         let mine = into.signals.entry(name.clone()).or_default();
         match (&mut mine.numeric, &signal.numeric) {
-            (Some(a), Some(b)) => a.merge(b, plan.numeric(&place.2.model, name, place.1).as_deref()),
+            (Some(a), Some(b)) => a.merge(b, || plan.numeric(&place.2.model, name, place.1)),
             (none @ None, Some(b)) => *none = Some(b.clone()),
             _ => {}
         }
