@@ -76,7 +76,7 @@ pub struct JoinOutput {
     pub floor: EpochSeq,
 }
 
-/// The end of a join task's epoch: decide what time has settled, then partials, journal, mark.
+/// The end of a join task's epoch: let go of what waits in vain, decide what time has settled, then partials, journal, mark.
 pub fn end_join_epoch(
     task: &mut JoinTask,
     d: &Definitions,
@@ -87,6 +87,10 @@ pub fn end_join_epoch(
 ) -> JoinOutput {
     let seq = task.join.epoch;
     let mut decisions = std::mem::take(&mut task.decisions);
+    let overdue: Vec<_> = task.join.overdue().chain(task.to_release.drain(..)).collect();
+    for (input, up_to) in overdue {
+        task.tally.released[input.index()] += task.join.release(input, up_to, &mut decisions);
+    }
     task.join.expire(&mut decisions);
     for decision in decisions.drain(..) {
         task.tally.decided(&decision);
@@ -95,6 +99,7 @@ pub fn end_join_epoch(
     task.decisions = decisions;
     let origin = Origin { source: task.partition, seq, definitions };
     let partials = task.book.flush(origin, &task.join.cells, name);
+    task.join.copy_forward();
     let floor = task.join.floor(seq);
     let epoch = Epoch {
         seq,
@@ -104,10 +109,11 @@ pub fn end_join_epoch(
         first_prediction: task.join.first_prediction(),
         activity: task.activity,
         definitions,
-        decisions: std::mem::take(&mut task.edge_decisions),
+        decisions: task.edge_decisions.drain(..).chain(task.join.released()).collect(),
         census: task.join.census(),
     };
     let journal = task.join.changes.take(&epoch);
+    task.join.wrote(seq, journal.iter().map(|part| part.len() as u64).sum());
     let mark = Mark {
         source: task.partition,
         sources,

@@ -3,6 +3,7 @@
 use driftline::codec::wire::{Kind, Reader};
 use driftline::config::load_text;
 use driftline::config::settings::Settings;
+use driftline::engine::join::Limits;
 use driftline::engine::partial::{Origin, PartialEntry, encode, read};
 use driftline::engine::plan::{Plan, PlanRecord};
 use driftline::engine::summary::cell::CellSummary;
@@ -45,6 +46,7 @@ alerts: { topic: shop.alerts, format: json, reminder: 20m }
 fn settings() -> Arc<Settings> {
     let mut settings = load_text("shop.yaml", CONFIG, &|_| None, Path::new("")).unwrap_or_else(|e| panic!("{e}"));
     settings.epoch.records = 120;
+    settings.journal = Limits { least: 0, times: 1, per_epoch: 1_000 }; // cleaned all the time
     Arc::new(settings)
 }
 

@@ -22,14 +22,17 @@ pub enum Kind {
     Edges = 6,
     /// The last closed panes of a summaries partition.
     Progress = 7,
-    /// A chunk of detect state.
-    Chunk = 8,
-    /// The head chunk: what all streams of a partition share.
-    Head = 9,
+    // 8 and 9 were a chunk of all streams and its head, before the first release; they are not used again
     /// An operator's command (no writer yet).
     Command = 10,
     /// A partition's count of streams (no writer yet).
     Census = 11,
+    /// A chunk of detect state: some of the streams of a partition.
+    Chunk = 12,
+    /// What changes with every epoch of a monitor.
+    Head = 13,
+    /// What the streams of a partition share.
+    Shared = 14,
 }
 
 /// The format version that this build writes, and the newest it reads.

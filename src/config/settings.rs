@@ -3,6 +3,7 @@
 //! Guarantees: a `Settings` that exists passed every semantic check. Comes from `config::load`. Goes to everything else.
 
 use crate::engine::definitions::Definitions;
+use crate::engine::join::Limits;
 use crate::engine::types::Span;
 use secrecy::SecretString;
 use std::collections::BTreeMap;
@@ -48,6 +49,8 @@ pub struct Settings {
     pub threads: Threads,
     /// Limit on the memory of pending rows, in bytes.
     pub memory_limit: u64,
+    /// When and how fast the journal is cleaned (not in the file: there is nothing to choose).
+    pub journal: Limits,
 }
 
 /// How to reach Kafka.

@@ -8,9 +8,13 @@
 //! Entries are removed lazily, in `expire`: an entry that should have gone already can't change a verdict, because every verdict
 //! compares with the watermarks itself.
 
+mod copy_forward;
+mod release;
+
+pub use self::copy_forward::{Cleaning, Limits};
 use super::cell::{CellId, CellKey, Cells};
 use super::definitions::JoinRules;
-use super::journal::Changes;
+use super::journal::{Changes, Epoch};
 use super::pending::{Entry, NONE, Row, Since, Store, Waiting, Wheel};
 use super::time::InputClock;
 use super::types::{EpochSeq, EventTime, Input, Offset, RequestKey};
@@ -138,6 +142,8 @@ pub struct Join {
     by_duplicates: Wheel,
     by_early: Wheel,
     first_prediction: Option<EventTime>,
+    /// Everything up to these times was let go, by input.
+    released: [EventTime; 2],
     rows_since: Since,
     waiting_since: Since,
     /// The running epoch.
@@ -145,6 +151,8 @@ pub struct Join {
     digest: u64,
     /// What changed since the last epoch, for the journal.
     pub changes: Changes,
+    /// What keeps the journal short.
+    pub cleaning: Cleaning,
     popped: Vec<u32>,
 }
 
@@ -166,11 +174,13 @@ impl Join {
             by_duplicates: Wheel::new(bucket_width(rules.duplicates.0)),
             by_early: Wheel::new(bucket_width(rules.early.0)),
             first_prediction: None,
+            released: [EventTime::MIN; 2],
             rows_since: Since::new(bucket_width(rules.window.0)),
             waiting_since: Since::new(bucket_width(rules.window.0)),
             epoch: EpochSeq(1),
             digest: 0,
             changes: Changes::default(),
+            cleaning: Cleaning::default(),
             popped: Vec::new(),
         }
     }
@@ -383,15 +393,20 @@ impl Join {
         let (early, wp) = (self.rules.early, self.clocks[0].watermark());
         let mut popped = std::mem::take(&mut self.popped);
         self.by_early.pop(wp, |s| self.waiting.get(s).map(|w| w.e.plus(early)), &mut popped);
-        for slot in &popped {
+        self.orphaned(&popped, decisions);
+        self.popped = popped;
+    }
+
+    /// Waiting outcomes at these slots are orphans.
+    fn orphaned(&mut self, slots: &[u32], decisions: &mut Vec<Decision>) {
+        for slot in slots {
             let Some(w) = self.waiting.get(*slot).copied() else { continue };
-            let at = w.e.plus(early);
+            let at = w.e.plus(self.rules.early);
             let before_start = self.first_prediction.is_none_or(|first| at < first);
             decisions.push(if before_start { Decision::BeforeStart { at } } else { Decision::Orphan { at } });
             self.digest = self.digest.wrapping_sub(w.digest());
             self.waiting.remove(*slot);
         }
-        self.popped = popped;
     }
 }
 
@@ -411,6 +426,19 @@ impl Recovery {
     /// What follows belongs to this epoch.
     pub fn epoch(&mut self, seq: EpochSeq) {
         self.join.epoch = seq;
+    }
+
+    /// A record of this epoch has so many bytes.
+    pub fn read(&mut self, seq: EpochSeq, bytes: usize) {
+        self.join.wrote(seq, bytes as u64);
+    }
+
+    /// A bucket of rows (or of waiting outcomes) was copied: nothing of it is needed from before `since`.
+    pub fn copied(&mut self, input: Input, bucket: i64, since: EpochSeq) {
+        match input {
+            Input::Predictions => self.join.rows_since.begins(bucket, since),
+            Input::Outcomes => self.join.waiting_since.begins(bucket, since),
+        }
     }
 
     /// A row (an upsert by input offset); with its match state if it is a copy.
@@ -455,14 +483,17 @@ impl Recovery {
         }
     }
 
-    /// Ends with the clocks of the last epoch: (max, peeked) by input, and the first prediction's time.
-    pub fn finish(mut self, clocks: [(EventTime, EventTime); 2], first_prediction: Option<EventTime>) -> Join {
+    /// Ends with the facts of the last epoch: its clocks, the first prediction's time, what was released.
+    pub fn finish(mut self, facts: &Epoch) -> Join {
         for input in Input::BOTH {
-            let i = input.index();
-            self.join.clocks[i] = InputClock::restored(self.join.rules.lateness[i], clocks[i].0, clocks[i].1);
+            let (i, (max, peeked)) = (input.index(), facts.clocks[input.index()]);
+            self.join.clocks[i] = InputClock::restored(self.join.rules.lateness[i], max, peeked);
         }
-        self.join.first_prediction = first_prediction;
+        self.join.first_prediction = facts.first_prediction;
         self.join.epoch = EpochSeq(self.join.epoch.0 + 1);
+        for (input, up_to) in facts.released() {
+            self.join.release(input, up_to, &mut Vec::new());
+        }
         self.join.expire(&mut Vec::new());
         self.join
     }

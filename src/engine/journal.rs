@@ -18,11 +18,14 @@ const ROW: u8 = 1;
 const MATCH: u8 = 2;
 const WAITING: u8 = 3;
 const CONSUMED: u8 = 4;
-/// A full row with its match state, copied forward from an old epoch (read; not written by this version).
+/// A full row with its match state, copied forward from an old epoch.
 const COPY: u8 = 5;
+/// A bucket has been copied forward as a whole.
+const COPIED: u8 = 6;
 
 /// Whether an input of a source holds panes back. Decided at the edge by wall clock, recorded, never decided again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+/// Ordered by how little it holds back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Activity {
     /// Records come or may come.
     Active,
@@ -32,9 +35,32 @@ pub enum Activity {
     Silent,
     /// Declared finished (`--once`).
     Finished,
+    /// A transaction that nobody ends keeps readers from going on: holds nobody back, but is no silence.
+    Stuck,
+}
+
+impl Ord for Activity {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.rank().cmp(&other.rank())
+    }
+}
+
+impl PartialOrd for Activity {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl Activity {
+    fn rank(self) -> u8 {
+        match self {
+            Activity::Active => 0,
+            Activity::Stuck => 1,
+            Activity::Idle => 2,
+            Activity::Silent => 3,
+            Activity::Finished => 4,
+        }
+    }
     fn code(self) -> u8 {
         self as u8
     }
@@ -44,6 +70,7 @@ impl Activity {
             1 => Activity::Idle,
             2 => Activity::Silent,
             3 => Activity::Finished,
+            4 => Activity::Stuck,
             _ => return Err(Malformed::Value("an activity")),
         })
     }
@@ -76,6 +103,14 @@ pub enum EdgeDecision {
         /// First one that is there.
         to: Offset,
     },
+    /// Rows (or waiting outcomes) that wait for the other input in vain were let go. Repeated in every later epoch: it holds for what a
+    /// recovery reads, wherever that begins.
+    Released {
+        /// Whose rows.
+        input: Input,
+        /// Event time (effective time) of the youngest of them at most.
+        up_to: EventTime,
+    },
 }
 
 /// The facts of one epoch.
@@ -99,6 +134,16 @@ pub struct Epoch {
     pub decisions: Vec<EdgeDecision>,
     /// Live rows, waiting outcomes, digest (`Join::census`).
     pub census: (u64, u64, u64),
+}
+
+impl Epoch {
+    /// What was released so far.
+    pub fn released(&self) -> impl Iterator<Item = (Input, EventTime)> + '_ {
+        self.decisions.iter().filter_map(|d| match d {
+            EdgeDecision::Released { input, up_to } => Some((*input, *up_to)),
+            _ => None,
+        })
+    }
 }
 
 /// Changes since the last epoch, encoded as they happen.
@@ -134,13 +179,35 @@ impl Changes {
 
     /// A prediction was accepted.
     pub fn row(&mut self, cells: &mut Cells, p: &NewPrediction) {
+        self.whole_row(ROW, cells, p);
+    }
+
+    /// A row that an old epoch holds, with its first outcome (effective time, class, number).
+    pub fn copy(&mut self, cells: &mut Cells, p: &NewPrediction, first: Option<(EventTime, u64, f64)>) {
+        self.whole_row(COPY, cells, p);
+        self.now.byte(u8::from(first.is_some()));
+        if let Some((e, label, value)) = first {
+            self.now.int(e.0);
+            write_values(&mut self.now, label, value);
+        }
+    }
+
+    /// Everything that lives of a bucket of rows (or of waiting outcomes) is in the journal from epoch `since` on.
+    pub fn copied(&mut self, input: Input, bucket: i64, since: EpochSeq) {
+        self.begin(COPIED);
+        self.now.byte(input.index() as u8);
+        self.now.int(bucket);
+        self.now.uint(since.0);
+    }
+
+    fn whole_row(&mut self, tag: u8, cells: &mut Cells, p: &NewPrediction) {
         let (number, new) = cells.dictionary_number(p.cell, self.stamp + 1, self.cells);
         if new {
             self.cells += 1;
             self.begin(CELL);
             write_cell(&mut self.now, cells.key(p.cell));
         }
-        self.begin(ROW);
+        self.begin(tag);
         self.now.int(p.offset.0);
         self.now.key(p.key.0);
         self.now.int(p.time.0);
@@ -266,6 +333,10 @@ fn write_facts(w: &mut Writer, epoch: &Epoch) {
                 w.int(from.0);
                 w.int(to.0);
             }
+            EdgeDecision::Released { input, up_to } => {
+                w.byte(4 + input.index() as u8);
+                w.int(up_to.0);
+            }
         }
     }
     w.uint(epoch.census.0);
@@ -292,6 +363,7 @@ fn read_facts(r: &mut Reader<'_>, seq: EpochSeq, floor: EpochSeq) -> Result<Epoc
         decisions.push(match code {
             0 | 1 => EdgeDecision::Future { input, offset: Offset(r.int()?) },
             2 | 3 => EdgeDecision::Lost { input, from: Offset(r.int()?), to: Offset(r.int()?) },
+            4 | 5 => EdgeDecision::Released { input, up_to: EventTime(r.int()?) },
             _ => return Err(Malformed::Value("an edge decision")),
         });
     }
@@ -352,6 +424,10 @@ impl Part<'_> {
                     recovery.waiting(key, offset, e, label, value);
                 }
                 CONSUMED => recovery.consumed(Offset(r.int()?)),
+                COPIED => {
+                    let input = *Input::BOTH.get(usize::from(r.byte()?)).ok_or(Malformed::Value("an input"))?;
+                    recovery.copied(input, r.int()?, EpochSeq(r.uint()?));
+                }
                 _ => return Err(Malformed::Value("a kind of change")),
             }
         }

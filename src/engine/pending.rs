@@ -207,6 +207,11 @@ impl<E: Entry> Store<E> {
         self.live == 0
     }
 
+    /// Places that wait for new entries.
+    pub fn free(&self) -> usize {
+        self.free.len()
+    }
+
     /// Bytes held, free places included.
     pub fn bytes(&self) -> usize {
         self.entries.capacity() * size_of::<E>() + (self.free.capacity() + self.index.capacity()) * 5
@@ -333,6 +338,22 @@ impl Wheel {
         self.last.0 = i64::MIN;
     }
 
+    /// The earliest time at which something may be due.
+    pub fn earliest(&self) -> Option<EventTime> {
+        self.buckets.first_key_value().map(|(bucket, _)| EventTime(bucket.saturating_mul(self.width)))
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.buckets.clear();
+    }
+
+    /// Adds the slots of all buckets that overlap `[from, to)`, stale ones included.
+    pub fn slots(&self, from: EventTime, to: EventTime, slots: &mut Vec<u32>) {
+        let (first, last) = (from.0.div_euclid(self.width), to.0.div_euclid(self.width));
+        self.buckets.range(first..=last).for_each(|(_, bucket)| slots.extend_from_slice(bucket));
+    }
+
     /// Pops every slot whose `due` (asked of the caller; `None` drops a stale one) lies below `watermark`, in bucket order.
     pub fn pop(&mut self, watermark: EventTime, mut due: impl FnMut(u32) -> Option<EventTime>, popped: &mut Vec<u32>) {
         popped.clear();
@@ -380,6 +401,26 @@ impl Since {
             self.last = bucket;
             self.first.entry(bucket).or_insert(epoch);
         }
+    }
+
+    /// The bucket that holds entries of `time`.
+    pub fn bucket_of(&self, time: EventTime) -> i64 {
+        time.0.div_euclid(self.width)
+    }
+
+    /// The times of a bucket: from the first to the first after it.
+    pub fn span(&self, bucket: i64) -> (EventTime, EventTime) {
+        (EventTime(bucket.saturating_mul(self.width)), EventTime((bucket + 1).saturating_mul(self.width)))
+    }
+
+    /// The bucket with the oldest first epoch, and that epoch.
+    pub fn oldest(&self) -> Option<(EpochSeq, i64)> {
+        self.first.iter().map(|(bucket, first)| (*first, *bucket)).min()
+    }
+
+    /// Nothing of a bucket is needed from before `epoch`.
+    pub fn begins(&mut self, bucket: i64, epoch: EpochSeq) {
+        self.first.insert(bucket, epoch);
     }
 
     /// The oldest epoch that still matters when entries before `horizon` are over; forgets their buckets.

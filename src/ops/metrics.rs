@@ -3,6 +3,7 @@
 //! Guarantees: the record path touches plain integers only; they are taken over once per epoch. The number of series is capped.
 
 use crate::config::settings::Settings;
+use crate::engine::journal::Activity;
 use crate::engine::types::{EventTime, Input, PaneKind};
 use crate::stage::counters::{Counters, DELAY_BUCKETS};
 use crate::stage::detect::DetectStage;
@@ -53,7 +54,10 @@ struct Inputs {
     time_jumped: IntCounter,
     journal_bytes: IntCounter,
     journal_epochs: IntGaugeVec,
+    journal_size: IntGaugeVec,
     digest_mismatches: IntCounter,
+    released: IntCounterVec,
+    stuck: IntGaugeVec,
 }
 
 /// Transactions of both stages.
@@ -153,6 +157,21 @@ impl Inputs {
                 "driftline_journal_epochs",
                 "Epochs between the journal's floor and its end: what a restart reads",
                 &["partition"],
+            ),
+            journal_size: make.gauges(
+                "driftline_journal_size_bytes",
+                "Bytes of the journal from its floor to its end: what a restart reads",
+                &["partition"],
+            ),
+            released: make.counters(
+                "driftline_released_total",
+                "Rows that were let go because the other input stopped or memory was full",
+                &["input"],
+            ),
+            stuck: make.gauges(
+                "driftline_input_stuck",
+                "1 while a transaction that nobody ends keeps the input from being read",
+                &["input", "partition"],
             ),
             digest_mismatches: make
                 .counter("driftline_digest_mismatches_total", "Rebuilt tasks whose rows differ from the journal's digest: report it"),
@@ -286,7 +305,7 @@ impl Metrics {
 
     fn describe(&self) -> Vec<(String, String, Vec<String>)> {
         let (i, e, p) = (&self.inputs, &self.epochs, &self.panes);
-        let inputs: [&dyn Collector; 15] = [
+        let inputs: [&dyn Collector; 18] = [
             &i.records_read,
             &i.records,
             &i.joined,
@@ -301,7 +320,10 @@ impl Metrics {
             &i.time_jumped,
             &i.journal_bytes,
             &i.journal_epochs,
+            &i.journal_size,
             &i.digest_mismatches,
+            &i.released,
+            &i.stuck,
         ];
         let epochs: [&dyn Collector; 7] =
             [&self.series_dropped, &self.budget, &self.build_info, &e.epochs, &e.transactions, &e.transaction_time, &e.restore_time];
@@ -329,6 +351,7 @@ impl Metrics {
         let c = std::mem::take(&mut stage.counters);
         for input in Input::BOTH {
             self.inputs.records_read.with_label_values(&[input.word()]).inc_by(c.records[input.index()]);
+            self.inputs.released.with_label_values(&[input.word()]).inc_by(c.join.released[input.index()]);
         }
         let t = &c.join;
         let verdict = |input: Input, word: &str, n: u64| self.inputs.records.with_label_values(&[input.word(), word]).inc_by(n);
@@ -389,6 +412,8 @@ impl Metrics {
             (rows, waiting, bytes) = (rows + r, waiting + w, bytes + task.join.bytes());
             let partition = task.partition.0.to_string();
             for input in Input::BOTH {
+                let stuck = task.activity[input.index()] == Activity::Stuck;
+                self.inputs.stuck.with_label_values(&[input.word(), &partition]).set(i64::from(stuck));
                 let clock = &task.join.clocks[input.index()];
                 if clock.peeked > EventTime::MIN {
                     self.inputs.watermark.with_label_values(&[input.word(), &partition]).set(clock.watermark().0 as f64 / 1_000.0);
@@ -399,6 +424,7 @@ impl Metrics {
                 }
             }
             self.inputs.journal_epochs.with_label_values(&[&partition]).set((task.join.epoch.0 - task.floor.0) as i64);
+            self.inputs.journal_size.with_label_values(&[&partition]).set(task.join.cleaning.journal_bytes() as i64);
         }
         self.inputs.pending_rows.with_label_values(&["predictions"]).set(rows as i64);
         self.inputs.pending_rows.with_label_values(&["outcomes"]).set(waiting as i64);

@@ -78,7 +78,7 @@ pub fn join_view(stage: &JoinStage) -> Value {
             let (rows, waiting, _) = t.join.census();
             let inputs: BTreeMap<&str, Value> = Input::BOTH
                 .into_iter()
-                .map(|i| (i.word(), json!({ "next_offset": t.next[i.index()].0, "watermark_ms": t.join.clocks[i.index()].watermark().0, "activity": format!("{:?}", t.activity[i.index()]), "waits_for_look_ahead": t.blocked[i.index()] })))
+                .map(|i| (i.word(), json!({ "next_offset": t.next[i.index()].0, "watermark_ms": t.join.clocks[i.index()].watermark().0, "activity": format!("{:?}", t.activity[i.index()]), "waits_for_look_ahead": t.blocked[i.index()], "open_transaction_at_offset": t.hanging[i.index()].stuck_at.map(|o| o.0) })))
                 .collect();
             json!({ "partition": t.partition.0, "epoch": t.join.epoch.0 - 1, "pending_predictions": rows, "waiting_outcomes": waiting, "inputs": inputs })
         })

@@ -28,6 +28,8 @@ pub struct JoinTally {
     pub orphans: u64,
     /// Outcomes from before the first prediction.
     pub before_start: u64,
+    /// Predictions and waiting outcomes that were let go because the other input stopped or memory was full.
+    pub released: [u64; 2],
     /// Label delays of pairs, by upper end in seconds as in `DELAY_BUCKETS`.
     pub delays: [u64; DELAY_BUCKETS.len() + 1],
     /// Sum of label delays, ms.
@@ -76,6 +78,7 @@ impl JoinTally {
             unlabelled,
             orphans,
             before_start,
+            released,
             delays,
             delay_ms,
         } = other;
@@ -90,6 +93,7 @@ impl JoinTally {
         self.unlabelled += unlabelled;
         self.orphans += orphans;
         self.before_start += before_start;
+        (self.released[0], self.released[1]) = (self.released[0] + released[0], self.released[1] + released[1]);
         self.delay_ms += delay_ms;
         for (mine, theirs) in self.delays.iter_mut().zip(delays) {
             *mine += theirs;

@@ -8,7 +8,8 @@ use super::join::{plain, proposal, word};
 use super::recover::recover_monitor;
 use crate::codec::alert::{AlertError, Format, encode, headers};
 use crate::config::settings::{AlertFormat, Settings};
-use crate::engine::monitor::state::StateRecord;
+use crate::engine::monitor::chunks::CHUNKS;
+use crate::engine::monitor::state::{Rewrite, StateRecord};
 use crate::engine::monitor::{Effects, Monitor, Raised};
 use crate::engine::plan::{Progress, Versioned};
 use crate::engine::types::{EpochSeq, Offset, PaneKind, Partition};
@@ -24,10 +25,13 @@ pub use super::join::Step;
 const TURN: usize = 2_000;
 /// An epoch ends this long after a pane closed (ms).
 const AFTER_CLOSE: i64 = 50;
-/// A chunk is written when the head carries more closings than this, or
-const CHUNK_CLOSINGS: usize = 256;
-/// after this long (ms).
-const CHUNK_TIME: i64 = 30_000;
+/// Every chunk of the state is rewritten within this time (ms); 15 minutes are promised.
+const ROUND: i64 = 600_000;
+/// Chunks are rewritten faster while the head carries more closings than this (history that is read fast).
+const CLOSINGS: usize = 256;
+/// Bytes of chunks that an epoch rewrites (the last chunk may go beyond), and the last epoch before a stop.
+const REWRITE: usize = 256 * 1024;
+const REWRITE_AT_STOP: usize = 4 * 1024 * 1024;
 
 /// Records, positions and alerts of an epoch.
 type Output = (Vec<OutRecord>, Vec<Position>, Vec<Raised>);
@@ -36,10 +40,25 @@ struct DetectTask {
     monitor: Monitor,
     next: Offset,
     seq: EpochSeq,
-    chunk: EpochSeq,
-    chunk_at: i64,
+    /// Wall clock up to which chunks have been rewritten at the pace of `ROUND`.
+    paced: i64,
     effects: Effects,
     changed: bool,
+}
+
+impl DetectTask {
+    /// The epoch's state: head, shared part, and the chunks that are due.
+    fn state(&mut self, now: i64, stopping: bool) -> Vec<StateRecord> {
+        let due = (CHUNKS as i64 * (now - self.paced).max(0) / ROUND) as usize;
+        let behind = self.monitor.closings().saturating_sub(CLOSINGS) / 4;
+        let rewrite = match stopping {
+            true => Rewrite { chunks: CHUNKS, bytes: REWRITE_AT_STOP },
+            false => Rewrite { chunks: (due + behind).min(CHUNKS), bytes: REWRITE },
+        };
+        let (records, written) = self.monitor.state(self.seq, self.next, rewrite);
+        self.paced = (self.paced + written.min(due) as i64 * ROUND / CHUNKS as i64).max(now - ROUND);
+        records
+    }
 }
 
 /// The stage of one member.
@@ -174,8 +193,7 @@ impl DetectStage {
                 monitor: r.monitor,
                 next: r.next,
                 seq: r.seq,
-                chunk: r.chunk,
-                chunk_at: log.now_ms(),
+                paced: log.now_ms(),
                 effects: Effects::default(),
                 changed: false,
             };
@@ -200,11 +218,11 @@ impl DetectStage {
         self.epoch.is_some_and(|(began, hurry)| hurry.is_some_and(|at| now >= at) || now - began >= self.settings.epoch.time.0)
     }
 
-    fn end_epoch(&mut self, log: &mut dyn Log, chunks: bool) -> Result<(), Fatal> {
+    fn end_epoch(&mut self, log: &mut dyn Log, stopping: bool) -> Result<(), Fatal> {
         if self.epoch.take().is_none() {
             return Ok(());
         }
-        let (records, positions, alerts) = self.collect(log.now_ms(), chunks).map_err(|e| Fatal(format!("encoding an alert: {e}")))?;
+        let (records, positions, alerts) = self.collect(log.now_ms(), stopping).map_err(|e| Fatal(format!("encoding an alert: {e}")))?;
         if positions.is_empty() {
             return Ok(());
         }
@@ -227,7 +245,7 @@ impl DetectStage {
         Ok(())
     }
 
-    fn collect(&mut self, now: i64, chunks: bool) -> Result<Output, AlertError> {
+    fn collect(&mut self, now: i64, stopping: bool) -> Result<Output, AlertError> {
         let (mut records, mut positions, mut alerts) = (Vec::new(), Vec::new(), Vec::new());
         for (partition, task) in self.tasks.iter_mut().filter(|(_, t)| t.changed) {
             let effects = std::mem::take(&mut task.effects);
@@ -236,15 +254,8 @@ impl DetectStage {
                 records.push(alert_record(&self.settings, *partition, raised)?);
             }
             publish_plan(&self.settings, &effects, task.monitor.progress(), &mut records);
-            let closings = task.monitor.closings();
-            if closings > CHUNK_CLOSINGS || (closings > 0 && (chunks || now - task.chunk_at >= CHUNK_TIME)) {
-                let chunk = task.monitor.chunk(task.seq, task.next);
-                task.chunk = task.seq;
-                task.chunk_at = now;
-                records.extend(state_records(&self.settings, *partition, chunk));
-            }
-            records.extend(state_records(&self.settings, *partition, task.monitor.head(task.seq, task.next, task.chunk)));
-            let metadata = Pointer { seq: task.seq, floor: task.chunk }.to_string();
+            records.extend(state_records(&self.settings, *partition, task.state(now, stopping)));
+            let metadata = Pointer { seq: task.seq, floor: task.monitor.oldest_chunk() }.to_string();
             positions.push(Position { topic: TopicIx(0), partition: *partition, next: task.next, metadata });
             alerts.extend(effects.alerts);
             add_tally(&mut self.counters.monitor, task.monitor.take_tally());

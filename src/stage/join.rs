@@ -9,12 +9,13 @@ use super::counters::Counters;
 use super::join_task::{JoinTask, Run};
 use super::judge::{Judge, Limit};
 use super::recover::{Recovered, recover_join};
+use super::release;
 use crate::codec::decoder::{OutcomeDecoder, PredictionDecoder};
 use crate::config::settings::Settings;
 use crate::engine::definitions::Definitions;
 use crate::engine::journal::Activity;
 use crate::engine::plan::{Plan, PlanRecord, Versioned, sealed};
-use crate::engine::types::{EventTime, Input, Offset, Partition, Span};
+use crate::engine::types::{EventTime, Input, Offset, Partition};
 use crate::flow;
 use crate::log::epoch::{Ended, commit_epoch};
 use crate::log::{Commit, Fatal, Handed, Log, OutRecord, Pointer, Polled, Position, Record, TopicIx};
@@ -32,32 +33,32 @@ const BYTES: usize = 64 * 1024 * 1024;
 
 /// The stage of one member.
 pub struct JoinStage {
-    settings: Arc<Settings>,
+    pub(super) settings: Arc<Settings>,
     sources: u32,
     predictions: PredictionDecoder,
     outcomes: OutcomeDecoder,
-    plan: Plan,
-    tasks: BTreeMap<Partition, JoinTask>,
+    pub(super) plan: Plan,
+    pub(super) tasks: BTreeMap<Partition, JoinTask>,
     parked: BTreeMap<Partition, JoinTask>,
     assigned: Option<Vec<Partition>>,
     owned: Vec<Partition>,
     started: bool,
     proposed: bool,
-    once: bool,
-    epoch: Option<OpenEpoch>,
+    pub(super) once: bool,
+    pub(super) epoch: Option<OpenEpoch>,
     dead_letters: Vec<OutRecord>,
     trims: BTreeMap<Partition, Trim>,
-    next_quiet_check: i64,
+    pub(super) next_quiet_check: i64,
     /// Counts for the metrics.
     pub counters: Counters,
 }
 
 /// The running epoch.
-struct OpenEpoch {
+pub(super) struct OpenEpoch {
     began: i64,
     records: u64,
     /// When a mark passed a pane's end, or a task had to wait.
-    hurry: Option<i64>,
+    pub(super) hurry: Option<i64>,
 }
 
 /// What is known about the journal's offsets: everything of epoch `seq` and before lies below `below`.
@@ -153,7 +154,7 @@ impl JoinStage {
         self.ready() && self.epoch.is_none() && self.tasks.values().all(|t| t.activity == [Activity::Finished; 2] && !t.changed)
     }
 
-    fn open_epoch(&mut self, log: &mut dyn Log) {
+    pub(super) fn open_epoch(&mut self, log: &mut dyn Log) {
         log.begin_epoch();
         self.epoch = Some(OpenEpoch { began: log.now_ms(), records: 0, hurry: None });
     }
@@ -191,7 +192,8 @@ impl JoinStage {
                 self.counters.restores_ms.push((log.now_ms() - began) as f64);
                 self.counters.digest_mismatches += u64::from(*digest_differs);
             }
-            let task = recovered.into_task();
+            let mut task = recovered.into_task();
+            task.join.cleaning.limits = self.settings.journal;
             at.extend(Input::BOTH.map(|i| (TopicIx(i.index() as u8), *p, task.next[i.index()])));
             self.tasks.insert(*p, task);
         }
@@ -280,60 +282,6 @@ impl JoinStage {
         Ok(())
     }
 
-    /// Declares inputs idle, silent or finished by wall clock; the decision goes into the epoch's journal and mark.
-    fn watch_quiet(&mut self, log: &mut dyn Log) -> Result<(), Fatal> {
-        let now = log.now_ms();
-        if now < self.next_quiet_check || self.plan.definitions.is_none() {
-            return Ok(());
-        }
-        self.next_quiet_check = now + 100;
-        let pane = self.plan.definitions.as_ref().map_or(Span::ZERO, |v| v.definitions.pane.0);
-        let silent_after = self.settings.silence_after.0.max(pane.0);
-        let mut quiet = Vec::new();
-        for task in self.tasks.values_mut() {
-            for input in Input::BOTH {
-                let i = input.index();
-                if !log.at_end(TopicIx(i as u8), task.partition) {
-                    task.quiet_since[i] = i64::MAX;
-                    continue;
-                }
-                task.quiet_since[i] = task.quiet_since[i].min(now);
-                let for_ms = now - task.quiet_since[i];
-                let wanted = match for_ms {
-                    _ if self.once => Activity::Finished,
-                    ms if ms >= silent_after => Activity::Silent,
-                    ms if ms >= self.settings.idle_timeout.0 => Activity::Idle,
-                    _ => Activity::Active,
-                };
-                if wanted > task.activity[i] {
-                    quiet.push((task.partition, input, wanted));
-                }
-            }
-        }
-        for (partition, input, wanted) in quiet {
-            let topic = TopicIx(input.index() as u8);
-            let ends = log.ends(topic, partition)?;
-            // an open transaction at the end is no silence: what it holds may still come
-            if ends.last_stable == ends.high && log.at_end(topic, partition) {
-                self.declare(log, partition, input, wanted);
-            }
-        }
-        Ok(())
-    }
-
-    fn declare(&mut self, log: &mut dyn Log, partition: Partition, input: Input, activity: Activity) {
-        if self.epoch.is_none() {
-            self.open_epoch(log);
-        }
-        if let Some(task) = self.tasks.get_mut(&partition) {
-            task.activity[input.index()] = activity;
-            task.changed = true;
-        }
-        if let Some(e) = &mut self.epoch {
-            e.hurry.get_or_insert(log.now_ms() + 50);
-        }
-    }
-
     fn is_due(&self, now: i64) -> bool {
         let Some(e) = &self.epoch else { return false };
         let changed = self.tasks.values().any(|t| t.changed);
@@ -355,6 +303,7 @@ impl JoinStage {
             return Ok(());
         }
         let Some(versioned) = self.plan.definitions.clone() else { return Ok(()) };
+        self.fit_memory(log.now_ms());
         let (records, positions) = self.collect(&versioned, log.now_ms());
         if positions.is_empty() {
             return Ok(());
@@ -402,6 +351,7 @@ impl JoinStage {
                 next: task.next[i.index()],
                 metadata: metadata.clone(),
             }));
+            release::warn(task, s, now);
             self.counters.join.add(&std::mem::take(&mut task.tally));
             task.marked = out.mark.watermark;
             task.changed = false;

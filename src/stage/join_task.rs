@@ -5,6 +5,7 @@
 //! Never: decides by wall clock anything that is not recorded in the epoch.
 
 use super::counters::JoinTally;
+use super::quiet::Hanging;
 use crate::engine::book::Book;
 use crate::engine::definitions::JoinRules;
 use crate::engine::join::{Decision, Join, Pairing};
@@ -33,6 +34,12 @@ pub struct JoinTask {
     pub changed: bool,
     /// Decisions of the edge in this epoch.
     pub edge_decisions: Vec<EdgeDecision>,
+    /// What memory has no room for, by input up to a time: let go at the epoch's end.
+    pub to_release: Vec<(Input, EventTime)>,
+    /// Whether a transaction that nobody ends holds an input up.
+    pub hanging: [Hanging; 2],
+    /// Wall clock (ms) of the last warning about released rows.
+    pub warned: i64,
     /// The first epoch that a recovery needs, as last published.
     pub floor: EpochSeq,
     /// Watermarks at the last published mark.
@@ -59,6 +66,9 @@ impl JoinTask {
             blocked: [false; 2],
             changed: false,
             edge_decisions: Vec::new(),
+            to_release: Vec::new(),
+            hanging: [Hanging::default(); 2],
+            warned: i64::MIN,
             floor: EpochSeq(1),
             marked,
             tally: JoinTally::default(),

@@ -5,4 +5,6 @@ pub mod detect;
 pub mod join;
 pub mod join_task;
 pub mod judge;
+pub mod quiet;
 pub mod recover;
+pub mod release;

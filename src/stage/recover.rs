@@ -10,7 +10,7 @@ use crate::engine::definitions::Definitions;
 use crate::engine::join::Recovery;
 use crate::engine::journal::{self, EdgeDecision, Epoch};
 use crate::engine::monitor::Monitor;
-use crate::engine::monitor::state::Restore;
+use crate::engine::monitor::restore::Restore;
 use crate::engine::types::{EpochSeq, Input, Offset, Partition};
 use crate::log::{CommittedPosition, Fatal, Log, Pointer, TopicIx};
 
@@ -209,6 +209,7 @@ impl JournalReader {
             self.recovery.epoch(part.seq);
         }
         part.apply(&mut self.recovery, &mut self.cells)?;
+        self.recovery.read(part.seq, value.len());
         self.parts += 1;
         if self.parts == part.part.1 {
             self.complete = self.facts.take();
@@ -218,14 +219,14 @@ impl JournalReader {
 
     fn finish(self, partition: Partition, now: i64) -> Option<(Epoch, JoinTask)> {
         let epoch = self.complete?;
-        let join = self.recovery.finish(epoch.clocks, epoch.first_prediction);
+        let join = self.recovery.finish(&epoch);
         let mut task = JoinTask::new(partition, join, epoch.next, epoch.activity, now);
         task.floor = epoch.floor;
         Some((epoch, task))
     }
 }
 
-/// A monitor brought to its committed offset, with the epochs of its last head and chunk.
+/// A monitor brought to its committed offset, with the epoch of its last head.
 pub struct RecoveredMonitor {
     /// The monitor.
     pub monitor: Monitor,
@@ -233,8 +234,6 @@ pub struct RecoveredMonitor {
     pub next: Offset,
     /// Its last epoch.
     pub seq: EpochSeq,
-    /// The epoch of its last chunk.
-    pub chunk: EpochSeq,
     /// False if there was no history.
     pub rebuilt: bool,
 }
@@ -260,13 +259,7 @@ pub fn recover_monitor(log: &mut dyn Log, settings: &Settings, partition: Partit
         match (wanted, restore.seq()) {
             (None, None) => {
                 let low = log.ends(TopicIx(0), partition)?.low;
-                return Ok(RecoveredMonitor {
-                    monitor: Monitor::new(partition),
-                    next: low,
-                    seq: EpochSeq(0),
-                    chunk: EpochSeq(0),
-                    rebuilt: false,
-                });
+                return Ok(RecoveredMonitor { monitor: Monitor::new(partition), next: low, seq: EpochSeq(0), rebuilt: false });
             }
             (Some(p), Some(seen)) if seen >= p.seq => break restore,
             (None, Some(_)) => break restore, // the group's offset expired: the head is the position
@@ -301,8 +294,8 @@ fn replay(log: &mut dyn Log, settings: &Settings, partition: Partition, restore:
     match error {
         Some(e) => Err(e),
         None => {
-            let (monitor, chunk) = replay.finish().map_err(|e| broken(next.0, e))?;
-            Ok(RecoveredMonitor { monitor, next, seq, chunk, rebuilt: true })
+            let monitor = replay.finish().map_err(|e| broken(next.0, e))?;
+            Ok(RecoveredMonitor { monitor, next, seq, rebuilt: true })
         }
     }
 }

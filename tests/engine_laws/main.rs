@@ -2,4 +2,5 @@
 
 mod marks;
 mod monitor;
+mod state;
 mod summaries;

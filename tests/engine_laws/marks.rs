@@ -1,7 +1,7 @@
 //! Marks: what is certain only grows, what constrains nobody holds nobody back, silence everywhere closes the last panes.
 
 use driftline::codec::wire::{Kind, Reader};
-use driftline::engine::journal::Activity::{self, Active, Finished, Idle, Silent};
+use driftline::engine::journal::Activity::{self, Active, Finished, Idle, Silent, Stuck};
 use driftline::engine::mark::{Mark, Marks};
 use driftline::engine::types::{EpochSeq, EventTime, PaneKind, PaneSize, Partition, Span};
 use proptest::prelude::*;
@@ -35,7 +35,7 @@ fn marks(said: &[Said]) -> Marks {
 }
 
 fn activity() -> impl Strategy<Value = Activity> {
-    prop::sample::select(vec![Active, Active, Active, Idle, Silent, Finished])
+    prop::sample::select(vec![Active, Active, Active, Idle, Stuck, Silent, Finished])
 }
 
 fn input() -> impl Strategy<Value = (Option<i64>, Activity)> {
@@ -155,4 +155,17 @@ proptest! {
         prop_assert_eq!(back, m);
         prop_assert_eq!(back.to_bytes(), bytes);
     }
+}
+
+#[test]
+fn a_stuck_input_holds_nobody_back_but_is_no_silence() {
+    let with = |activity| marks(&[[(Some(50), activity), (Some(90), Active)], [(Some(70), Active), (Some(80), Active)]]);
+    for kind in KINDS {
+        assert_eq!(with(Stuck).certain(kind, SIZE), with(Idle).certain(kind, SIZE));
+        assert!(with(Active).certain(kind, SIZE) < with(Stuck).certain(kind, SIZE));
+    }
+    let everywhere = |activity| marks(&[[(Some(50), activity); 2]]).certain(PaneKind::Input, SIZE);
+    assert_eq!((everywhere(Stuck), everywhere(Idle)), (EventTime::MIN, EventTime::MIN));
+    assert!(everywhere(Silent) > EventTime::MIN);
+    assert!(Active < Stuck && Stuck < Idle && Idle < Silent && Silent < Finished);
 }

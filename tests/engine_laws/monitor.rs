@@ -1,4 +1,5 @@
-//! A monitor that dies anywhere and is built again from head, chunk and summaries says what it would have said, once.
+//! A monitor that dies anywhere and is built again from head, shared part, chunks of different age and summaries says what it would
+//! have said, once.
 
 use driftline::codec::event::{FeatureIx, Prediction, Value};
 use driftline::engine::book::Book;
@@ -7,7 +8,9 @@ use driftline::engine::definitions::{BaselineRule, Budget, Definitions, JoinRule
 use driftline::engine::join::{Decision, PairKind, Pairing};
 use driftline::engine::journal::Activity;
 use driftline::engine::mark::Mark;
-use driftline::engine::monitor::state::{Restore, StateRecord};
+use driftline::engine::monitor::chunks::CHUNKS;
+use driftline::engine::monitor::restore::Restore;
+use driftline::engine::monitor::state::{Rewrite, StateRecord};
 use driftline::engine::monitor::{Effects, Monitor, Raised};
 use driftline::engine::partial::Origin;
 use driftline::engine::plan::{Plan, PlanRecord, Versioned};
@@ -57,7 +60,7 @@ fn definitions() -> Definitions {
         models: BTreeMap::from([("fraud".into(), rules(Task::Binary)), ("price".into(), rules(Task::Regression))]),
         dimensions: vec!["country".into()],
         segments: vec![vec!["country".into()]],
-        segment_cap: 3,
+        segment_cap: 6,
         baseline: BaselineRule::Range { from: EventTime(0), to: SIZE.start(PaneId(480)) },
         budget: Budget { false_alarms: 1.0, per: Span::minutes(20) },
         streams_cap: 64,
@@ -69,7 +72,7 @@ fn definitions() -> Definitions {
 }
 
 fn name(ix: FeatureIx) -> String {
-    ["x", "t"][ix.0 as usize].to_string()
+    ["x", "t", "late"][ix.0 as usize].to_string()
 }
 
 /// One join task, as far as a summaries partition can see.
@@ -87,13 +90,21 @@ impl Source {
         for i in 0..7 {
             let fraud = i < 4;
             let model = if fraud { "fraud" } else { "price" };
-            let country = ["FR", "FR", "DE", "", "AT", "CH"][r.below(6) as usize];
+            // a segment and a feature that come late, and a segment that comes after the cap is reached
+            let country = match pane {
+                300.. if r.percent(10) => "IT",
+                320.. if r.percent(10) => "ES",
+                _ => ["FR", "FR", "DE", "", "AT", "CH"][r.below(6) as usize],
+            };
             let cell = self.cells.intern(model, None, &[Cow::Borrowed(country)]);
             let x = r.normal() + if changed && country == "FR" { 2.0 } else { 0.0 };
             let text = ["a", "a", "b", if changed { "new" } else { "c" }][r.below(4) as usize];
             let mut features = vec![(FeatureIx(0), Value::Number(x))];
             if !r.percent(if changed { 60 } else { 20 }) {
                 features.push((FeatureIx(1), Value::Text(text.into())));
+            }
+            if pane >= 250 {
+                features.push((FeatureIx(2), Value::Number(x * x)));
             }
             let key = RequestKey(u128::from(r.next()) << 64);
             let p = Prediction {
@@ -164,8 +175,8 @@ struct Said {
     alerts: Vec<String>,
     edges: Vec<String>,
     progress: String,
-    /// Everything that the monitor knows in the end.
-    state: Vec<Vec<u8>>,
+    /// Everything that the monitor knows in the end, by key.
+    state: BTreeMap<String, Vec<u8>>,
 }
 
 impl Said {
@@ -177,7 +188,12 @@ impl Said {
 
     fn end(&mut self, monitor: &mut Monitor, next: Offset) {
         self.progress = format!("{:?}", monitor.progress());
-        self.state = monitor.chunk(EpochSeq(1), next).into_iter().map(|r| r.value).collect();
+        self.state = monitor
+            .state(EpochSeq(u64::MAX), next, Rewrite::ALL)
+            .0
+            .into_iter()
+            .map(|r| (String::from_utf8(r.key).unwrap(), r.value))
+            .collect();
     }
 }
 
@@ -239,26 +255,43 @@ impl StateTopic {
     }
 }
 
-/// Reads the log in epochs of random length, with crashes; `chunks` is how many percent of the epochs write a chunk. With `forgets`
-/// a replay begins where the head stands, without the partials of panes that were open then.
-fn with_crashes(log: &[Vec<u8>], r: &mut Draw, chunks: u64, forgets: bool) -> (Said, u64) {
+/// How an epoch chooses what it rewrites: a random number of chunks, up to so many bytes, in so many percent of the epochs.
+#[derive(Clone, Copy)]
+struct Pace {
+    percent: u64,
+    chunks: (u64, u64),
+    bytes: usize,
+}
+
+const EACH: u64 = CHUNKS as u64;
+
+/// Nothing is ever rewritten; everything now and then; a few chunks often; at most a few bytes each time; everything always.
+const PACES: [Pace; 5] = [
+    Pace { percent: 0, chunks: (0, 0), bytes: 0 },
+    Pace { percent: 5, chunks: (EACH, EACH), bytes: usize::MAX },
+    Pace { percent: 60, chunks: (0, 3), bytes: usize::MAX },
+    Pace { percent: 100, chunks: (1, EACH), bytes: 2_000 },
+    Pace { percent: 100, chunks: (EACH, EACH), bytes: usize::MAX },
+];
+
+/// Reads the log in epochs of random length, with crashes. With `forgets` a replay begins where the head stands, without the partials
+/// of panes that were open then.
+fn with_crashes(log: &[Vec<u8>], r: &mut Draw, pace: Pace, forgets: bool) -> (Said, u64) {
     let (mut said, mut topic, mut crashes) = (Said::default(), StateTopic::default(), 0);
-    let (mut monitor, mut next, mut seq, mut chunk) = (Monitor::new(Partition(0)), 0usize, EpochSeq(0), EpochSeq(0));
+    let (mut monitor, mut next, mut seq) = (Monitor::new(Partition(0)), 0usize, EpochSeq(0));
     let mut effects = Effects::default();
     while next < log.len() {
         monitor.observe(Offset(next as i64), &log[next], &mut effects).unwrap();
         next += 1;
         if r.percent(30) || next == log.len() {
             seq = EpochSeq(seq.0 + 1);
-            if monitor.closings() > 0 && r.percent(chunks) {
-                chunk = seq;
-                topic.write(monitor.chunk(seq, Offset(next as i64)));
-            }
-            topic.write(monitor.head(seq, Offset(next as i64), chunk));
+            let (least, most) = pace.chunks;
+            let chunks = if r.percent(pace.percent) { (least + r.below(most - least + 1)) as usize } else { 0 };
+            topic.write(monitor.state(seq, Offset(next as i64), Rewrite { chunks, bytes: pace.bytes }).0);
             said.add(&mut effects);
         }
-        // without a chunk each replay begins at the first record: fewer of them
-        if seq.0 > 0 && r.below(if chunks == 0 { 500 } else { 80 }) == 0 {
+        // without chunks each replay begins at the first record: fewer of them
+        if seq.0 > 0 && r.below(if pace.percent == 0 { 500 } else { 80 }) == 0 {
             crashes += 1;
             let mut restore = Restore::default();
             topic.0.iter().for_each(|record| restore.observe(&record.value).unwrap());
@@ -267,7 +300,7 @@ fn with_crashes(log: &[Vec<u8>], r: &mut Draw, chunks: u64, forgets: bool) -> (S
             next = replay.next.0 as usize;
             let from = if forgets { next } else { replay.from.map_or(0, |o| o.0 as usize) };
             (from..next).for_each(|o| replay.observe(Offset(o as i64), &log[o]).unwrap());
-            (monitor, chunk) = replay.finish().unwrap();
+            monitor = replay.finish().unwrap();
             effects = Effects::default();
         }
     }
@@ -280,13 +313,14 @@ fn a_monitor_that_dies_anywhere_says_the_same_once() {
     for seed in 1..=3 {
         let Told { log, said } = told(seed);
         assert!(said.alerts.len() > 20 && said.edges.len() > 6, "{} alerts, {} edges", said.alerts.len(), said.edges.len());
-        for (chunks, salt) in [(0, 1), (3, 2), (20, 3), (100, 4)] {
-            let (again, crashes) = with_crashes(&log, &mut Draw(seed * 77 + salt), chunks, false);
+        for (i, pace) in PACES.into_iter().enumerate() {
+            let (again, crashes) = with_crashes(&log, &mut Draw(seed * 77 + i as u64), pace, false);
             assert!(crashes > 2, "{crashes} crashes");
             let differs = again.alerts.iter().zip(&said.alerts).position(|(a, b)| a != b);
-            assert_eq!(differs, None, "log {seed}, chunks {chunks} %: alert {differs:?} differs");
-            assert_eq!(again.alerts.len(), said.alerts.len(), "log {seed}, chunks {chunks} %");
-            assert!(again == said, "log {seed}, chunks {chunks} %: edges, progress or the state in the end");
+            assert_eq!(differs, None, "log {seed}, pace {i}: alert {differs:?} differs");
+            assert_eq!(again.alerts.len(), said.alerts.len(), "log {seed}, pace {i}");
+            let differs: Vec<_> = said.state.iter().filter(|(key, value)| again.state.get(*key) != Some(value)).map(|d| d.0).collect();
+            assert!(again == said, "log {seed}, pace {i}: edges, progress or the state in the end: {differs:?}");
         }
     }
 }
@@ -294,15 +328,27 @@ fn a_monitor_that_dies_anywhere_says_the_same_once() {
 #[test]
 fn a_replay_without_the_partials_of_open_panes_would_be_noticed() {
     let Told { log, said } = told(1);
-    assert!(with_crashes(&log, &mut Draw(5), 100, true).0.alerts != said.alerts);
+    assert!(with_crashes(&log, &mut Draw(5), PACES[4], true).0.alerts != said.alerts);
 }
 
 #[test]
 fn the_scene_shows_every_kind_of_alert() {
     let Told { said, .. } = told(1);
-    for word in
-        ["Opened", "Recovered", "Reminder", "\"score\"", "\"label\"", "\"error\"", "\"bias\"", "null:t", "unseen:t", "feature:x", "\"FR\""]
-    {
+    for word in [
+        "Opened",
+        "Recovered",
+        "Reminder",
+        "\"score\"",
+        "\"label\"",
+        "\"error\"",
+        "\"bias\"",
+        "null:t",
+        "unseen:t",
+        "feature:x",
+        "feature:late",
+        "\"FR\"",
+        "\"IT\"",
+    ] {
         assert!(said.alerts.iter().any(|a| a.contains(word)), "no alert with {word}");
     }
     let learnt: BTreeSet<_> = said.edges.iter().map(|e| e.split("bins").next().unwrap()).collect();

@@ -4,7 +4,7 @@ use crate::history::{Booking, Bookings, Draw, Event, History, PANE};
 use driftline::engine::cell::CellId;
 use driftline::engine::definitions::JoinRules;
 use driftline::engine::join::{Decision, Join, NewOutcome, NewPrediction, OutcomeVerdict, PairKind, Pairing, PredictionVerdict};
-use driftline::engine::types::{EpochSeq, EventTime, Offset};
+use driftline::engine::types::{EpochSeq, EventTime, Input, Offset};
 use std::borrow::Cow;
 
 /// How one run goes through a history.
@@ -125,10 +125,15 @@ impl<'h> Driver<'h> {
         self.book(p.time.max(p.e), what);
     }
 
-    /// Decides what time has settled and publishes the mark; what was booked counts from now on.
-    pub fn end_epoch(&mut self) {
+    /// Lets go of everything of an input up to a time, as the edge decides at an epoch's end.
+    pub fn release(&mut self, input: Input, up_to: EventTime) -> u64 {
         let mut decisions = Vec::new();
-        self.join.expire(&mut decisions);
+        let gone = self.join.release(input, up_to, &mut decisions);
+        self.decided(decisions);
+        gone
+    }
+
+    fn decided(&mut self, decisions: Vec<Decision>) {
         for decision in decisions {
             match decision {
                 Decision::Unlabelled { cell, at } => self.book(at, Booking::Unlabelled { cell: self.cell(cell) }),
@@ -136,6 +141,13 @@ impl<'h> Driver<'h> {
                 Decision::BeforeStart { at } => self.book(at, Booking::BeforeStart),
             }
         }
+    }
+
+    /// Decides what time has settled and publishes the mark; what was booked counts from now on.
+    pub fn end_epoch(&mut self) {
+        let mut decisions = Vec::new();
+        self.join.expire(&mut decisions);
+        self.decided(decisions);
         let [p, o] = self.join.clocks.map(|c| c.watermark());
         self.mark = [self.mark[0].max(p), self.mark[1].max(p.min(o))];
         self.booked.merge(std::mem::take(&mut self.open));

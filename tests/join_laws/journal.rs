@@ -5,9 +5,9 @@ use crate::history::{Booking, Bookings, Draw, History, all_rules};
 use driftline::codec::wire::{Kind, Reader};
 use driftline::engine::cell::{CellId, CellKey};
 use driftline::engine::definitions::JoinRules;
-use driftline::engine::join::{Join, NewPrediction, Recovery};
+use driftline::engine::join::{Join, Limits, NewPrediction, Recovery};
 use driftline::engine::journal::{Activity, Changes, Epoch, open, read_cell_key};
-use driftline::engine::types::{EpochSeq, EventTime, Offset, RequestKey};
+use driftline::engine::types::{EpochSeq, EventTime, Input, Offset, RequestKey};
 use std::collections::BTreeMap;
 
 const HISTORIES: u64 = 120;
@@ -25,13 +25,18 @@ enum Without {
     RowOffset,
     /// What the first outcome said.
     OutcomeValue,
+    /// The match state of rows that were copied forward.
+    CopiedMatch,
+    /// Waiting outcomes that were copied forward (one that is there already is no copy).
+    CopiedWaiting,
 }
 
 /// Ends an epoch as `flow::end_join_epoch` does and returns its journal records.
-fn end_epoch(driver: &mut Driver<'_>) -> Vec<Vec<u8>> {
+pub fn end_epoch(driver: &mut Driver<'_>) -> Vec<Vec<u8>> {
     let seq = driver.join.epoch;
     driver.end_epoch();
     driver.join.epoch = seq;
+    driver.join.copy_forward();
     let epoch = Epoch {
         seq,
         floor: driver.join.floor(seq),
@@ -40,16 +45,17 @@ fn end_epoch(driver: &mut Driver<'_>) -> Vec<Vec<u8>> {
         first_prediction: driver.join.first_prediction(),
         activity: [Activity::Active; 2],
         definitions: 1,
-        decisions: Vec::new(),
+        decisions: driver.join.released().collect(),
         census: driver.join.census(),
     };
     let records = driver.join.changes.take(&epoch);
+    driver.join.wrote(seq, records.iter().map(|r| r.len() as u64).sum());
     driver.join.epoch = EpochSeq(seq.0 + 1);
     records
 }
 
 /// Builds a join from records and returns it with the facts of the last epoch.
-fn recover(rules: JoinRules, journal: &[Vec<u8>]) -> (Join, Option<Epoch>) {
+pub fn recover(rules: JoinRules, journal: &[Vec<u8>]) -> (Join, Option<Epoch>) {
     let (mut recovery, mut cells, mut facts) = (Recovery::new(rules), Vec::new(), None);
     for record in journal {
         let part = open(record).unwrap();
@@ -59,20 +65,28 @@ fn recover(rules: JoinRules, journal: &[Vec<u8>]) -> (Join, Option<Epoch>) {
             facts = part.facts.clone();
         }
         part.apply(&mut recovery, &mut cells).unwrap();
+        recovery.read(part.seq, record.len());
     }
     match &facts {
         None => (Join::new(rules), None),
-        Some(f) => (recovery.finish(f.clocks, f.first_prediction), facts),
+        Some(f) => (recovery.finish(f), facts),
     }
 }
 
 /// The same with a decoder of our own that leaves something out.
-fn recover_without(rules: JoinRules, journal: &[Vec<u8>], lacks: Without, history: &History) -> Join {
+fn recover_without(rules: JoinRules, journal: &[Vec<u8>], lacks: Without, history: &History, floor: EpochSeq) -> Join {
     let (mut recovery, mut last) = (Recovery::new(rules), None);
+    // without copies nothing is missed as long as the first writing is there
+    let from = if matches!(lacks, Without::CopiedMatch | Without::CopiedWaiting) { floor } else { EpochSeq(0) };
+    let mut before = Offset(0);
     let mut rows: BTreeMap<RequestKey, Offset> = BTreeMap::new();
     let mut key_of: BTreeMap<Offset, RequestKey> = BTreeMap::new();
     for record in journal {
         let facts = open(record).unwrap().facts.expect("short histories have one part an epoch");
+        if facts.seq < from {
+            before = facts.next[1];
+            continue;
+        }
         // the facts end where they end in the record of an epoch without changes
         let begin = Changes::default().take(&facts)[0].len() - HEAD;
         let mut r = Reader::open_as(record, Kind::Journal).unwrap();
@@ -82,13 +96,18 @@ fn recover_without(rules: JoinRules, journal: &[Vec<u8>], lacks: Without, histor
         while !r.is_empty() {
             match r.byte().unwrap() {
                 0 => cells.push(read_cell_key(&mut r).unwrap()),
-                1 => {
+                tag @ (1 | 5) => {
                     let (offset, key, time) = (Offset(r.int().unwrap()), RequestKey(r.key().unwrap()), EventTime(r.int().unwrap()));
                     let cell = &cells[r.uint().unwrap() as usize];
                     let (label, score) = values(&mut r);
+                    let first = (tag == 5 && r.byte().unwrap() == 1).then(|| {
+                        let (e, (label, value)) = (EventTime(r.int().unwrap()), values(&mut r));
+                        (e, label, value)
+                    });
+                    let first = first.filter(|_| lacks != Without::CopiedMatch);
                     rows.entry(key).or_insert(offset);
                     key_of.insert(offset, key);
-                    recovery.row(&NewPrediction { offset, key, time, cell: CellId(0), score, label }, cell, None);
+                    recovery.row(&NewPrediction { offset, key, time, cell: CellId(0), score, label }, cell, first);
                 }
                 2 => {
                     let (row, e, said) = (Offset(r.int().unwrap()), EventTime(r.int().unwrap()), values(&mut r));
@@ -100,17 +119,23 @@ fn recover_without(rules: JoinRules, journal: &[Vec<u8>], lacks: Without, histor
                     let (offset, key, e) = (Offset(r.int().unwrap()), RequestKey(r.key().unwrap()), EventTime(r.int().unwrap()));
                     let (label, value) = values(&mut r);
                     let e = if lacks == Without::EffectiveTime { history.inputs[1][offset.0 as usize].time() } else { e };
-                    if lacks != Without::WaitingOutcomes {
+                    let copy = offset < before;
+                    if lacks != Without::WaitingOutcomes && !(copy && lacks == Without::CopiedWaiting) {
                         recovery.waiting(key, offset, e, label, value);
                     }
                 }
                 4 => recovery.consumed(Offset(r.int().unwrap())),
+                6 => {
+                    let input = Input::BOTH[usize::from(r.byte().unwrap())];
+                    recovery.copied(input, r.int().unwrap(), EpochSeq(r.uint().unwrap()));
+                }
                 other => panic!("a change of kind {other}"),
             }
         }
+        before = facts.next[1];
         last = Some(facts);
     }
-    last.map_or_else(|| Join::new(rules), |f| recovery.finish(f.clocks, f.first_prediction))
+    last.map_or_else(|| Join::new(rules), |f| recovery.finish(&f))
 }
 
 fn values(r: &mut Reader<'_>) -> (u64, f64) {
@@ -119,13 +144,25 @@ fn values(r: &mut Reader<'_>) -> (u64, f64) {
     (label, if there & 2 != 0 { r.float().unwrap() } else { f64::NAN })
 }
 
-fn at_or_after(journal: &[Vec<u8>], floor: EpochSeq) -> Vec<Vec<u8>> {
+/// Never, now and then, always and in tiny steps.
+pub fn any_limits(r: &mut Draw) -> Limits {
+    match r.below(6) {
+        0 => Limits { least: u64::MAX, times: 2, per_epoch: 0 },
+        1 => Limits { least: 600, times: 2, per_epoch: 400 },
+        n => Limits { least: 0, times: 0, per_epoch: [1, 60, 200, 2_000][n as usize - 2] },
+    }
+}
+
+pub fn at_or_after(journal: &[Vec<u8>], floor: EpochSeq) -> Vec<Vec<u8>> {
     journal.iter().filter(|record| open(record).unwrap().seq >= floor).cloned().collect()
 }
 
 /// A run with crashes in `crashes` percent of the places where an epoch may end; `Err` says what a recovery got wrong.
 fn with_crashes(rules: JoinRules, history: &History, seed: u64, crashes: u64, lacks: Option<Without>) -> Result<Bookings, String> {
     let (mut driver, mut r, mut journal) = (Driver::new(rules, history), Draw(seed), Vec::new());
+    // how eagerly the journal is cleaned is nobody's business
+    let limits = any_limits(&mut r);
+    driver.join.cleaning.limits = limits;
     while let Some(input) = driver.choose(&mut r, 50) {
         if r.percent(15) {
             driver.peek(input);
@@ -141,18 +178,22 @@ fn with_crashes(rules: JoinRules, history: &History, seed: u64, crashes: u64, la
             if whole.census() != facts.census {
                 return Err(format!("census {:?} instead of {:?}", whole.census(), facts.census));
             }
-            let (short, again) = recover(rules, &at_or_after(&journal, facts.floor));
+            let (mut short, again) = recover(rules, &at_or_after(&journal, facts.floor));
+            if short.floor(facts.seq) != facts.floor {
+                return Err(format!("floor {:?} instead of {:?}", short.floor(facts.seq), facts.floor));
+            }
             if short.census() != facts.census || again.as_ref() != Some(&facts) {
                 return Err(format!("without what lies below floor {:?}: census {:?}", facts.floor, short.census()));
             }
             driver.join = match lacks {
-                Some(lacks) => recover_without(rules, &journal, lacks, history),
+                Some(lacks) => recover_without(rules, &journal, lacks, history, facts.floor),
                 None if r.percent(50) => whole,
                 None => short,
             };
             if driver.join.epoch != EpochSeq(facts.seq.0 + 1) {
                 return Err(format!("epoch {:?} after {:?}", driver.join.epoch, facts.seq));
             }
+            driver.join.cleaning.limits = limits;
             driver.next = facts.next.map(|o| o.0 as usize);
             driver.open = Bookings::default();
         }
@@ -222,6 +263,16 @@ fn a_journal_with_event_times_in_place_of_effective_ones_would_be_noticed() {
 #[test]
 fn a_journal_that_names_matches_by_request_id_would_be_noticed() {
     assert!(histories_that_differ(Without::RowOffset) > 20);
+}
+
+#[test]
+fn copies_without_match_state_would_be_noticed() {
+    assert!(histories_that_differ(Without::CopiedMatch) > 20);
+}
+
+#[test]
+fn a_cleaning_that_forgets_waiting_outcomes_would_be_noticed() {
+    assert!(histories_that_differ(Without::CopiedWaiting) > 20);
 }
 
 #[test]

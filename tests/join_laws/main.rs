@@ -1,9 +1,11 @@
 //! The join against an independent model, under random interleavings, epochs and crashes.
 
+mod copy_forward;
 mod driver;
 mod history;
 mod journal;
 mod model;
+mod release;
 
 use driftline::engine::definitions::JoinRules;
 use driver::{Course, Driver};

@@ -4,17 +4,20 @@ use crate::history::{Booking, Bookings, Event, History};
 use driftline::engine::definitions::JoinRules;
 use driftline::engine::types::EventTime;
 
+#[derive(Clone)]
 struct Prediction {
     event: Event,
     first_outcome: Option<(EventTime, u64)>,
     window_over: bool,
 }
 
+#[derive(Clone)]
 struct Waiting {
     event: Event,
     e: EventTime,
 }
 
+#[derive(Clone)]
 pub struct Model {
     rules: JoinRules,
     highest: [EventTime; 2],
@@ -69,7 +72,7 @@ impl Model {
         booked.add(at, what);
     }
 
-    fn predict(&mut self, event: Event) {
+    pub fn predict(&mut self, event: Event) {
         let (t, watermark) = (event.time(), self.watermark(0));
         let twin = |q: &Prediction| q.event.id == event.id && watermark <= q.event.time().plus(self.rules.duplicates);
         if t < watermark {
@@ -93,7 +96,7 @@ impl Model {
         self.forget();
     }
 
-    fn outcome(&mut self, event: Event) {
+    pub fn outcome(&mut self, event: Event) {
         let e = event.time().max(self.watermark(1));
         let found = self.predictions.iter().position(|p| p.event.id == event.id && !p.window_over && self.fits(p, e));
         match found {
@@ -102,6 +105,26 @@ impl Model {
         }
         self.highest[1] = self.highest[1].max(event.time());
         self.forget();
+    }
+
+    /// Lets go of predictions (0) or waiting outcomes (1) up to a time.
+    pub fn release(&mut self, input: usize, up_to: EventTime) {
+        if input == 0 {
+            for p in self.predictions.iter().filter(|p| p.event.time() <= up_to && !p.window_over && p.first_outcome.is_none()) {
+                let end = p.event.time().plus(self.rules.window);
+                self.booked.add(end, Booking::Unlabelled { cell: p.event.cell().into() });
+            }
+            self.predictions.retain(|p| p.event.time() > up_to);
+        } else {
+            for w in self.waiting.iter().filter(|w| w.e <= up_to) {
+                self.booked.add(w.e.plus(self.rules.early), self.nobodys(w.e.plus(self.rules.early)));
+            }
+            self.waiting.retain(|w| w.e > up_to);
+        }
+    }
+
+    fn nobodys(&self, at: EventTime) -> Booking {
+        if self.first_prediction.is_none_or(|first| at < first) { Booking::BeforeStart } else { Booking::Orphan }
     }
 
     fn forget(&mut self) {
@@ -124,10 +147,8 @@ impl Model {
             let at = w.e.plus(rules.early);
             if wp <= at {
                 self.waiting.push(w);
-            } else if self.first_prediction.is_none_or(|first| at < first) {
-                self.booked.add(at, Booking::BeforeStart);
             } else {
-                self.booked.add(at, Booking::Orphan);
+                self.booked.add(at, self.nobodys(at));
             }
         }
     }

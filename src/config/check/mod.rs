@@ -14,6 +14,7 @@ use super::expand::Env;
 use super::raw;
 use super::settings::*;
 use super::shape::Path;
+use crate::engine::join::Limits;
 use crate::engine::types::Span;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -104,6 +105,7 @@ pub fn check(config: &raw::Config, context: &mut Context<'_>) -> Settings {
             detect: context.within(&["threads", "detect"], config.threads.detect, 1, 256),
         },
         memory_limit: memory(config.memory.limit.map(|b| b.0), context),
+        journal: Limits::default(),
         app,
     }
 }

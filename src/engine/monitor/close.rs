@@ -1,7 +1,9 @@
 //! Closing a pane: cells become segments, segments feed streams, samples feed learners.
 
+use super::chunks::{of_learner, of_stream};
 use super::learn::{Learner, has_begun};
-use super::{Effects, Monitor, Raised, at};
+use super::shared::{Closing, Segment};
+use super::{Effects, Kept, Monitor, Raised, at};
 
 use crate::engine::cell::CellKey;
 use crate::engine::definitions::Definitions;
@@ -13,8 +15,6 @@ use crate::engine::summary::form::{CategoryForm, NumericForm};
 use crate::engine::types::{PaneId, PaneKind};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-
-type Segment = BTreeMap<String, String>;
 
 /// What a segment value is called where predictions had none.
 pub const MISSING_VALUE: &str = "(none)";
@@ -50,15 +50,18 @@ impl Monitor {
 
     fn next_reminder(&self, kind: PaneKind) -> Option<PaneId> {
         let definitions = self.definitions()?;
-        self.streams.iter().filter(|(k, _)| kind_of(&k.signal) == kind).filter_map(|(_, s)| s.next_reminder(definitions)).min()
+        let mine = self.streams.iter().filter(|(k, s)| kind_of(&k.signal) == kind && self.takes(s.chunk));
+        mine.filter_map(|(_, s)| s.stream.next_reminder(definitions)).min()
     }
 
     fn remind(&mut self, kind: PaneKind, pane: PaneId, effects: &mut Effects) {
         let Some((versioned, hash)) = &self.definitions else { return };
         let rules = Rules { definitions: &versioned.definitions, definition_hash: hash };
         let mut out = Vec::new();
-        for (_, stream) in self.streams.iter_mut().filter(|(k, _)| kind_of(&k.signal) == kind) {
-            stream.tick(pane, &rules, &mut out);
+        let (replaying, ages, now) = (self.replaying, &self.ages, self.now);
+        let mine = |k: &StreamKey, s: &Kept| kind_of(&k.signal) == kind && (!replaying || ages.lacks(s.chunk, now));
+        for (_, s) in self.streams.iter_mut().filter(|(k, s)| mine(k, s)) {
+            s.stream.tick(pane, &rules, &mut out);
         }
         effects.alerts.extend(out.into_iter().map(|alert| Raised { kind, alert }));
     }
@@ -74,7 +77,7 @@ impl Monitor {
             }
         }
         for (model, cells) in models {
-            let segments = self.segments_of(model, pane, &cells, definitions);
+            let segments = self.segments_of(kind, model, pane, &cells, definitions);
             if let Some(root) = segments.get(&Segment::new()) {
                 self.learn(kind, model, pane, root, definitions, effects);
             }
@@ -96,6 +99,7 @@ impl Monitor {
     /// Rolls cells up to the root and the configured segments. New segments are admitted largest first while there is room.
     fn segments_of(
         &mut self,
+        kind: PaneKind,
         model: &str,
         pane: PaneId,
         cells: &[(&CellKey, &CellSummary)],
@@ -113,18 +117,14 @@ impl Monitor {
                 }
             }
         }
-        let admitted = self.segments.entry(model.to_string()).or_default();
-        let mut new: Vec<(u64, Segment)> =
-            segments.iter().filter(|(s, _)| !s.is_empty() && !admitted.contains(*s)).map(|(s, c)| (rows(c), s.clone())).collect();
-        new.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
-        for (_, segment) in new {
-            if admitted.len() < definitions.segment_cap as usize {
-                admitted.insert(segment);
-            } else {
-                self.tally.refused_segments += 1;
-                segments.remove(&segment);
-            }
+        let closing = Closing { at: self.now, kind: kind.into(), pane };
+        if !self.replaying {
+            let all = segments.iter().filter(|(s, _)| !s.is_empty()).map(|(s, c)| (rows(c), s.clone())).collect();
+            self.shared.admit(model, all, definitions.segment_cap as usize, closing);
         }
+        let before = segments.len();
+        segments.retain(|s, _| self.shared.is_admitted(model, s, closing));
+        self.tally.refused_segments += (before - segments.len()) as u64;
         segments
     }
 
@@ -135,26 +135,39 @@ impl Monitor {
         for (name, signal) in &root.signals {
             if let Some(NumericForm::Learning { n, sample, .. }) = &signal.numeric {
                 let key = (model.to_string(), name.to_string(), false);
-                self.learners.entry(key).or_insert_with(|| Learner::numeric(pane)).numbers(*n, sample);
+                if self.takes_learner(&key) {
+                    self.learners.entry(key).or_insert_with(|| Learner::numeric(pane)).numbers(*n, sample);
+                }
             }
             if let Some(CategoryForm::Learning { n, sample }) = &signal.category {
                 let key = (model.to_string(), name.to_string(), true);
-                self.learners.entry(key).or_insert_with(|| Learner::categories(pane)).texts(*n, sample);
+                if self.takes_learner(&key) {
+                    self.learners.entry(key).or_insert_with(|| Learner::categories(pane)).texts(*n, sample);
+                }
             }
         }
         // A pair can lie up to `early` beyond the outcome that the look-ahead has let in.
         let margin = if kind == PaneKind::Pair { definitions.pane.panes_in(definitions.join.early) + 1 } else { 0 };
         let effective_from = pane.offset(definitions.look_ahead() + 1 + margin);
         let mut fixed: Vec<(String, Bins)> = Vec::new();
-        for ((_, name, _), learner) in self.learners.iter_mut().filter(|(k, _)| k.0 == model && kind_of(&k.1) == kind) {
-            fixed.extend(learner.fix(pane, definitions).map(|bins| (name.clone(), bins)));
+        let (replaying, ages, now) = (self.replaying, &self.ages, self.now);
+        for (key, learner) in self.learners.iter_mut().filter(|(k, _)| k.0 == model && kind_of(&k.1) == kind) {
+            if !replaying || ages.lacks(of_learner(key), now) {
+                fixed.extend(learner.fix(pane, definitions).map(|bins| (key.1.clone(), bins)));
+            }
         }
-        for (signal, bins) in fixed {
+        // a replay finds the same bins once more; they are known
+        for (signal, bins) in fixed.into_iter().filter(|_| !replaying) {
             let record = EdgesRecord { model: model.to_string(), signal, kind: kind.into(), effective_from, bins };
             self.plan.observe(PlanRecord::Edges(record.clone()));
-            self.edges.push(record.clone());
+            self.shared.edges.push(record.clone());
+            self.shared.changed = true;
             effects.edges.push(record);
         }
+    }
+
+    fn takes_learner(&self, key: &super::LearnerKey) -> bool {
+        !self.replaying || self.takes(of_learner(key))
     }
 
     #[allow(clippy::too_many_arguments)] // one segment's pane with everything it is judged by
@@ -194,22 +207,19 @@ impl Monitor {
         rules: &Rules<'_>,
         out: &mut Vec<crate::engine::alert::Alert>,
     ) {
-        if segment.is_empty() {
-            let known = self.features.entry(model.to_string()).or_default();
-            for signal in summary.signals.keys().filter(|k| k.starts_with("feature:") && !known.contains(&***k)).collect::<Vec<_>>() {
-                known.insert(signal.to_string());
-            }
+        if segment.is_empty() && !self.replaying {
+            self.shared.add_features(model, summary.signals.keys().map(|k| &**k), pane);
         }
-        let Some((model, features)) = self.features.remove_entry(model) else { return };
+        let Some(features) = self.shared.take_features(model) else { return };
         let mut name = String::from("null:");
-        for feature in &features {
+        for (feature, _) in features.iter().filter(|(_, from)| **from <= pane) {
             let present = summary.signals.get(feature.as_str()).map_or(0, SignalSummary::present);
             name.truncate("null:".len());
             name.push_str(feature.trim_start_matches("feature:"));
             let seen = Observed::Rate { n: rows, k: rows - present.min(rows) };
-            self.close_stream(&model, segment, &name, pane, &seen, rules, out);
+            self.close_stream(model, segment, &name, pane, &seen, rules, out);
         }
-        self.features.insert(model, features);
+        self.shared.give_features_back(model, features);
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -269,11 +279,19 @@ impl Monitor {
             Observed::Errors(_) => Form::Errors,
         };
         let parts: Parts<'_> = (model, None, segment, signal, form);
-        if let Some(stream) = self.streams.get_mut(&parts as &dyn Named) {
-            return stream.close(pane, seen, rules, out);
+        let (replaying, now, ages) = (self.replaying, self.now, &self.ages);
+        if let Some(kept) = self.streams.get_mut(&parts as &dyn Named) {
+            if !replaying || ages.lacks(kept.chunk, now) {
+                kept.stream.close(pane, seen, rules, out);
+            }
+            return;
         }
         let key = StreamKey { model: model.to_string(), version: None, segment: segment.clone(), signal: signal.to_string(), form };
-        self.streams.entry(key.clone()).or_insert_with(|| Stream::new(key)).close(pane, seen, rules, out);
+        let chunk = of_stream(&key);
+        if self.takes(chunk) {
+            let new = Kept { chunk, stream: Stream::new(key.clone()) };
+            self.streams.entry(key).or_insert(new).stream.close(pane, seen, rules, out);
+        }
     }
 }
 

@@ -17,6 +17,9 @@ pub const LEARN_EVENTS: u64 = 2_000;
 /// With fewer events not even the end of a given range fixes bins.
 const FEWEST_EVENTS: u64 = 100;
 
+/// Which learner: model, signal, of categories.
+pub type LearnerKey = (String, String, bool);
+
 /// What one (model, signal, form) has shown so far.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Learner {
@@ -45,6 +48,9 @@ impl Learner {
 
     /// One closed pane's numbers.
     pub fn numbers(&mut self, n: u64, sample: &Sample<f64>) {
+        if self.fixed {
+            return; // panes until the bins take effect; a pool without use would stay in the state
+        }
         self.events += n;
         if let LearnerPool::Numeric(pool) = &mut self.pool {
             pool.absorb(sample);
@@ -53,6 +59,9 @@ impl Learner {
 
     /// One closed pane's texts.
     pub fn texts(&mut self, n: u64, sample: &Sample<String>) {
+        if self.fixed {
+            return;
+        }
         self.events += n;
         if let LearnerPool::Categories(pool) = &mut self.pool {
             pool.absorb(sample);

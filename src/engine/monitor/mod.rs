@@ -5,8 +5,11 @@
 //! Never: reads a clock, another partition, or a configuration file.
 //! Comes from: `<app>.summaries`. Goes to: `<app>.alerts`, `<app>.plan`, `<app>.state`.
 
+pub mod chunks;
 mod close;
 mod learn;
+pub mod restore;
+mod shared;
 pub mod state;
 
 use super::alert::Alert;
@@ -17,10 +20,12 @@ use super::mark::{Mark, Marks};
 use super::partial::{self, EntryHead};
 use super::plan::{EdgesRecord, Plan, PlanRecord, Progress, Versioned, opened};
 use super::summary::cell::{CellSummary, Counts};
-use super::types::{Offset, PaneId, PaneKind, Partition};
+use super::types::{EpochSeq, Offset, PaneId, PaneKind, Partition};
 use crate::codec::wire::{Kind, Malformed, Reader};
-use learn::Learner;
-use std::collections::{BTreeMap, BTreeSet};
+use chunks::{Ages, ChunkIx};
+use learn::{Learner, LearnerKey};
+use shared::Shared;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// What a pane holds before it closes.
@@ -29,6 +34,12 @@ struct OpenPane {
     /// Offset of the first record that it holds.
     since: Option<Offset>,
     cells: BTreeMap<CellKey, CellSummary>,
+}
+
+/// A stream and the chunk that holds it.
+struct Kept {
+    chunk: ChunkIx,
+    stream: Stream,
 }
 
 /// An alert with the kind of pane that it came from: its place in the alerts topic.
@@ -82,11 +93,15 @@ pub struct Monitor {
     closings: Vec<(Offset, [PaneId; 2])>,
     open: [BTreeMap<PaneId, OpenPane>; 2],
     plan: Plan,
-    edges: Vec<EdgesRecord>,
-    learners: BTreeMap<(String, String, bool), Learner>,
-    features: BTreeMap<String, BTreeSet<String>>,
-    segments: BTreeMap<String, BTreeSet<BTreeMap<String, String>>>,
-    streams: BTreeMap<StreamKey, Stream>,
+    shared: Shared,
+    shared_seq: EpochSeq,
+    learners: BTreeMap<LearnerKey, Learner>,
+    streams: BTreeMap<StreamKey, Kept>,
+    ages: Ages,
+    /// The record whose closings are at work.
+    now: Offset,
+    /// Old panes are folded into the chunks that lack them; nothing else is decided.
+    replaying: bool,
     tally: Tally,
 }
 
@@ -109,11 +124,13 @@ impl Monitor {
             closings: Vec::new(),
             open: [BTreeMap::new(), BTreeMap::new()],
             plan: Plan::default(),
-            edges: Vec::new(),
+            shared: Shared::default(),
+            shared_seq: EpochSeq(0),
             learners: BTreeMap::new(),
-            features: BTreeMap::new(),
-            segments: BTreeMap::new(),
             streams: BTreeMap::new(),
+            ages: Ages::default(),
+            now: Offset(0),
+            replaying: false,
             tally: Tally::default(),
         }
     }
@@ -160,7 +177,7 @@ impl Monitor {
 
     /// Streams in order.
     pub fn streams(&self) -> impl Iterator<Item = (&StreamKey, &Stream)> {
-        self.streams.iter()
+        self.streams.iter().map(|(key, kept)| (key, &kept.stream))
     }
 
     /// Hash of the definitions in force.
@@ -235,6 +252,11 @@ impl Monitor {
         Ok(())
     }
 
+    /// Whether the closing at work is to be folded into a chunk: always, but for a replay.
+    fn takes(&self, chunk: ChunkIx) -> bool {
+        !self.replaying || self.ages.lacks(chunk, self.now)
+    }
+
     /// Closes what the marks allow.
     fn advance(&mut self, offset: Offset, effects: &mut Effects) {
         let Some((versioned, _)) = &self.definitions else { return };
@@ -257,12 +279,13 @@ impl Monitor {
         }
         if through != closed {
             self.closings.push((offset, through));
-            self.close_through(through, effects);
+            self.close_through(offset, through, effects);
         }
     }
 
-    /// Closes input panes, then pair panes, up to the given ones.
-    fn close_through(&mut self, through: [PaneId; 2], effects: &mut Effects) {
+    /// Closes input panes, then pair panes, up to the given ones, because of the mark at `offset`.
+    fn close_through(&mut self, offset: Offset, through: [PaneId; 2], effects: &mut Effects) {
+        self.now = offset;
         for kind in [PaneKind::Input, PaneKind::Pair] {
             self.close_kind(kind, through[at(kind)], effects);
         }

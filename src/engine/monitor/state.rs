@@ -1,45 +1,45 @@
-//! A monitor's state in the log: a small head, written with every epoch that closes panes, and a chunk of streams "as of" an offset,
-//! written now and then.
+//! A monitor's state in the log: a small head with every epoch, what the streams share when it changes, and chunks of streams that are
+//! rewritten in turn, each "as of" its own offset.
 //!
-//! Guarantees: head and chunk, and the summaries from the chunk's `replay_from` to the committed offset, give the very monitor that
-//! wrote them. Closings are replayed from the head's list, not decided again; what a replay would raise is dropped: it was published.
-//! Comes from and goes to: `<app>.state`, one partition per summaries partition.
+//! Guarantees: an epoch writes the head and a bounded number of bytes of chunks; head, shared part, chunks and the summaries from the
+//! oldest chunk's `replay_from` to the committed offset give the very monitor that wrote them (`restore`).
+//! Never: splits a chunk over epochs; forgets a closing that the oldest chunk's replay needs.
+//! Comes from: `Monitor`. Goes to: `<app>.state`, one partition per summaries partition.
 
-use super::learn::Learner;
-use super::{Effects, Monitor};
-use crate::codec::wire::{Kind, Malformed, Reader, Writer};
+use super::Monitor;
+use super::chunks::{CHUNKS, ChunkIx, Written, of_learner};
+use super::learn::{Learner, LearnerKey};
+use crate::codec::wire::{Kind, Writer};
 use crate::engine::detect::stream::{Stream, StreamKey};
 use crate::engine::mark::Marks;
-use crate::engine::plan::{EdgesRecord, PlanRecord, Versioned};
-use crate::engine::types::{EpochSeq, Offset, PaneId, Partition};
+use crate::engine::plan::Versioned;
+use crate::engine::types::{EpochSeq, Offset, PaneId};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
 
 const PART_BYTES: usize = 480 * 1024;
 
 #[derive(Serialize, Deserialize)]
-struct Head {
-    seq: EpochSeq,
-    next: Offset,
-    definitions: Option<Versioned>,
-    assigned: Option<Versioned>,
-    marks: Marks,
-    closed: Option<[PaneId; 2]>,
-    closings: Vec<(Offset, [PaneId; 2])>,
-    chunk: EpochSeq,
+pub(super) struct Head {
+    pub seq: EpochSeq,
+    pub next: Offset,
+    pub definitions: Option<Versioned>,
+    pub assigned: Option<Versioned>,
+    pub marks: Marks,
+    pub closed: Option<[PaneId; 2]>,
+    pub closings: Vec<(Offset, [PaneId; 2])>,
+    /// The epoch that wrote the shared part (0: none).
+    pub shared: EpochSeq,
+    /// The epochs that wrote the chunks (0: none).
+    pub chunks: Vec<EpochSeq>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Chunk {
-    seq: EpochSeq,
-    next: Offset,
-    replay_from: Offset,
-    closed: Option<[PaneId; 2]>,
-    edges: Vec<EdgesRecord>,
-    learners: Vec<((String, String, bool), Learner)>,
-    features: BTreeMap<String, BTreeSet<String>>,
-    segments: Vec<(String, Vec<BTreeMap<String, String>>)>,
-    streams: Vec<(StreamKey, Stream)>,
+pub(super) struct Chunk {
+    pub next: Offset,
+    pub replay_from: Offset,
+    pub closed: Option<[PaneId; 2]>,
+    pub learners: Vec<(LearnerKey, Learner)>,
+    pub streams: Vec<(StreamKey, Stream)>,
 }
 
 /// A record of the state topic.
@@ -50,10 +50,25 @@ pub struct StateRecord {
     pub value: Vec<u8>,
 }
 
-fn parts(kind: Kind, name: &str, seq: EpochSeq, body: &[u8]) -> Vec<StateRecord> {
+/// How much of the state an epoch rewrites.
+#[derive(Clone, Copy, Debug)]
+pub struct Rewrite {
+    /// So many of the oldest chunks at most.
+    pub chunks: usize,
+    /// No further chunk after so many bytes.
+    pub bytes: usize,
+}
+
+impl Rewrite {
+    /// Everything.
+    pub const ALL: Rewrite = Rewrite { chunks: CHUNKS, bytes: usize::MAX };
+}
+
+fn parts(kind: Kind, name: &str, id: ChunkIx, seq: EpochSeq, body: &[u8]) -> Vec<StateRecord> {
     let pieces: Vec<&[u8]> = body.chunks(PART_BYTES).collect();
     let part = |(k, piece): (usize, &&[u8])| {
         let mut w = Writer::new();
+        w.uint(u64::from(id));
         w.uint(seq.0);
         w.uint(k as u64);
         w.uint(pieces.len() as u64);
@@ -63,9 +78,33 @@ fn parts(kind: Kind, name: &str, seq: EpochSeq, body: &[u8]) -> Vec<StateRecord>
     pieces.iter().enumerate().map(part).collect()
 }
 
+fn encoded<T: Serialize>(value: &T) -> Vec<u8> {
+    postcard::to_stdvec(value).expect("plain data encodes")
+}
+
 impl Monitor {
-    /// The head's records for epoch `seq`, as of `next`; `chunk` is the epoch that wrote the last chunk (0: none).
-    pub fn head(&self, seq: EpochSeq, next: Offset, chunk: EpochSeq) -> Vec<StateRecord> {
+    /// The records of epoch `seq`, as of `next`, the first offset that has not been observed; and how many chunks are among them.
+    pub fn state(&mut self, seq: EpochSeq, next: Offset, rewrite: Rewrite) -> (Vec<StateRecord>, usize) {
+        let (mut records, mut bytes, mut written) = (Vec::new(), 0, 0);
+        for chunk in self.ages.oldest_first().into_iter().take(rewrite.chunks) {
+            if bytes >= rewrite.bytes {
+                break;
+            }
+            let body = encoded(&self.chunk(chunk, seq, next));
+            (bytes, written) = (bytes + body.len(), written + 1);
+            records.extend(parts(Kind::Chunk, &format!("chunk/{chunk:04}"), chunk, seq, &body));
+        }
+        self.forget_closings();
+        if self.shared.changed || written == CHUNKS {
+            self.shared.changed = false;
+            self.shared_seq = seq;
+            records.extend(parts(Kind::Shared, "shared", 0, seq, &encoded(&self.shared.form())));
+        }
+        records.extend(self.head(seq, next));
+        (records, written)
+    }
+
+    fn head(&self, seq: EpochSeq, next: Offset) -> Vec<StateRecord> {
         let head = Head {
             seq,
             next,
@@ -74,156 +113,39 @@ impl Monitor {
             marks: self.marks.clone(),
             closed: self.closed,
             closings: self.closings.clone(),
-            chunk,
+            shared: self.shared_seq,
+            chunks: self.ages.0.iter().map(|w| w.seq).collect(),
         };
-        parts(Kind::Head, "head", seq, &postcard::to_stdvec(&head).expect("plain data encodes"))
+        parts(Kind::Head, "head", 0, seq, &encoded(&head))
     }
 
-    /// The chunk's records as of `next`, the first offset that has not been observed. Forgets closings that no replay needs.
-    pub fn chunk(&mut self, seq: EpochSeq, next: Offset) -> Vec<StateRecord> {
+    fn chunk(&mut self, chunk: ChunkIx, seq: EpochSeq, next: Offset) -> Chunk {
         let replay_from = self.open.iter().flat_map(|o| o.values().filter_map(|p| p.since)).min().unwrap_or(next);
-        let needed = self.closings.iter().rposition(|c| c.0 < replay_from).unwrap_or(0);
-        self.closings.drain(..needed);
-        let chunk = Chunk {
-            seq,
+        self.ages.0[usize::from(chunk)] = Written { seq, next: Some(next), replay_from: Some(replay_from) };
+        Chunk {
             next,
             replay_from,
             closed: self.closed,
-            edges: self.edges.clone(),
-            learners: self.learners.iter().map(|(k, l)| (k.clone(), l.clone())).collect(),
-            features: self.features.clone(),
-            segments: self.segments.iter().map(|(m, s)| (m.clone(), s.iter().cloned().collect())).collect(),
-            streams: self.streams.iter().map(|(k, s)| (k.clone(), s.clone())).collect(),
-        };
-        parts(Kind::Chunk, "chunk/0000", seq, &postcard::to_stdvec(&chunk).expect("plain data encodes"))
+            learners: self.learners.iter().filter(|(k, _)| of_learner(k) == chunk).map(|(k, l)| (k.clone(), l.clone())).collect(),
+            streams: self.streams.iter().filter(|(_, s)| s.chunk == chunk).map(|(k, s)| (k.clone(), s.stream.clone())).collect(),
+        }
     }
 
-    /// How many closings the head carries: the chunk should be written before they are many.
+    /// Closings before the last one that a replay of the oldest chunk looks at.
+    fn forget_closings(&mut self) {
+        if let Some(from) = self.ages.replay_from() {
+            let needed = self.closings.iter().rposition(|c| c.0 < from).unwrap_or(0);
+            self.closings.drain(..needed);
+        }
+    }
+
+    /// How many closings the head carries: chunks should be rewritten before they are many.
     pub fn closings(&self) -> usize {
         self.closings.len()
     }
-}
 
-#[derive(Default)]
-struct Assembly {
-    seq: EpochSeq,
-    parts: BTreeMap<u64, Vec<u8>>,
-    of: u64,
-}
-
-impl Assembly {
-    fn take(&mut self, r: &mut Reader<'_>) -> Result<(), Malformed> {
-        let (seq, part, of) = (EpochSeq(r.uint()?), r.uint()?, r.uint()?);
-        let piece = r.blob()?.to_vec();
-        if seq > self.seq {
-            *self = Assembly { seq, parts: BTreeMap::new(), of };
-        }
-        if seq == self.seq {
-            self.parts.insert(part, piece);
-        }
-        Ok(())
-    }
-
-    fn whole<T: for<'a> Deserialize<'a>>(&self) -> Option<Result<T, Malformed>> {
-        if self.of == 0 || (self.parts.len() as u64) < self.of {
-            return None;
-        }
-        let bytes: Vec<u8> = self.parts.values().flatten().copied().collect();
-        Some(postcard::from_bytes(&bytes).map_err(|_| Malformed::Value("the state's content")))
-    }
-}
-
-/// Collects the state topic's records and rebuilds a monitor.
-#[derive(Default)]
-pub struct Restore {
-    head: Assembly,
-    chunk: Assembly,
-}
-
-/// Where a rebuilt monitor goes on.
-pub struct Replay {
-    monitor: Monitor,
-    head: Head,
-    /// First summaries offset to replay; `None`: from the first one that is there.
-    pub from: Option<Offset>,
-    /// First summaries offset that the head has not seen: where the replay ends.
-    pub next: Offset,
-    chunk_next: Offset,
-    chunk_closed: Option<[PaneId; 2]>,
-}
-
-impl Restore {
-    /// Takes in one record of the state partition.
-    pub fn observe(&mut self, value: &[u8]) -> Result<(), Malformed> {
-        let (kind, mut body) = Reader::open(value)?;
-        match kind {
-            k if k == Kind::Head as u8 => self.head.take(&mut body),
-            k if k == Kind::Chunk as u8 => self.chunk.take(&mut body),
-            _ => Err(Malformed::Value("a record of this kind in the state topic")),
-        }
-    }
-
-    /// The epoch of the newest complete head.
-    pub fn seq(&self) -> Option<EpochSeq> {
-        (self.head.of > 0 && self.head.parts.len() as u64 == self.head.of).then_some(self.head.seq)
-    }
-
-    /// Prepares the replay of summaries.
-    pub fn begin(self, partition: Partition) -> Result<Replay, Malformed> {
-        let head: Head = self.head.whole().ok_or(Malformed::Short("the state's head"))??;
-        let chunk: Option<Chunk> =
-            if head.chunk.0 > 0 { Some(self.chunk.whole().ok_or(Malformed::Short("the state's chunk"))??) } else { None };
-        let mut monitor = Monitor::new(partition);
-        if let Some(versioned) = head.definitions.clone() {
-            monitor.adopt(versioned);
-        }
-        monitor.assigned = head.assigned.clone();
-        let (mut from, mut chunk_next, mut chunk_closed) = (None, Offset(0), None);
-        if let Some(c) = chunk {
-            (from, chunk_next, chunk_closed) = (Some(c.replay_from), c.next, c.closed);
-            for e in &c.edges {
-                monitor.plan.observe(PlanRecord::Edges(e.clone()));
-            }
-            monitor.closed = c.closed;
-            monitor.edges = c.edges;
-            monitor.learners = c.learners.into_iter().collect();
-            monitor.features = c.features;
-            monitor.segments = c.segments.into_iter().map(|(m, s)| (m, s.into_iter().collect())).collect();
-            monitor.streams = c.streams.into_iter().collect();
-        }
-        Ok(Replay { monitor, from, next: head.next, head, chunk_next, chunk_closed })
-    }
-}
-
-impl Replay {
-    /// Replays one summaries record, in offset order, up to the committed offset.
-    pub fn observe(&mut self, offset: Offset, bytes: &[u8]) -> Result<(), Malformed> {
-        let (kind, mut body) = Reader::open(bytes)?;
-        if kind == Kind::Partial as u8 {
-            let closed_then = self.head.closings.iter().rev().find(|c| c.0 < offset).map(|c| c.1);
-            let (next, closed) = (self.chunk_next, self.chunk_closed);
-            let wanted = |kind, pane| offset >= next || closed.is_none_or(|c| pane > c[super::at(kind)]);
-            self.monitor.book(offset, &mut body, closed_then, wanted)?;
-        }
-        if offset >= self.chunk_next
-            && let Some((_, through)) = self.head.closings.iter().find(|c| c.0 == offset).copied()
-        {
-            match self.monitor.closed {
-                None => self.monitor.closed = Some(through),
-                Some(_) => self.monitor.close_through(through, &mut Effects::default()),
-            }
-        }
-        Ok(())
-    }
-
-    /// The monitor as it was at the committed offset, and the epoch of its last chunk.
-    pub fn finish(mut self) -> Result<(Monitor, EpochSeq), Malformed> {
-        self.monitor.marks = self.head.marks;
-        self.monitor.closings = self.head.closings;
-        if self.monitor.closed != self.head.closed {
-            return Err(Malformed::Value("a replay that closed other panes than the head says"));
-        }
-        self.monitor.tally = super::Tally::default();
-        Ok((self.monitor, self.head.chunk))
+    /// The epoch of the oldest chunk; 0 if one was never written.
+    pub fn oldest_chunk(&self) -> EpochSeq {
+        self.ages.0.iter().map(|w| w.seq).min().unwrap_or_default()
     }
 }

@@ -1,0 +1,159 @@
+//! Building a monitor again from its state and the summaries that the state has not seen.
+//!
+//! Guarantees: a pane is folded only into chunks that were written before it closed, with what the streams shared when it closed;
+//! closings are taken from the head, not decided again; what a replay would raise is dropped: it was published.
+//! Never: admits a segment, finds a feature, or publishes bins.
+//! Comes from: `<app>.state`, `<app>.summaries`.
+
+use super::chunks::{CHUNKS, ChunkIx, Written};
+use super::shared::{Shared, SharedForm};
+use super::state::{Chunk, Head};
+use super::{Effects, Kept, Monitor, Tally};
+use crate::codec::wire::{Kind, Malformed, Reader};
+use crate::engine::plan::PlanRecord;
+use crate::engine::types::{EpochSeq, Offset, Partition};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// The newest parts of one thing that was written in parts.
+#[derive(Default)]
+struct Assembly {
+    seq: EpochSeq,
+    parts: BTreeMap<u64, Vec<u8>>,
+    of: u64,
+}
+
+impl Assembly {
+    fn take(&mut self, r: &mut Reader<'_>) -> Result<(), Malformed> {
+        let (seq, part, of) = (EpochSeq(r.uint()?), r.uint()?, r.uint()?);
+        let piece = r.blob()?.to_vec();
+        if seq > self.seq {
+            *self = Assembly { seq, parts: BTreeMap::new(), of };
+        }
+        if seq == self.seq {
+            self.parts.insert(part, piece);
+        }
+        Ok(())
+    }
+
+    fn is_whole(&self) -> bool {
+        self.of > 0 && self.parts.len() as u64 == self.of
+    }
+
+    /// What epoch `seq` wrote.
+    fn whole<T: for<'a> Deserialize<'a>>(&self, seq: EpochSeq, what: &'static str) -> Result<T, Malformed> {
+        if self.seq != seq || !self.is_whole() {
+            return Err(Malformed::Short(what));
+        }
+        let bytes: Vec<u8> = self.parts.values().flatten().copied().collect();
+        postcard::from_bytes(&bytes).map_err(|_| Malformed::Value("the state's content"))
+    }
+}
+
+/// Collects the state topic's records and rebuilds a monitor.
+#[derive(Default)]
+pub struct Restore {
+    head: Assembly,
+    shared: Assembly,
+    chunks: BTreeMap<u64, Assembly>,
+}
+
+/// Where a rebuilt monitor goes on.
+pub struct Replay {
+    monitor: Monitor,
+    head: Head,
+    oldest: ChunkIx,
+    /// First summaries offset to replay; `None`: from the first one that is there.
+    pub from: Option<Offset>,
+    /// First summaries offset that the head has not seen: where the replay ends.
+    pub next: Offset,
+}
+
+impl Restore {
+    /// Takes in one record of the state partition.
+    pub fn observe(&mut self, value: &[u8]) -> Result<(), Malformed> {
+        let (kind, mut body) = Reader::open(value)?;
+        let id = body.uint()?;
+        match kind {
+            k if k == Kind::Head as u8 => self.head.take(&mut body),
+            k if k == Kind::Shared as u8 => self.shared.take(&mut body),
+            k if k == Kind::Chunk as u8 => self.chunks.entry(id).or_default().take(&mut body),
+            _ => Err(Malformed::Value("a record of this kind in the state topic")),
+        }
+    }
+
+    /// The epoch of the newest complete head.
+    pub fn seq(&self) -> Option<EpochSeq> {
+        self.head.is_whole().then_some(self.head.seq)
+    }
+
+    /// Prepares the replay of summaries.
+    pub fn begin(self, partition: Partition) -> Result<Replay, Malformed> {
+        let head: Head = self.head.whole(self.head.seq, "the state's head")?;
+        if head.chunks.len() != CHUNKS {
+            return Err(Malformed::Value("another number of chunks"));
+        }
+        let mut monitor = Monitor::new(partition);
+        if let Some(versioned) = head.definitions.clone() {
+            monitor.adopt(versioned);
+        }
+        monitor.assigned = head.assigned.clone();
+        monitor.shared_seq = head.shared;
+        if head.shared.0 > 0 {
+            monitor.shared = Shared::from(self.shared.whole::<SharedForm>(head.shared, "what streams share")?);
+            for e in &monitor.shared.edges {
+                monitor.plan.observe(PlanRecord::Edges(e.clone()));
+            }
+        }
+        let mut closed = [None; CHUNKS];
+        for (c, seq) in head.chunks.iter().enumerate().filter(|(_, seq)| seq.0 > 0) {
+            let assembly = self.chunks.get(&(c as u64)).ok_or(Malformed::Short("a chunk of the state"))?;
+            let chunk: Chunk = assembly.whole(*seq, "a chunk of the state")?;
+            closed[c] = chunk.closed;
+            monitor.ages.0[c] = Written { seq: *seq, next: Some(chunk.next), replay_from: Some(chunk.replay_from) };
+            monitor.learners.extend(chunk.learners);
+            monitor.streams.extend(chunk.streams.into_iter().map(|(k, stream)| (k, Kept { chunk: c as u8, stream })));
+        }
+        let oldest = monitor.ages.oldest();
+        monitor.closed = closed[usize::from(oldest)];
+        monitor.replaying = true;
+        Ok(Replay { oldest, from: monitor.ages.replay_from(), next: head.next, monitor, head })
+    }
+}
+
+impl Replay {
+    /// Replays one summaries record, in offset order, up to the committed offset.
+    pub fn observe(&mut self, offset: Offset, bytes: &[u8]) -> Result<(), Malformed> {
+        let (kind, mut body) = Reader::open(bytes)?;
+        if kind == Kind::Partial as u8 {
+            let before = self.head.closings.partition_point(|c| c.0 < offset);
+            let closed_then = before.checked_sub(1).map(|i| self.head.closings[i].1);
+            // what even the oldest chunk has folded is needed by nobody
+            let folded = self.monitor.closed;
+            let wanted = |kind, pane| folded.is_none_or(|c| pane > c[super::at(kind)]);
+            self.monitor.book(offset, &mut body, closed_then, wanted)?;
+        }
+        if self.monitor.ages.lacks(self.oldest, offset)
+            && let Ok(i) = self.head.closings.binary_search_by_key(&offset, |c| c.0)
+        {
+            let through = self.head.closings[i].1;
+            match self.monitor.closed {
+                None => self.monitor.closed = Some(through),
+                Some(_) => self.monitor.close_through(offset, through, &mut Effects::default()),
+            }
+        }
+        Ok(())
+    }
+
+    /// The monitor as it was at the committed offset.
+    pub fn finish(mut self) -> Result<Monitor, Malformed> {
+        self.monitor.replaying = false;
+        self.monitor.marks = self.head.marks;
+        self.monitor.closings = self.head.closings;
+        if self.monitor.closed != self.head.closed {
+            return Err(Malformed::Value("a replay that closed other panes than the head says"));
+        }
+        self.monitor.tally = Tally::default();
+        Ok(self.monitor)
+    }
+}

@@ -1,0 +1,101 @@
+//! What the streams of a partition share: bins, the features of a model, the segments that the cap admitted.
+//!
+//! Guarantees: each entry carries the pane it holds from, so a replay of an old pane sees what held then and derives nothing again
+//! (a value derived again in a chunk's replay was shown to change alerts).
+//! Comes from: closed panes. Goes to: `<app>.state`, whole, in each epoch that changes it; that is seldom.
+
+use crate::engine::plan::{EdgesRecord, PlanKind};
+use crate::engine::types::{Offset, PaneId};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A segment: dimension to value; empty is the root.
+pub type Segment = BTreeMap<String, String>;
+
+/// One pane's closing among all of a partition, in the order in which they happen: the record that closed it, then kind, then pane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Closing {
+    /// Offset of the mark.
+    pub at: Offset,
+    /// Kind of pane.
+    pub kind: PlanKind,
+    /// The pane.
+    pub pane: PaneId,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Shared {
+    /// Bins that were fixed.
+    pub edges: Vec<EdgesRecord>,
+    features: BTreeMap<String, BTreeMap<String, PaneId>>,
+    segments: BTreeMap<String, BTreeMap<Segment, Closing>>,
+    /// Not written since it changed.
+    pub changed: bool,
+}
+
+/// As it is written.
+#[derive(Serialize, Deserialize)]
+pub struct SharedForm {
+    edges: Vec<EdgesRecord>,
+    features: BTreeMap<String, BTreeMap<String, PaneId>>,
+    segments: Vec<(String, Vec<(Segment, Closing)>)>,
+}
+
+impl Shared {
+    /// The model's features are known from `pane` on.
+    pub fn add_features<'a>(&mut self, model: &str, names: impl Iterator<Item = &'a str>, pane: PaneId) {
+        let known = self.features.entry(model.to_string()).or_default();
+        for name in names.filter(|n| n.starts_with("feature:")) {
+            if !known.contains_key(name) {
+                known.insert(name.to_string(), pane);
+                self.changed = true;
+            }
+        }
+    }
+
+    /// Features of a model, each with the pane that it is known from, lent: `give_features_back` returns them.
+    pub fn take_features(&mut self, model: &str) -> Option<BTreeMap<String, PaneId>> {
+        self.features.get_mut(model).map(std::mem::take)
+    }
+
+    /// See `take_features`.
+    pub fn give_features_back(&mut self, model: &str, features: BTreeMap<String, PaneId>) {
+        if let Some(place) = self.features.get_mut(model) {
+            *place = features;
+        }
+    }
+
+    /// Admits new segments of a closing, largest first, while there are fewer than `cap`. Each comes with its rows.
+    pub fn admit(&mut self, model: &str, mut candidates: Vec<(u64, Segment)>, cap: usize, closing: Closing) {
+        let admitted = self.segments.entry(model.to_string()).or_default();
+        candidates.retain(|(_, s)| !admitted.contains_key(s));
+        candidates.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+        for (_, segment) in candidates.into_iter().take(cap.saturating_sub(admitted.len())) {
+            admitted.insert(segment, closing);
+            self.changed = true;
+        }
+    }
+
+    /// Whether a segment was admitted at or before a closing. The root always is.
+    pub fn is_admitted(&self, model: &str, segment: &Segment, closing: Closing) -> bool {
+        segment.is_empty() || self.segments.get(model).and_then(|s| s.get(segment)).is_some_and(|from| *from <= closing)
+    }
+
+    /// As it is written.
+    pub fn form(&self) -> SharedForm {
+        let listed = |s: &BTreeMap<Segment, Closing>| s.iter().map(|(segment, c)| (segment.clone(), *c)).collect();
+        SharedForm {
+            edges: self.edges.clone(),
+            features: self.features.clone(),
+            segments: self.segments.iter().map(|(model, s)| (model.clone(), listed(s))).collect(),
+        }
+    }
+}
+
+impl From<SharedForm> for Shared {
+    fn from(f: SharedForm) -> Self {
+        let segments = f.segments.into_iter().map(|(model, s)| (model, s.into_iter().collect())).collect();
+        Shared { edges: f.edges, features: f.features, segments, changed: false }
+    }
+}

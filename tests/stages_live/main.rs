@@ -1,0 +1,6 @@
+//! Both stages of one pod on the in-memory log, as wall-clock time goes by.
+
+mod journal;
+mod rounds;
+mod stops;
+mod world;
