@@ -5,7 +5,7 @@
 //! Never: reads a clock. Comes from: `log` (a borrowed record). Goes to: `engine` (a borrowed event).
 
 use super::avro::Avro;
-use super::event::{BadRecord, FeatureIx, Outcome, Prediction, Reason, Value};
+use super::event::{BadRecord, FeatureIx, Outcome, Prediction, Reason};
 use super::found::{Found, Marks, Sink};
 use super::framing::{SchemaId, unframe};
 use super::json;
@@ -134,7 +134,7 @@ impl Reader {
 
     fn keep(&mut self, found: Found<'_>) {
         let Found { slots, features, .. } = found;
-        self.spare = Found { slots: emptied(slots), features: emptied_features(features), no_features: None };
+        self.spare = Found { slots: emptied(slots), features: emptied(features), no_features: None };
     }
 }
 
@@ -148,20 +148,13 @@ fn bad(reason: Reason, detail: impl Into<String>) -> BadRecord {
     BadRecord { reason, detail: detail.into() }
 }
 
-/// The same allocation for values of another lifetime: collecting an emptied vector into one of the same layout reuses it.
-fn emptied(mut slots: Vec<Scalar<'_>>) -> Vec<Scalar<'static>> {
-    slots.clear();
-    slots.into_iter().map(|_| Scalar::Absent).collect()
-}
-
-fn emptied_features(mut features: Vec<(FeatureIx, Value<'_>)>) -> Vec<(FeatureIx, Value<'static>)> {
-    features.clear();
-    features.into_iter().map(|(ix, _)| (ix, Value::Null)).collect()
-}
-
-fn emptied_texts(mut texts: Vec<Cow<'_, str>>) -> Vec<Cow<'static, str>> {
-    texts.clear();
-    texts.into_iter().map(|_| Cow::Borrowed("")).collect()
+/// The memory of a list for values of the same type with another lifetime.
+fn emptied<A, B>(mut list: Vec<A>) -> Vec<B> {
+    const { assert!(size_of::<A>() == size_of::<B>() && align_of::<A>() == align_of::<B>()) };
+    list.clear();
+    let mut list = std::mem::ManuallyDrop::new(list);
+    // SAFETY: it came from a list whose places have the same size and alignment, and no place is in use.
+    unsafe { Vec::from_raw_parts(list.as_mut_ptr().cast::<B>(), 0, list.capacity()) }
 }
 
 fn outside_scalar<'a>(outside: &Outside, record: &Record<'a>, place: &str) -> Result<Scalar<'a>, BadRecord> {
@@ -243,8 +236,8 @@ impl PredictionDecoder {
 
     /// Takes an event back, so that the next one needs no memory.
     pub fn recycle(&mut self, event: Prediction<'_>) {
-        self.reader.spare.features = emptied_features(event.features);
-        self.spare_dimensions = emptied_texts(event.dimensions);
+        self.reader.spare.features = emptied(event.features);
+        self.spare_dimensions = emptied(event.dimensions);
     }
 
     /// Name of a feature.
