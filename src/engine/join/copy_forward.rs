@@ -60,12 +60,18 @@ pub struct Cleaning {
     total: u64,
     copying: Option<Copying>,
     copied: (u64, u64), // bytes, entries
+    copies: u64,
 }
 
 impl Cleaning {
     /// Bytes of the journal from its floor.
     pub fn journal_bytes(&self) -> u64 {
         self.total
+    }
+
+    /// Entries that this task has copied since it was built.
+    pub fn copies(&self) -> u64 {
+        self.copies
     }
 
     /// Epoch `seq` has written so many bytes (more of the same epoch are added).
@@ -96,6 +102,7 @@ impl Cleaning {
     }
 
     fn note_copy(&mut self, bytes: usize) {
+        self.copies += 1;
         self.copied = (self.copied.0 + bytes as u64, self.copied.1 + 1);
         if self.copied.1 > 1 << 16 {
             self.copied = (self.copied.0 / 2, self.copied.1 / 2); // what is typical may change
