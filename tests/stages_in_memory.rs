@@ -201,6 +201,8 @@ struct Happened {
     fatal: Vec<String>,
     restores: usize,
     digests: u64,
+    /// Rows that were copied forward in the journals.
+    copies: u64,
     transactions: BTreeMap<&'static str, u64>,
     turns: u64,
 }
@@ -208,6 +210,9 @@ struct Happened {
 impl Happened {
     fn note(&mut self, member: &Member) {
         let (restores, digests, transactions) = member.counts();
+        if let Some((_, Stage::Join(s))) = &member.running {
+            self.copies += s.tasks().map(|t| t.join.cleaning.copies()).sum::<u64>();
+        }
         self.restores += restores;
         self.digests += digests;
         transactions.into_iter().for_each(|(word, n)| *self.transactions.entry(word).or_default() += n);
@@ -325,6 +330,7 @@ fn members_that_die_and_commits_without_answer_change_nothing_that_is_published(
     for seed in 1..=5 {
         let (storm, happened) = run(Weather::Storm(seed));
         println!("storm {seed}: {happened:?}");
+        assert!(happened.copies > 100, "the journals were not cleaned: {happened:?}");
         assert!(happened.kills >= 15 && happened.restores > 10, "storm {seed} was none: {happened:?}");
         happened.transactions.iter().for_each(|(word, n)| *answers.entry(*word).or_insert(0) += n);
         assert_eq!((happened.fatal.len(), happened.digests), (0, 0), "storm {seed}: {happened:?}");

@@ -17,7 +17,7 @@ use super::definitions::JoinRules;
 use super::journal::{Changes, Epoch};
 use super::pending::{Entry, NONE, Row, Since, Store, Waiting, Wheel};
 use super::time::InputClock;
-use super::types::{EpochSeq, EventTime, Input, Offset, RequestKey};
+use super::types::{EpochSeq, EventTime, Input, Offset, RequestKey, Span};
 use std::collections::HashMap;
 
 /// An accepted prediction as the join keeps it.
@@ -244,6 +244,8 @@ impl Join {
     pub fn floor(&mut self, now: EpochSeq) -> EpochSeq {
         let rows = self.clocks[1].watermark().minus(self.rules.window).min(self.clocks[0].before().minus(self.rules.duplicates));
         let waiting = self.clocks[0].watermark().minus(self.rules.early);
+        // what was let go is over, wherever the other input's clock has stopped
+        let [rows, waiting] = [(rows, 0), (waiting, 1)].map(|(over, i)| over.max(self.released[i].plus(Span(1))));
         self.rows_since.floor(rows).min(self.waiting_since.floor(waiting)).min(now)
     }
 

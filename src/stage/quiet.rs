@@ -143,3 +143,29 @@ fn stuck_message(topic: &str, partition: Partition, ends: &Ends) -> String {
         ends.high.0,
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ends(last_stable: i64, high: i64) -> Ends {
+        Ends { low: Offset(0), last_stable: Offset(last_stable), high: Offset(high) }
+    }
+
+    #[test]
+    fn only_one_transaction_that_stays_open_hangs() {
+        let mut h = Hanging::default();
+        assert!(!h.observe(0, &ends(5, 9)) && !h.observe(STUCK_AFTER - 1, &ends(5, 12)));
+        assert!(h.observe(STUCK_AFTER, &ends(5, 12)), "at the same place for ten minutes");
+        assert!(!h.observe(STUCK_AFTER + 1, &ends(7, 12)), "another one begins there: its ten minutes begin too");
+        assert!(!h.observe(2 * STUCK_AFTER, &ends(12, 12)) && !h.observe(2 * STUCK_AFTER + 1, &ends(12, 13)), "there was none in between");
+    }
+
+    #[test]
+    fn the_message_says_where_and_what_to_do() {
+        let text = stuck_message("shop.outcomes", Partition(3), &ends(41, 99));
+        for word in ["shop.outcomes[3]", "offset 41", "offset 99", "10 minutes", "--topic shop.outcomes --partition 3 --start-offset 41"] {
+            assert!(text.contains(word), "no {word:?} in: {text}");
+        }
+    }
+}

@@ -2,6 +2,7 @@
 //!
 //! Guarantees: live rows of a process do not stay above `memory.limit` longer than an epoch; what is let go is decided here, by the
 //! size of memory, and recorded with the epoch (`engine/join/release.rs`).
+//! Never: decides by memory anything that is not recorded.
 //! Comes from: the tasks' memory. Goes to: the epoch's end (`flow::end_join_epoch`), the log that people read.
 
 use super::join::JoinStage;
@@ -23,11 +24,14 @@ impl JoinStage {
         if bytes <= limit {
             return;
         }
-        tracing::warn!(
-            "rows of {} KiB pass this thread's share of memory.limit ({} KiB): the oldest are released (docs/operations.md, `Memory`)",
-            bytes >> 10,
-            limit >> 10
-        );
+        if self.tasks.values().all(|t| now.saturating_sub(t.warned) >= AGAIN) {
+            tracing::warn!(
+                "rows of {} KiB pass this thread's share of memory.limit ({} KiB): the oldest are released (docs/operations.md, `Memory`)",
+                bytes >> 10,
+                limit >> 10
+            );
+            self.tasks.values_mut().for_each(|t| t.warned = now);
+        }
         let too_many = bytes - limit / PARTS * (PARTS - 1);
         for task in self.tasks.values_mut() {
             let (rows, waiting, _) = task.join.census();
@@ -36,7 +40,6 @@ impl JoinStage {
                 task.to_release.extend(task.join.oldest(input, n).map(|up_to| (input, up_to)));
             }
             task.changed |= !task.to_release.is_empty();
-            task.warned = now;
         }
     }
 }

@@ -23,7 +23,7 @@ pub struct Limits {
     pub least: u64,
     /// A journal of up to so many times what its live rows need is left alone.
     pub times: u64,
-    /// Bytes that are copied in an epoch, or as many as the epoch itself wrote if these are more: cleaning must keep up.
+    /// Bytes that are copied in an epoch, or as many as the epoch itself wrote (up to 16 MiB) if these are more: cleaning must keep up.
     pub per_epoch: usize,
 }
 
@@ -33,6 +33,8 @@ impl Default for Limits {
     }
 }
 
+/// However much an epoch wrote, it copies no more than this: its transaction must end in time.
+const MOST_BYTES: usize = 16 * 1024 * 1024;
 /// Buckets that are begun in one epoch at most: looking for the oldest one costs time too.
 const BUCKETS: usize = 64;
 /// What an entry is taken for until enough have been copied to know.
@@ -58,12 +60,18 @@ pub struct Cleaning {
     total: u64,
     copying: Option<Copying>,
     copied: (u64, u64), // bytes, entries
+    copies: u64,
 }
 
 impl Cleaning {
     /// Bytes of the journal from its floor.
     pub fn journal_bytes(&self) -> u64 {
         self.total
+    }
+
+    /// Entries that this task has copied since it was built.
+    pub fn copies(&self) -> u64 {
+        self.copies
     }
 
     /// Epoch `seq` has written so many bytes (more of the same epoch are added).
@@ -94,6 +102,7 @@ impl Cleaning {
     }
 
     fn note_copy(&mut self, bytes: usize) {
+        self.copies += 1;
         self.copied = (self.copied.0 + bytes as u64, self.copied.1 + 1);
         if self.copied.1 > 1 << 16 {
             self.copied = (self.copied.0 / 2, self.copied.1 / 2); // what is typical may change
@@ -107,7 +116,7 @@ impl Join {
         let floor = self.floor(self.epoch);
         self.cleaning.forget_below(floor);
         let own = self.changes.bytes();
-        let until = own + own.max(self.cleaning.limits.per_epoch);
+        let until = own + own.min(MOST_BYTES).max(self.cleaning.limits.per_epoch);
         for _ in 0..BUCKETS {
             let Some(mut copying) = self.cleaning.copying.take().or_else(|| self.begin_copy()) else { return };
             if !self.copy_some(&mut copying, until) {

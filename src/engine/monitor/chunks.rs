@@ -1,6 +1,7 @@
 //! Which chunk of the state holds a stream, and how old each chunk is.
 //!
 //! Guarantees: a stream (a learner) lies in the same chunk for ever, whoever asks; the chunk that was written longest ago is due first.
+//! Never: moves a stream to another chunk.
 //! Comes from: `state` (what was written). Goes to: `state` (what is due), `restore` (what a replay needs).
 
 use super::learn::LearnerKey;

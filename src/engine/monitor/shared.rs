@@ -2,6 +2,7 @@
 //!
 //! Guarantees: each entry carries the pane it holds from, so a replay of an old pane sees what held then and derives nothing again
 //! (a value derived again in a chunk's replay was shown to change alerts).
+//! Never: forgets an entry, or changes from when it holds.
 //! Comes from: closed panes. Goes to: `<app>.state`, whole, in each epoch that changes it; that is seldom.
 
 use crate::engine::plan::{EdgesRecord, PlanKind};
