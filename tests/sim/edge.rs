@@ -5,7 +5,7 @@
 use super::draw::Draw;
 use super::trace::Trace;
 use driftline::engine::types::{Offset, Partition};
-use driftline::log::memory::{CommitFault, MemoryLog, SharedCluster};
+use driftline::log::memory::{CommitFault, MemoryLog, SharedCluster, Step};
 use driftline::log::{Commit, CommittedPosition, Ends, Fatal, Log, OutRecord, Polled, Position, Record, Sink, TopicIx};
 use std::cell::{Cell, RefCell};
 use std::fmt::Display;
@@ -63,6 +63,10 @@ pub struct Edge {
     pub blind: u32,
     /// What becomes of its next commits.
     pub faults: Vec<CommitFault>,
+    /// Should it die with its offsets sent, its request to commit is already on the way.
+    pub asks_before_death: bool,
+    /// It died so.
+    pub asked: bool,
     /// Said about fences: the client can't tell them from a lost answer.
     pub vague: bool,
     /// Records handed over and commits that were done.
@@ -72,7 +76,18 @@ pub struct Edge {
 impl Edge {
     /// In front of `log`.
     pub fn new(log: MemoryLog, world: Rc<World>, name: &str) -> Edge {
-        Edge { log, world, name: name.to_string(), skew_ms: 0, blind: 0, faults: Vec::new(), vague: false, work: 0 }
+        Edge {
+            log,
+            world,
+            name: name.to_string(),
+            skew_ms: 0,
+            blind: 0,
+            faults: Vec::new(),
+            asks_before_death: false,
+            asked: false,
+            vague: false,
+            work: 0,
+        }
     }
 
     fn note<L: Display>(&self, what: impl std::hash::Hash, line: impl FnOnce() -> L) {
@@ -217,6 +232,7 @@ impl Log for Edge {
             };
             format!("commits {} records {what:016x} in generation {generation}: {how} {why} {}", records.len(), at.join(", "))
         });
+        self.asked = ended.is_err() && fault == Some(CommitFault::Killed(Step::OffsetsSent)) && self.asks_before_death;
         self.work += u64::from(matches!(ended, Ok(Commit::Done)));
         match ended? {
             Commit::Fenced(why) if self.vague => Ok(Commit::Unknown(why)),

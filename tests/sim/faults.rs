@@ -155,7 +155,7 @@ fn one(h: &mut History, p: usize, fault: Fault) -> bool {
         }
         Fault::DelayedEnd => {
             h.processes[p].edge.faults.push(CommitFault::Killed(Step::OffsetsSent));
-            h.delayed_ends.push(p_name(h, p));
+            h.processes[p].edge.asks_before_death = true;
         }
         Fault::Restart | Fault::Leave | Fault::ChangedConfig => {
             if fault == Fault::ChangedConfig {
@@ -202,10 +202,6 @@ fn one(h: &mut History, p: usize, fault: Fault) -> bool {
         _ => unreachable!("done to the world, not to a process"),
     }
     true
-}
-
-fn p_name(h: &History, p: usize) -> String {
-    h.seats[h.processes[p].seat].name.clone()
 }
 
 /// A process that is awake.

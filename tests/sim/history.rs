@@ -68,8 +68,6 @@ pub struct History {
     pub processes: Vec<Process>,
     /// For faults.
     pub draw: Draw,
-    /// Processes whose last request will arrive after they died.
-    pub delayed_ends: Vec<String>,
     /// When positions of a group are forgotten.
     pub expiries: Vec<(i64, &'static str)>,
     /// Records were deleted before they were read: a reader may have to end.
@@ -121,7 +119,6 @@ impl History {
             seats: (0..s.joiners).map(seat(true)).chain((0..s.detectors).map(seat(false))).collect(),
             processes: Vec::new(),
             draw: Draw::new(s.seed, "faults"),
-            delayed_ends: Vec::new(),
             expiries: Vec::new(),
             overtaken: false,
             late_commits: false,
@@ -248,8 +245,7 @@ impl History {
             return Err(format!("{name} ended: {why}"));
         }
         self.report.exits += u64::from(!killed);
-        if killed && let Some(at) = self.delayed_ends.iter().position(|n| *n == name) {
-            self.delayed_ends.remove(at);
+        if self.processes[p].edge.asked {
             let (id, producer) = self.processes[p].edge.log.producer();
             let due = self.world.now() + self.draw.between(1, 20_000);
             self.ends.push((due, id.to_string(), producer));

@@ -24,7 +24,7 @@ fn histories_full_of_faults_publish_what_the_oracle_says() {
     let (from, to) = seeds.split_once("..").expect("FROM..TO");
     let mut failed = Vec::new();
     for seed in from.parse::<u64>().expect("a number")..to.parse().expect("a number") {
-        match simulate(&Scenario::of(seed), false) {
+        match simulate(&Scenario::of(seed), std::env::var_os("DRIFTLINE_SIM_TRACE").is_some()) {
             Ok(report) => println!("{seed}: {report:?}"),
             Err(why) => failed.push(format!("seed {seed}: {}", why.chars().take(1_000).collect::<String>())),
         }
