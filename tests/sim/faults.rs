@@ -230,6 +230,9 @@ fn expire_offsets(h: &mut History) -> bool {
 
 /// Deletes records of an input beyond what has been read.
 fn overtake(h: &mut History) -> bool {
+    if !h.scenario.loses {
+        return false;
+    }
     let (input, p) = (h.draw.below(2), h.draw.below(h.scenario.partitions as usize));
     let Some(next) = h.audit.tasks[p].last.as_ref().map(|l| l.next[input]) else { return false };
     let end = h.world.cluster.with(|cluster| cluster.partition(["p", "o"][input], p as i32).expect("there").ends().high);

@@ -203,7 +203,10 @@ impl History {
             if self.seats[seat].starts_at.is_some_and(|at| at <= now) && now >= self.world.away_until.get() {
                 self.seats[seat].starts_at = None;
                 self.world.trace.event(now, &self.seats[seat].name, "starts", || "starts");
-                let process = Process::start(&self.scenario, &self.world, &self.seats, seat).expect("started");
+                let mut process = Process::start(&self.scenario, &self.world, &self.seats, seat).expect("started");
+                for twin in self.processes.iter_mut().filter(|p| p.seat == seat) {
+                    (twin.had_twin, process.had_twin) = (true, true);
+                }
                 self.processes.push(process);
             }
         }
@@ -240,7 +243,8 @@ impl History {
         self.world.trace.event(self.world.now(), &name, "ends", || format!("ends: {why}"));
         let killed = why.starts_with("killed");
         let fenced = why.contains("another instance with the same id") || why.contains("another process has this member's");
-        let allowed = killed || process.replaced && fenced || self.late_commits && fenced || self.overtaken && why.starts_with("reading ");
+        // of two processes with one name the one that joins last wins, whichever was meant to
+        let allowed = killed || (process.had_twin || self.late_commits) && fenced || self.overtaken && why.starts_with("reading ");
         if !allowed {
             return Err(format!("{name} ended: {why}"));
         }

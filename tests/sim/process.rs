@@ -39,8 +39,10 @@ pub struct Process {
     pub stage: Stage,
     /// It does nothing before this time.
     pub asleep_until: i64,
-    /// Another process has been started in its seat.
+    /// Another process has been started in its seat, or will be.
     pub replaced: bool,
+    /// There was another one in its seat at the same time.
+    pub had_twin: bool,
     /// One turn in so many is its.
     pub slowness: usize,
     /// It says that everything is done.
@@ -78,7 +80,7 @@ impl Process {
         };
         let log = MemoryLog::open(world.cluster.clone(), options)?;
         let edge = Edge::new(log, world.clone(), &place.name);
-        Ok(Process { seat, edge, stage, asleep_until: 0, replaced: false, slowness: 1, finished: false })
+        Ok(Process { seat, edge, stage, asleep_until: 0, replaced: false, had_twin: false, slowness: 1, finished: false })
     }
 
     /// One turn.
