@@ -8,15 +8,19 @@
 mod sim;
 
 use clap::Parser;
+use driftline::planted::Bug;
 use sim::history::Report;
 use sim::scenario::Scenario;
-use sim::{simulate, trace};
+use sim::{find, simulate, trace};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Runs histories full of faults.
 #[derive(Parser)]
@@ -33,6 +37,12 @@ struct Options {
     /// Run each seed twice and compare.
     #[arg(long)]
     twice: bool,
+    /// Switch on one planted bug after the other, and show which seed finds it.
+    #[arg(long)]
+    planted: bool,
+    /// Only this bug.
+    #[arg(long)]
+    bug: Option<String>,
     /// Without faults.
     #[arg(long)]
     calm: bool,
@@ -51,6 +61,9 @@ fn main() -> ExitCode {
     let options = Options::parse();
     std::panic::set_hook(Box::new(|_| {})); // a panic is a failure of its history and is shown there
     let seeds = options.seed.map_or(options.seeds.clone(), |seed| seed..seed + 1);
+    if options.planted {
+        return planted(&options, &seeds);
+    }
     let (next, reports, began) = (AtomicU64::new(seeds.start), Mutex::new(BTreeMap::new()), Instant::now());
     std::thread::scope(|scope| {
         for _ in 0..options.jobs {
@@ -72,6 +85,33 @@ fn main() -> ExitCode {
     let reports = reports.into_inner().expect("no panic while it was held");
     close(&reports, began.elapsed().as_secs_f64());
     ExitCode::from(u8::from(reports.values().any(Result::is_err)))
+}
+
+/// Looks for each planted bug in turn.
+fn planted(options: &Options, seeds: &Range<u64>) -> ExitCode {
+    if !cfg!(any(debug_assertions, feature = "planted")) {
+        println!("this build has no planted bugs: build it with --features planted");
+        return ExitCode::from(2);
+    }
+    let mut missed = 0;
+    for (bug, what) in Bug::ALL {
+        let name = format!("{bug:?}");
+        if options.bug.as_ref().is_some_and(|wanted| *wanted != name) {
+            continue;
+        }
+        match find(*bug, seeds.clone()) {
+            Some((seed, why)) => {
+                let first: String = why.lines().next().unwrap_or_default().chars().take(150).collect();
+                println!("{name:<24} found after {:>4} seeds: {what}; {first}", seed - seeds.start + 1);
+            }
+            None => {
+                missed += 1;
+                println!("{name:<24} NOT FOUND in {} seeds: {what}", seeds.end - seeds.start);
+            }
+        }
+    }
+    println!("{} planted bugs, {missed} not found", Bug::ALL.len());
+    ExitCode::from(u8::from(missed > 0))
 }
 
 fn one(seed: u64, options: &Options) -> Result<Report, String> {

@@ -6,6 +6,7 @@
 
 use super::cell::CellId;
 use super::types::{EpochSeq, EventTime, Offset, RequestKey};
+use crate::planted::{Bug, planted};
 use hashbrown::HashTable;
 use std::collections::BTreeMap;
 
@@ -94,7 +95,7 @@ impl Row {
             self.score.to_bits(),
             self.label,
             self.outcome_value.to_bits(),
-            self.outcome_label,
+            if planted(Bug::DigestWithoutOutcome) { 0 } else { self.outcome_label },
         ])
     }
 }
@@ -244,7 +245,7 @@ impl<E: Entry> Store<E> {
                 entries[slot as usize].set_next(NONE);
                 self.index.insert_unique(short(key), slot, |s| short(entries[*s as usize].key()));
             }
-            Some(head) if entries[*head as usize].offset() > offset => {
+            Some(head) if entries[*head as usize].offset() > offset || planted(Bug::LastFirst) => {
                 entries[slot as usize].set_next(*head);
                 *head = slot;
             }

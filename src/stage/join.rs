@@ -19,6 +19,7 @@ use crate::engine::types::{EventTime, Input, Offset, Partition, Span};
 use crate::flow;
 use crate::log::epoch::{Ended, commit_epoch};
 use crate::log::{Commit, Fatal, Log, OutRecord, Pointer, Polled, Position, Record, TopicIx};
+use crate::planted::{self, Bug, planted};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -174,7 +175,9 @@ impl JoinStage {
     }
 
     fn open_epoch(&mut self, log: &mut dyn Log) {
-        log.begin_epoch();
+        if !planted(Bug::StaleMetadata) || self.counters.epochs == 0 {
+            log.begin_epoch();
+        }
         self.epoch = Some(OpenEpoch { began: log.now_ms(), records: 0, hurry: None });
     }
 
@@ -235,12 +238,14 @@ impl JoinStage {
 
     fn judge(&mut self, log: &mut dyn Log) -> Result<(), Fatal> {
         let Some(versioned) = self.plan.definitions.clone() else { return Ok(()) };
-        let d = &versioned.definitions;
+        let d = if planted(Bug::OwnDefinitions) { &self.settings.clone().definitions } else { &versioned.definitions };
         let limit = self
             .plan
             .closed(self.settings.summaries_partitions)
             .map(|(input, pair)| [input.offset(d.look_ahead()), pair.offset(d.look_ahead())]);
+        let limit = if planted(Bug::NoLookAhead) { Some([crate::engine::types::PaneId(i64::MAX); 2]) } else { limit };
         let now = log.now_ms();
+        planted::tell_time(now);
         let partitions: Vec<Partition> = self.tasks.keys().copied().collect();
         for p in partitions {
             let ends = at_end(log, p);
@@ -288,7 +293,7 @@ impl JoinStage {
             }
             Ok(Judged::Done { jumped }) => self.counters.time_jumped += u64::from(jumped),
             Err((letter, bad)) => {
-                if bad.reason == Reason::Future {
+                if bad.reason == Reason::Future && !planted(Bug::FutureNotRecorded) {
                     task.edge_decisions.push(EdgeDecision::Future { input, offset });
                 }
                 let count = self.counters.dead_letters.entry((i, bad.reason)).or_default();
@@ -352,7 +357,7 @@ impl JoinStage {
             let topic = TopicIx(input.index() as u8);
             let ends = log.ends(topic, partition)?;
             // an open transaction at the end is no silence: what it holds may still come
-            if ends.last_stable == ends.high && log.at_end(topic, partition) {
+            if (ends.last_stable == ends.high || planted(Bug::IdleBelowHigh)) && log.at_end(topic, partition) {
                 self.declare(log, partition, input, wanted);
             }
         }
@@ -461,6 +466,9 @@ impl JoinStage {
         for mark in marks {
             records.extend((0..s.summaries_partitions).map(|p| plain(&summaries, Some(Partition(p)), None, mark.clone())));
         }
+        if planted(Bug::MarksFirst) {
+            records.reverse();
+        }
         (records, positions)
     }
 
@@ -477,7 +485,7 @@ impl JoinStage {
             if let Ok(end) = log.end_of(&journal, task.partition) {
                 trim.known.push((seq, end));
             }
-            let safe = trim.known.iter().rposition(|k| k.0 < task.floor.0);
+            let safe = trim.known.iter().rposition(|k| k.0 < task.floor.0 || planted(Bug::TrimmedTooFar));
             if let Some(at) = safe {
                 if let Err(e) = log.trim(&journal, task.partition, trim.known[at].1) {
                     tracing::warn!("journal {} could not be trimmed: {e}", task.partition.0);

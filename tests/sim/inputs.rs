@@ -148,6 +148,13 @@ impl Maker<'_> {
             self.odd("upstream duplicate");
             to.push(Draft { arrival: draft.arrival + self.d.between(0, self.s.pane_ms), ..draft.clone() });
         }
+        if self.d.chance(0.006) {
+            self.odd("repeated id at the edge of its span");
+            // a pilot brings the watermark to the last millisecond of the span, or just beyond it
+            let arrival = draft.time + (self.s.duplicates + self.s.lateness) * self.s.pane_ms + self.d.between(0, 2);
+            to.push(Draft { arrival, time: arrival, id: format!("pilot-{}", draft.id), broken: None, ..draft.clone() });
+            to.push(Draft { arrival: arrival + 1, time: arrival, x: draft.x + 0.2, broken: None, ..draft.clone() });
+        }
         if self.d.chance(0.008) {
             self.odd("repeated id");
             let span = (self.s.duplicates + self.s.lateness) * self.s.pane_ms;

@@ -16,13 +16,23 @@ pub mod history;
 pub mod inputs;
 pub mod oracle;
 pub mod process;
+pub mod rules;
 pub mod scenario;
 pub mod supply;
 pub mod trace;
 
+use driftline::planted::{Bug, plant};
 use history::{Report, run, said};
 use scenario::Scenario;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// The first of `seeds` whose history shows a planted bug, with what it shows.
+pub fn find(bug: Bug, seeds: std::ops::Range<u64>) -> Option<(u64, String)> {
+    plant(Some(bug));
+    let found = seeds.into_iter().find_map(|seed| simulate(&Scenario::of(seed), false).err().map(|why| (seed, why)));
+    plant(None);
+    found
+}
 
 /// Runs the history of a seed; a panic anywhere in it is a failure like others.
 pub fn simulate(scenario: &Scenario, show: bool) -> Result<Report, String> {

@@ -119,6 +119,7 @@ impl Scenario {
 
     /// The settings of a process. `changed`: somebody has edited the file of this one.
     pub fn settings(&self, changed: bool) -> Arc<Settings> {
+        let window = self.window + i64::from(changed);
         let span = |panes: i64| format!("{}s", panes * self.pane_ms / 1_000);
         let models = ["binary, positive: 'yes'", "regression", "binary, positive: 'yes'"];
         let models: String = (0..self.models).map(|m| format!("  {}: {{ task: {} }}\n", model(m), models[m])).collect();
@@ -130,7 +131,7 @@ predictions: {{ topic: p, lateness: {lateness} }}
 outcomes: {{ topic: o, lateness: {lateness} }}
 join: {{ window: {window}, early: {early}, settle: {settle}, duplicates: {duplicates} }}
 models:
-{models}segments: {{ by: [[country]], cap: {cap} }}
+{models}segments: {{ by: {by}, cap: {cap} }}
 panes: {{ size: {pane}s }}
 baseline: {baseline}
 budget: {{ false_alarms: {alarms}, per: {per} }}
@@ -141,10 +142,11 @@ summaries: {{ partitions: {shards} }}
 alerts: {{ topic: sim.alerts, format: json, reminder: {reminder} }}
 ",
             lateness = span(self.lateness),
-            window = span(self.window),
+            window = span(window),
             early = span(self.early),
             settle = span(self.settle),
             duplicates = span(self.duplicates),
+            by = if changed { "[[country], [city]]" } else { "[[country]]" },
             cap = if changed { 2 } else { 4 },
             pane = self.pane_ms / 1_000,
             baseline = self.baseline,

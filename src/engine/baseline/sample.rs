@@ -7,6 +7,7 @@
 //! Guarantees: `merge` is associative, commutative and has the empty sample as identity; the sample of two lists is the merged
 //! sample of both; equal samples have equal bytes.
 
+use crate::planted::{Bug, planted};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 
@@ -106,7 +107,9 @@ impl<T: Value> Sample<T> {
     /// an epoch ends, and so how many partials a pane has, must not show in what is learned.
     pub fn merge(&mut self, other: &Sample<T>) {
         self.size = self.size.min(other.size);
-        self.thin(other.threshold);
+        if !planted(Bug::SampleNotThinned) {
+            self.thin(other.threshold);
+        }
         union(&mut self.kept, &other.kept, self.threshold);
         cap(&mut self.threshold, &mut self.kept, self.size as usize);
     }

@@ -10,6 +10,7 @@ use crate::engine::plan::{Bins, EdgesRecord, PlanRecord};
 use crate::engine::summary::cell::{CellSummary, Counts, SignalSummary};
 use crate::engine::summary::form::{CategoryForm, NumericForm};
 use crate::engine::types::{PaneId, PaneKind};
+use crate::planted::{Bug, planted};
 use std::collections::BTreeMap;
 
 type Segment = BTreeMap<String, String>;
@@ -114,7 +115,7 @@ impl Monitor {
         let admitted = self.segments.entry(model.to_string()).or_default();
         let mut new: Vec<(u64, Segment)> =
             segments.iter().filter(|(s, _)| !s.is_empty() && !admitted.contains(*s)).map(|(s, c)| (rows(c), s.clone())).collect();
-        new.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+        new.sort_by(|a, b| if planted(Bug::SegmentsByName) { a.1.cmp(&b.1) } else { b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)) });
         for (_, segment) in new {
             if admitted.len() < definitions.segment_cap as usize {
                 admitted.insert(segment);
@@ -142,7 +143,8 @@ impl Monitor {
         }
         // A pair can lie up to `early` beyond the outcome that the look-ahead has let in.
         let margin = if kind == PaneKind::Pair { definitions.pane.panes_in(definitions.join.early) + 1 } else { 0 };
-        let effective_from = pane.offset(definitions.look_ahead() + 1 + margin);
+        let ahead = if planted(Bug::EdgesAtOnce) { 0 } else { definitions.look_ahead() };
+        let effective_from = pane.offset(ahead + 1 + margin);
         let mut fixed: Vec<(String, Bins)> = Vec::new();
         for ((_, name, _), learner) in self.learners.iter_mut().filter(|(k, _)| k.0 == model && kind_of(&k.1) == kind) {
             fixed.extend(learner.fix(pane, definitions).map(|bins| (name.clone(), bins)));

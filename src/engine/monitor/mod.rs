@@ -19,6 +19,7 @@ use super::plan::{EdgesRecord, Plan, PlanRecord, Progress, Versioned, opened};
 use super::summary::cell::{CellSummary, Counts};
 use super::types::{Offset, PaneId, PaneKind, Partition};
 use crate::codec::wire::{Kind, Malformed, Reader};
+use crate::planted::{Bug, planted};
 use learn::Learner;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -193,6 +194,11 @@ impl Monitor {
                 effects.definitions = Some(first);
             }
             Some(known) if known.definitions.hash() == proposal.hash() => {}
+            Some(known) if planted(Bug::ProposalWins) => {
+                let next = Versioned { version: known.version + 1, effective_from: PaneId(i64::MIN), definitions: proposal };
+                self.assigned = Some(next.clone());
+                effects.definitions = Some(next);
+            }
             Some(_) => self.tally.other_definitions += 1,
         }
     }
@@ -219,7 +225,7 @@ impl Monitor {
                 Counts::Input(_) => None,
                 Counts::Pair(c) => {
                     self.tally.moved_pairs += c.matched;
-                    Some(closed.offset(1))
+                    if planted(Bug::LatePairsDropped) { None } else { Some(closed.offset(1)) }
                 }
             },
             _ => Some(entry.pane),
@@ -258,7 +264,7 @@ impl Monitor {
         for kind in [PaneKind::Input, PaneKind::Pair] {
             let certain = self.marks.certain(kind, size);
             if certain > super::types::EventTime::MIN {
-                through[at(kind)] = through[at(kind)].max(size.last_closed_by(certain));
+                through[at(kind)] = through[at(kind)].max(size.last_closed_by(certain).offset(i64::from(planted(Bug::ClosedTooEarly))));
             }
         }
         if through != closed {

@@ -13,6 +13,7 @@ use crate::engine::mark::Marks;
 use crate::engine::partial;
 use crate::engine::plan::{EdgesRecord, PlanRecord, Versioned};
 use crate::engine::types::{EpochSeq, Offset, PaneId, Partition};
+use crate::planted::{Bug, planted};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -181,16 +182,17 @@ impl Restore {
         monitor.assigned = head.assigned.clone();
         let (mut from, mut chunk_next, mut chunk_closed) = (None, Offset(0), None);
         if let Some(c) = chunk {
-            (from, chunk_next, chunk_closed) = (Some(c.replay_from), c.next, c.closed);
-            for e in &c.edges {
+            (from, chunk_next, chunk_closed) = (Some(if planted(Bug::ReplayFromChunk) { c.next } else { c.replay_from }), c.next, c.closed);
+            for e in c.edges.iter().filter(|_| !planted(Bug::BinsNotRestored)) {
                 monitor.plan.observe(PlanRecord::Edges(e.clone()));
             }
             monitor.closed = c.closed;
             monitor.edges = c.edges;
-            monitor.learners = c.learners.into_iter().collect();
-            monitor.features = c.features;
-            monitor.segments = c.segments.into_iter().map(|(m, s)| (m, s.into_iter().collect())).collect();
-            monitor.streams = c.streams.into_iter().collect();
+            monitor.learners = c.learners.into_iter().filter(|_| !planted(Bug::LearnersNotRestored)).collect();
+            monitor.features = if planted(Bug::FeaturesNotRestored) { BTreeMap::new() } else { c.features };
+            monitor.segments =
+                c.segments.into_iter().filter(|_| !planted(Bug::SegmentsNotRestored)).map(|(m, s)| (m, s.into_iter().collect())).collect();
+            monitor.streams = c.streams.into_iter().filter(|_| !planted(Bug::StreamsNotRestored)).collect();
         }
         Ok(Replay { monitor, from, next: head.next, head, chunk_next, chunk_closed })
     }
@@ -201,11 +203,15 @@ impl Replay {
     pub fn observe(&mut self, offset: Offset, bytes: &[u8]) -> Result<(), Malformed> {
         let (kind, mut body) = Reader::open(bytes)?;
         if kind == Kind::Partial as u8 {
-            let closed_then = self.head.closings.iter().rev().find(|c| c.0 < offset).map(|c| c.1);
+            let closed_then = if planted(Bug::ClosedRederived) { self.monitor.closed } else { None };
+            let closed_then = closed_then.or_else(|| self.head.closings.iter().rev().find(|c| c.0 < offset).map(|c| c.1));
             for entry in partial::read(&mut body)?.entries {
                 let kind = entry.kind();
                 let Some(pane) = self.monitor.place(&entry, closed_then.map(|c| c[super::at(kind)])) else { continue };
-                if offset >= self.chunk_next || self.chunk_closed.is_none_or(|c| pane > c[super::at(kind)]) {
+                if offset >= self.chunk_next
+                    || planted(Bug::ReplayFoldsAgain)
+                    || self.chunk_closed.is_none_or(|c| pane > c[super::at(kind)])
+                {
                     self.monitor.merge(offset, kind, pane, entry);
                 }
             }
@@ -223,7 +229,9 @@ impl Replay {
 
     /// The monitor as it was at the committed offset, and the epoch of its last chunk.
     pub fn finish(mut self) -> Result<(Monitor, EpochSeq), Malformed> {
-        self.monitor.marks = self.head.marks;
+        if !planted(Bug::MarksNotRestored) {
+            self.monitor.marks = self.head.marks;
+        }
         self.monitor.closings = self.head.closings;
         if self.monitor.closed != self.head.closed {
             return Err(Malformed::Value("a replay that closed other panes than the head says"));

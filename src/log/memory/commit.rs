@@ -7,6 +7,7 @@ use super::{Fatal, SharedCluster, fatal};
 use crate::broker::records::{NewRecord, encode};
 use crate::broker::{Answer, Cluster, Committed, Membership, Producer, TopicPartition};
 use crate::log::{Commit, OutRecord};
+use crate::planted::{Bug, planted};
 use kafka_protocol::ResponseError;
 use std::collections::BTreeMap;
 
@@ -129,12 +130,20 @@ impl Transactions {
         let lives = |step| if fault == Some(CommitFault::Killed(step)) { Err(Cut::Killed) } else { Ok(()) };
         let unknown = || Ok(Commit::Unknown("as the test wished: the answer is lost".to_string()));
         lives(Step::Begun)?;
+        if planted(Bug::OffsetsFirst) && !positions.is_empty() {
+            self.send_offsets(cluster, group, positions.clone())?;
+            cluster.end_transaction(&self.id, self.producer, true)?;
+        }
         let half = batches.len() / 2;
+        let published = !batches.is_empty();
         for (n, (place, records)) in batches.into_iter().enumerate() {
             if n == half {
                 lives(Step::HalfPublished)?;
             }
             self.publish(cluster, place, &records, fault == Some(CommitFault::Retried))?;
+        }
+        if planted(Bug::OutputFirst) && published {
+            cluster.end_transaction(&self.id, self.producer, true)?;
         }
         lives(Step::Published)?;
         if !positions.is_empty() {
@@ -182,6 +191,8 @@ impl Transactions {
         if member.generation < 0 {
             return Err(ResponseError::UnknownMemberId);
         }
+        let fresh = cluster.group(group).map_or(-1, |g| g.generation());
+        let member = if planted(Bug::FreshMetadata) { &Membership { generation: fresh, ..member.clone() } } else { member };
         cluster.check_committer(group, member, true)?;
         for (place, position) in positions {
             cluster.check_position(&place, &position)?;
