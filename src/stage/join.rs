@@ -205,6 +205,10 @@ impl JoinStage {
     fn begin_assigned(&mut self, log: &mut dyn Log) -> Result<(), Fatal> {
         let Some(partitions) = self.assigned.clone() else { return Ok(()) };
         let Some(versioned) = self.plan.definitions.clone() else { return self.propose(log) };
+        // cells have the dimensions of the definitions in force, whatever this process's file says; features are numbered anew, so books
+        // must be empty: they are, between assignments
+        self.predictions =
+            PredictionDecoder::new(&self.settings.predictions, &versioned.definitions.dimensions).map_err(|e| Fatal(e.to_string()))?;
         let began = log.now_ms();
         let mut at = Vec::new();
         for p in &partitions {
