@@ -13,8 +13,6 @@ pub enum Bug {
     RepeatWithoutAsking,
     /// The producer is kept after an ambiguous commit.
     KeptProducer,
-    /// A stale generation is taken for a commit.
-    StaleGoesOn,
     /// Positions are committed before the output.
     OffsetsFirst,
     /// The output is committed before the positions.
@@ -141,7 +139,6 @@ impl Bug {
         (Bug::TrustInDoubt, "an ambiguous commit is taken for a commit"),
         (Bug::RepeatWithoutAsking, "an ambiguous commit is published again without asking"),
         (Bug::KeptProducer, "the producer is kept after an ambiguous commit"),
-        (Bug::StaleGoesOn, "a stale generation is taken for a commit"),
         (Bug::OffsetsFirst, "positions are committed before the output"),
         (Bug::OutputFirst, "the output is committed before the positions"),
         (Bug::FreshMetadata, "a commit shows the group its newest generation, not that of the epoch"),

@@ -32,7 +32,6 @@ pub fn commit_epoch(
         observed(&outcome);
         match outcome {
             Commit::Done => return Ok(Ended::Committed),
-            Commit::Stale(_) if planted(Bug::StaleGoesOn) => return Ok(Ended::Committed),
             Commit::Stale(why) => return Ok(Ended::Rebuild(why)),
             Commit::Fenced(why) => {
                 return Err(Fatal(format!(

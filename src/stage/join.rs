@@ -209,11 +209,13 @@ impl JoinStage {
         // must be empty: they are, between assignments
         self.predictions =
             PredictionDecoder::new(&self.settings.predictions, &versioned.definitions.dimensions).map_err(|e| Fatal(e.to_string()))?;
+        let settings = self.settings.clone();
+        let d = if planted(Bug::OwnDefinitions) { &settings.definitions } else { &versioned.definitions };
         let began = log.now_ms();
         let mut at = Vec::new();
         for p in &partitions {
             let parked = self.parked.remove(p);
-            let recovered = recover_join(log, &self.settings, *p, &versioned.definitions, parked)?;
+            let recovered = recover_join(log, &self.settings, *p, d, parked)?;
             if let Recovered::Rebuilt { digest_differs, .. } = &recovered {
                 self.counters.restores_ms.push((log.now_ms() - began) as f64);
                 self.counters.digest_mismatches += u64::from(*digest_differs);
@@ -242,7 +244,7 @@ impl JoinStage {
 
     fn judge(&mut self, log: &mut dyn Log) -> Result<(), Fatal> {
         let Some(versioned) = self.plan.definitions.clone() else { return Ok(()) };
-        let d = if planted(Bug::OwnDefinitions) { &self.settings.clone().definitions } else { &versioned.definitions };
+        let d = &versioned.definitions;
         let limit = self
             .plan
             .closed(self.settings.summaries_partitions)

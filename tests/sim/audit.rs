@@ -36,6 +36,8 @@ pub struct TaskHistory {
     pub last: Option<Epoch>,
     /// Decisions in their order.
     pub decisions: Vec<Decided>,
+    /// A transaction has been hanging in an input for long.
+    pub hung: [bool; 2],
     /// An input was declared idle or silent, so panes closed by timing.
     pub was_quiet: bool,
     begun: Option<(Epoch, u64, u64)>,
@@ -54,6 +56,7 @@ pub struct Audit {
     topics: Vec<(String, i32)>,
     read: BTreeMap<(String, i32), Offset>,
     settings: std::sync::Arc<Settings>,
+    observed_at: i64,
     /// Tasks by partition.
     pub tasks: Vec<TaskHistory>,
     shards: Vec<Shard>,
@@ -86,6 +89,7 @@ impl Audit {
             topics,
             read: BTreeMap::new(),
             settings,
+            observed_at: i64::MIN / 2,
             tasks: (0..partitions).map(|_| TaskHistory::default()).collect(),
             shards: (0..shards).map(shard).collect(),
             progress: BTreeMap::new(),
@@ -98,6 +102,12 @@ impl Audit {
 
     /// Reads on. Planted bugs are none of its own.
     pub fn observe(&mut self, world: &World) {
+        // whoever commits between two looks may have decided a session before
+        let long_ago = self.observed_at - 60_000;
+        for (p, task) in self.tasks.iter_mut().enumerate() {
+            task.hung = [0, 1].map(|i| world.hanging.borrow().iter().any(|h| (h.0, h.1) == (i, p) && h.2 < long_ago));
+        }
+        self.observed_at = world.now();
         planted::without(|| {
             for (topic, partitions) in self.topics.clone() {
                 for p in 0..partitions {
@@ -288,6 +298,10 @@ impl TaskHistory {
         }
         if epoch.next[0] < next[0] || epoch.next[1] < next[1] {
             return Err(format!("epoch {} goes back from {next:?} to {:?}", epoch.seq.0, epoch.next));
+        }
+        let before = known.map_or([Activity::Active; 2], |l| l.activity);
+        if let Some(i) = (0..2).find(|i| self.hung[*i] && epoch.activity[*i] > before[*i]) {
+            return Err(format!("epoch {} calls input {i} {:?} while a transaction hangs in it", epoch.seq.0, epoch.activity[i]));
         }
         if epoch.floor.0 < floor || epoch.floor > epoch.seq {
             return Err(format!("the floor of epoch {seq} was {floor}, that of epoch {} is {}", epoch.seq.0, epoch.floor.0));

@@ -22,6 +22,8 @@ pub struct World {
     pub trace: Trace,
     /// Nobody reaches a broker before this time.
     pub away_until: Cell<i64>,
+    /// Transactions upstream that hang: input, partition, since when.
+    pub hanging: RefCell<Vec<(usize, usize, i64)>>,
     /// How long calls take.
     pub durations: RefCell<Draw>,
 }

@@ -57,6 +57,8 @@ pub enum Fault {
     ChangedConfig,
     /// A process gets few records at a time, or few turns.
     Slow,
+    /// One of three sleeps for less than its session while the first one leaves: what it works on is given away.
+    Squeeze,
 }
 
 impl Fault {
@@ -86,6 +88,7 @@ impl Fault {
         (Fault::ClockJump, 3),
         (Fault::ChangedConfig, 2),
         (Fault::Slow, 3),
+        (Fault::Squeeze, 2),
     ];
 
     /// One of them.
@@ -109,6 +112,7 @@ const SESSION_MS: i64 = 45_000;
 pub fn inflict(h: &mut History, fault: Fault) -> bool {
     match fault {
         Fault::Overtaken => return overtake(h),
+        Fault::Squeeze => return squeeze(h),
         Fault::Retention => return retain(h),
         Fault::ExpiredOffsets => return expire_offsets(h),
         Fault::Outage => {
@@ -130,8 +134,9 @@ pub fn inflict(h: &mut History, fault: Fault) -> bool {
             h.processes[p].edge.faults.push(CommitFault::Aborted);
         }
         Fault::HungUpstream => {
-            let ms = h.draw.between(1_000, 200_000);
-            h.supply.hang_next(ms, true);
+            let ms = h.draw.between(1_000, 300_000);
+            let commit = h.draw.chance(0.7);
+            h.supply.hang_next(ms, commit);
         }
         _ => {
             let Some(p) = somebody(h) else { return false };
@@ -193,7 +198,7 @@ fn one(h: &mut History, p: usize, fault: Fault) -> bool {
         }
         Fault::ClockJump => {
             // a clock that runs ahead of the broker's lets future records in, one that trails calls good ones future
-            h.processes[p].edge.skew_ms = h.draw.of(&[0, -2_000, 3_000, -90_000, 120_000]);
+            h.processes[p].edge.skew_ms = h.draw.of(&[0, -2_000, 3_000, -600_000, 120_000]);
         }
         Fault::Slow => {
             h.processes[p].edge.log.set_most_per_poll(h.draw.between(1, 60) as usize);
@@ -228,6 +233,23 @@ fn expire_offsets(h: &mut History) -> bool {
     true
 }
 
+/// The second of a stage's processes sleeps, the first one leaves, the third takes over from the second.
+fn squeeze(h: &mut History) -> bool {
+    let joins = h.draw.chance(0.7);
+    let now = h.world.now();
+    let of_seat = |h: &History, nth: usize| {
+        let seat = h.seats.iter().enumerate().filter(|s| s.1.joins == joins).nth(nth).map(|s| s.0);
+        h.processes.iter().position(|p| Some(p.seat) == seat && p.asleep_until <= now && !p.replaced)
+    };
+    let (Some(first), Some(second), Some(_)) = (of_seat(h, 0), of_seat(h, 1), of_seat(h, 2)) else { return false };
+    let until = now + h.draw.between(34_000, 44_500);
+    let sleeper = &mut h.processes[second];
+    (sleeper.asleep_until, sleeper.edge.blind) = (until, 3);
+    h.heal_at(until);
+    h.stop(first, 60_000);
+    true
+}
+
 /// Deletes records of an input beyond what has been read.
 fn overtake(h: &mut History) -> bool {
     if !h.scenario.loses {
@@ -242,6 +264,12 @@ fn overtake(h: &mut History) -> bool {
     }
     h.overtaken = true;
     h.delete(input, p, Offset(upto));
+    // whoever has read ahead would not notice before it starts again
+    if h.draw.chance(0.7) {
+        while let Some(p) = h.processes.iter().position(|p: &Process| h.seats[p.seat].joins) {
+            h.kill(p, Some(0));
+        }
+    }
     true
 }
 

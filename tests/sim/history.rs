@@ -12,6 +12,7 @@ use super::rules;
 use super::scenario::Scenario;
 use super::supply::Supply;
 use super::trace::Trace;
+use driftline::config::settings::Settings;
 use driftline::engine::types::{Input, Offset};
 use driftline::kafka::topics::{Inputs, own_topics};
 use driftline::log::Fatal;
@@ -20,6 +21,7 @@ use driftline::planted;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Simulated time in which everything must be published once the last fault is over and the last record is there.
 const PATIENCE_MS: i64 = 30 * 60_000;
@@ -65,6 +67,8 @@ pub struct History {
     pub audit: Audit,
     /// Places for processes.
     pub seats: Vec<Seat>,
+    /// The configuration of most processes, and that of those whose file was changed.
+    files: [Arc<Settings>; 2],
     /// Running processes.
     pub processes: Vec<Process>,
     /// For faults.
@@ -91,7 +95,8 @@ pub fn run(scenario: &Scenario, show: bool) -> Result<Report, String> {
 impl History {
     fn new(s: &Scenario, show: bool) -> History {
         let cluster = SharedCluster::new();
-        let settings = s.settings(false);
+        let files = [s.settings(false), s.settings(true)];
+        let settings = files[0].clone();
         let stamp = if s.append_time { "LogAppendTime" } else { "CreateTime" };
         for topic in ["p", "o"] {
             let config = [("retention.ms", "-1"), ("message.timestamp.type", stamp)];
@@ -103,7 +108,8 @@ impl History {
         }
         cluster.advance(s.wall_ms);
         let durations = RefCell::new(Draw::new(s.seed, "durations"));
-        let world = Rc::new(World { cluster, trace: Trace::new(show), away_until: Cell::new(0), durations });
+        let hanging = RefCell::default();
+        let world = Rc::new(World { cluster, trace: Trace::new(show), away_until: Cell::new(0), hanging, durations });
         let scene = scene(s);
         let report = Report { oddities: scene.oddities.clone(), ..Report::default() };
         let seat = |joins: bool| {
@@ -114,12 +120,23 @@ impl History {
                 starts_at: Some(0),
             }
         };
+        let mut draw = Draw::new(s.seed, "faults");
+        let mut seats: Vec<Seat> = (0..s.joiners).map(seat(true)).chain((0..s.detectors).map(seat(false))).collect();
+        // a rolling change of the configuration under way: which file is the first to be heard is a matter of timing
+        if draw.chance(0.2) {
+            seats.iter_mut().for_each(|seat| seat.changed = draw.chance(0.5));
+        }
+        let mut supply = Supply::new(scene);
+        if s.once && draw.chance(0.5) {
+            supply.hang_some(Draw::new(s.seed, "upstream"));
+        }
         History {
             audit: Audit::new(&world, settings, s.partitions),
-            supply: Supply::new(scene),
-            seats: (0..s.joiners).map(seat(true)).chain((0..s.detectors).map(seat(false))).collect(),
+            supply,
+            seats,
+            files,
             processes: Vec::new(),
-            draw: Draw::new(s.seed, "faults"),
+            draw,
             expiries: Vec::new(),
             overtaken: false,
             late_commits: false,
@@ -204,7 +221,9 @@ impl History {
             if self.seats[seat].starts_at.is_some_and(|at| at <= now) && now >= self.world.away_until.get() {
                 self.seats[seat].starts_at = None;
                 self.world.trace.event(now, &self.seats[seat].name, "starts", || "starts");
-                let mut process = Process::start(&self.scenario, &self.world, &self.seats, seat).expect("started");
+                let place = &self.seats[seat];
+                let settings = &self.files[usize::from(place.changed)];
+                let mut process = Process::start(&self.scenario, &self.world, settings, place, seat).expect("started");
                 for twin in self.processes.iter_mut().filter(|p| p.seat == seat) {
                     (twin.had_twin, process.had_twin) = (true, true);
                 }

@@ -52,6 +52,7 @@ enum Broken {
     NoId,
     OtherSchema,
     Micros,
+    Ahead,
 }
 
 struct Maker<'s> {
@@ -103,7 +104,9 @@ impl Maker<'_> {
     fn predictions(&mut self) -> Vec<Vec<Draft>> {
         let mut topic = self.topic();
         for pane in 0..self.s.panes {
-            for i in 0..self.s.per_pane {
+            // now and then more than a sample holds
+            let crowd = if pane % 40 == 7 { 80 } else { 0 };
+            for i in 0..self.s.per_pane + crowd {
                 let draft = self.prediction(pane, i);
                 let at = self.partition(&draft.id, false);
                 self.repeat(&draft, &mut topic[at]);
@@ -124,7 +127,15 @@ impl Maker<'_> {
         let x = self.d.unit() + self.d.unit() + if hit { 1.2 } else { 0.0 };
         let broken = if self.d.chance(0.004) {
             self.odd("unreadable record");
-            Some(self.d.of(&[Broken::Cut, Broken::Tombstone, Broken::NoId, Broken::OtherSchema, Broken::Micros]))
+            Some(self.d.of(&[
+                Broken::Cut,
+                Broken::Tombstone,
+                Broken::NoId,
+                Broken::OtherSchema,
+                Broken::Micros,
+                Broken::Ahead,
+                Broken::Ahead,
+            ]))
         } else {
             None
         };
@@ -215,7 +226,8 @@ impl Maker<'_> {
         let changed = self.changes.iter().any(|c| (c.0..c.1).contains(&pane));
         let wrong = self.d.chance(if changed { 0.6 } else { 0.15 });
         let held = self.d.between(0, self.s.pane_ms);
-        let broken = if self.d.chance(0.002) { Some(self.d.of(&[Broken::Cut, Broken::Tombstone, Broken::Micros])) } else { None };
+        let broken =
+            if self.d.chance(0.002) { Some(self.d.of(&[Broken::Cut, Broken::Tombstone, Broken::Micros, Broken::Ahead])) } else { None };
         let x = of.x + if changed { 0.6 } else { 0.0 } + self.d.unit() * 0.2;
         let at = self.partition(&of.id, true);
         topic[at].push(Draft { arrival: time + held, time, label: of.label != wrong, x, broken, ..of.clone() });
@@ -252,6 +264,7 @@ fn written(drafts: Vec<Draft>, text: fn(&Draft) -> String) -> Vec<Message> {
             Some(Broken::Tombstone) => None,
             Some(Broken::NoId) => Some(text(draft).replace(&draft.id, "")),
             Some(Broken::OtherSchema) => Some(format!("{{\"v\":2,\"payload\":\"{}\"}}", draft.id)),
+            Some(Broken::Ahead) => Some(text(&Draft { time: draft.time + 400 * 86_400_000, ..draft.clone() })),
             Some(Broken::Micros) => Some(text(draft).replace(&draft.time.to_string(), &format!("{}000", draft.time))),
         };
         Message { arrival: draft.arrival, key: draft.id.clone(), value }

@@ -2,11 +2,13 @@
 
 use super::edge::{Edge, World};
 use super::scenario::Scenario;
+use driftline::config::settings::Settings;
 use driftline::log::Fatal;
 use driftline::log::memory::{MemberOptions, MemoryLog};
 use driftline::stage::detect::DetectStage;
 use driftline::stage::join::{JoinStage, Step};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Which of the two stages.
@@ -62,14 +64,12 @@ pub struct Counted {
 
 impl Process {
     /// Starts one.
-    pub fn start(s: &Scenario, world: &Rc<World>, seats: &[Seat], seat: usize) -> Result<Process, Fatal> {
-        let place = &seats[seat];
-        let settings = s.settings(place.changed);
+    pub fn start(s: &Scenario, world: &Rc<World>, settings: &Arc<Settings>, place: &Seat, seat: usize) -> Result<Process, Fatal> {
         let (stage, topics, follow) = if place.joins {
             let stage = JoinStage::new(settings.clone(), s.partitions as u32, s.once).map_err(Fatal)?;
-            (Stage::Join(Box::new(stage)), JoinStage::topics(&settings), Some(settings.topic("plan")))
+            (Stage::Join(Box::new(stage)), JoinStage::topics(settings), Some(settings.topic("plan")))
         } else {
-            (Stage::Detect(Box::new(DetectStage::new(settings.clone(), s.once))), DetectStage::topics(&settings), None)
+            (Stage::Detect(Box::new(DetectStage::new(settings.clone(), s.once))), DetectStage::topics(settings), None)
         };
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
         let group = if place.joins { "sim-join" } else { "sim-detect" };

@@ -68,7 +68,7 @@ impl Scenario {
         let once = d.chance(0.5);
         let pane_ms = d.of(&[10_000, 10_000, 20_000, 60_000]);
         let panes = d.between(320, 430);
-        let (joiners, detectors) = d.of(&[(1, 1), (2, 1), (1, 2), (2, 2), (2, 2), (3, 1), (3, 2)]);
+        let (joiners, detectors) = d.of(&[(1, 1), (2, 1), (1, 2), (2, 2), (2, 2), (3, 1), (3, 2), (3, 2), (2, 3), (4, 1)]);
         let models = d.of(&[1, 1, 1, 2, 3]);
         // now and then a large one
         let crowd = if d.chance(0.04) { 4 } else { 1 };

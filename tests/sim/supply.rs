@@ -1,5 +1,6 @@
 //! Upstream: producers that write the scene into the input topics as time passes, plainly or in transactions that may hang.
 
+use super::draw::Draw;
 use super::edge::World;
 use super::inputs::{Message, Scene};
 use driftline::broker::Producer;
@@ -45,6 +46,7 @@ pub struct Supply {
     hanging: Vec<Hanging>,
     transactions: u64,
     hang_next: Option<(i64, bool)>,
+    hang_some: Option<Draw>,
     /// Records in all.
     pub records: u64,
 }
@@ -55,12 +57,17 @@ impl Supply {
         let records = scene.topics.iter().flatten().map(|p| p.len() as u64).sum();
         let written = scene.topics.each_ref().map(|topic| topic.iter().map(|_| Vec::new()).collect());
         let coming = scene.topics.map(|topic| topic.into_iter().map(VecDeque::from).collect());
-        Supply { coming, written, hanging: Vec::new(), transactions: 0, hang_next: None, records }
+        Supply { coming, written, hanging: Vec::new(), transactions: 0, hang_next: None, hang_some: None, records }
     }
 
     /// The next batch goes in a transaction that is ended only after `ms`.
     pub fn hang_next(&mut self, ms: i64, commit: bool) {
         self.hang_next = Some((ms, commit));
+    }
+
+    /// Some batches go in a transaction that is ended later.
+    pub fn hang_some(&mut self, draw: Draw) {
+        self.hang_some = Some(draw);
     }
 
     /// True if everything is written and decided.
@@ -106,7 +113,8 @@ impl Supply {
                 headers: &[],
             })
             .collect();
-        let hang = self.hang_next.take();
+        let now_and_then = |d: &mut Draw| d.chance(0.01).then(|| (d.between(100, 60_000), d.chance(0.7)));
+        let hang = self.hang_next.take().or_else(|| self.hang_some.as_mut().and_then(now_and_then));
         let base = world.cluster.with(|cluster| match hang {
             None => cluster.produce(topic, partition as i32, None, encode(&records, Producer::NONE, -1, false)).expect("written").0,
             Some((ms, commit)) => {
@@ -117,6 +125,7 @@ impl Supply {
                 let base = cluster.produce(topic, partition as i32, Some(&id), encode(&records, producer, 0, true)).expect("written").0;
                 let first = self.written[input][partition].len();
                 let offsets = (first..first + records.len()).collect();
+                world.hanging.borrow_mut().push((input, partition, now));
                 self.hanging.push(Hanging { id, producer, until: now + ms, commit, input, partition, offsets });
                 base
             }
@@ -136,6 +145,7 @@ impl Supply {
 
     fn decide(&mut self, world: &World, h: Hanging) {
         world.cluster.with(|cluster| cluster.end_transaction(&h.id, h.producer, h.commit)).expect("decided");
+        world.hanging.borrow_mut().retain(|open| (open.0, open.1) != (h.input, h.partition));
         world.trace.event(world.now(), "upstream", ("decide", h.commit), || format!("{} ends, committed: {}", h.id, h.commit));
         for at in h.offsets {
             self.written[h.input][h.partition][at].visible = h.commit;
