@@ -93,8 +93,8 @@ pub enum Bug {
     PlanWhenSeen,
     /// Rows that meet bins are dropped.
     MergeForgets,
-    /// Merged samples keep what lies above the smaller threshold.
-    SampleNotThinned,
+    /// Merged samples keep what lies above the smallest threshold.
+    PoolNotThinned,
     /// Input panes wait for labels, too.
     OneTime,
     /// An idle input holds panes back.
@@ -179,7 +179,7 @@ impl Bug {
         (Bug::PairByOutcome, "a pair belongs to the pane of its outcome"),
         (Bug::PlanWhenSeen, "bins are used as soon as they are seen"),
         (Bug::MergeForgets, "rows that meet bins are dropped"),
-        (Bug::SampleNotThinned, "merged samples keep what lies above the smaller threshold"),
+        (Bug::PoolNotThinned, "merged samples keep what lies above the smallest threshold"),
         (Bug::OneTime, "input panes wait for labels, too"),
         (Bug::IdleHolds, "an idle input holds panes back"),
         (Bug::ClosedTooEarly, "a pane closes before its end is certain"),
