@@ -48,6 +48,8 @@ struct Shard {
     monitor: Monitor,
     /// Epoch of the last mark, by source.
     marks: BTreeMap<i32, u64>,
+    /// Epoch of the last head in the state.
+    head: u64,
 }
 
 /// The subscriber.
@@ -80,10 +82,11 @@ impl Audit {
             (settings.topic("journal"), partitions),
             (settings.topic("summaries"), shards),
             (settings.topic("plan"), 1),
+            (settings.topic("state"), shards),
             (settings.alerts.topic.clone(), shards * 2),
             (settings.topic("dead-letters"), partitions),
         ];
-        let shard = |p| Shard { monitor: Monitor::new(Partition(p)), marks: BTreeMap::new() };
+        let shard = |p| Shard { monitor: Monitor::new(Partition(p)), marks: BTreeMap::new(), head: 0 };
         Audit {
             log,
             topics,
@@ -139,6 +142,7 @@ impl Audit {
                 "journal" => self.journal(p, &value),
                 "summaries" => self.summary(p, offset, &value),
                 "plan" => self.plan(&value),
+                "state" => self.state(p, &value),
                 "alerts" => {
                     let key = String::from_utf8(key.unwrap_or_default()).expect("text");
                     self.published.alerts.add(Partition(p), key, headers, value);
@@ -224,6 +228,20 @@ impl Audit {
                 }
                 self.definitions = Some(*d);
             }
+        }
+        Ok(())
+    }
+
+    /// Heads of a monitor's state follow each other, too.
+    fn state(&mut self, p: i32, value: &[u8]) -> Result<(), String> {
+        let (kind, mut body) = Reader::open(value).map_err(|e| e.to_string())?;
+        let (seq, part) = (body.uint().map_err(|e| e.to_string())?, body.uint().map_err(|e| e.to_string())?);
+        let head = &mut self.shards[p as usize].head;
+        if kind == Kind::Head as u8 && part == 0 {
+            if seq != *head + 1 {
+                return Err(format!("the head of epoch {seq} follows that of epoch {head}"));
+            }
+            *head = seq;
         }
         Ok(())
     }

@@ -1,4 +1,7 @@
-//! What goes wrong, and how it is done to the world.
+//! What goes wrong, and how it is done to the world. What is wrong with the inputs themselves is in `inputs`.
+//!
+//! Left out, as there is nothing yet that it could hit: torn local files and lost volumes (no state is on disks), and a rolling upgrade
+//! between two wire formats (there is one).
 
 use super::draw::Draw;
 use super::history::History;
@@ -82,7 +85,7 @@ impl Fault {
         (Fault::TimedOut, 2),
         (Fault::LateMarkers, 8),
         (Fault::ExpiredOffsets, 1),
-        (Fault::Overtaken, 1),
+        (Fault::Overtaken, 3),
         (Fault::Retention, 2),
         (Fault::HungUpstream, 3),
         (Fault::ClockJump, 3),

@@ -101,7 +101,7 @@ impl Scenario {
             epoch_ms: d.of(&[500, 2_000, 10_000]),
             most_per_poll: if once { d.of(&[2, 4, 8, 30]) } else { d.of(&[5, 50, 500]) },
             append_time: !once && d.chance(0.2),
-            loses: d.chance(if once { 0.1 } else { 0.5 }),
+            loses: d.chance(if once { 0.25 } else { 0.5 }),
             faults: d.between(30, 200) as usize,
         }
     }
