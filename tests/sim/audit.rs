@@ -52,6 +52,14 @@ struct Shard {
     head: u64,
 }
 
+/// A record as the subscriber keeps it.
+struct Copied {
+    offset: Offset,
+    key: Vec<u8>,
+    value: Vec<u8>,
+    headers: Vec<(String, String)>,
+}
+
 /// The subscriber.
 pub struct Audit {
     log: MemoryLog,
@@ -129,22 +137,27 @@ impl Audit {
         if ends.last_stable <= from {
             return;
         }
-        let mut records: Vec<(Offset, Vec<u8>, Option<Vec<u8>>, Vec<(String, String)>)> = Vec::new();
+        let mut records: Vec<Copied> = Vec::new();
         let next = self.log.scan(topic, Partition(p), Some(from), &mut |r: Record<'_>| {
             let header = |i| r.headers.get(i).map(|(n, v)| (n.to_string(), String::from_utf8_lossy(v.unwrap_or_default()).into_owned()));
             let headers = (0..r.headers.len()).filter_map(header).collect();
-            records.push((r.offset, r.value.unwrap_or_default().to_vec(), r.key.map(<[u8]>::to_vec), headers));
+            records.push(Copied {
+                offset: r.offset,
+                key: r.key.unwrap_or_default().to_vec(),
+                value: r.value.unwrap_or_default().to_vec(),
+                headers,
+            });
             true
         });
         self.read.insert((topic.to_string(), p), next.expect("scanned"));
-        for (offset, value, key, headers) in records {
+        for Copied { offset, key, value, headers } in records {
             let taken = match topic.rsplit('.').next().unwrap_or_default() {
                 "journal" => self.journal(p, &value),
                 "summaries" => self.summary(p, offset, &value),
                 "plan" => self.plan(&value),
                 "state" => self.state(p, &value),
                 "alerts" => {
-                    let key = String::from_utf8(key.unwrap_or_default()).expect("text");
+                    let key = String::from_utf8(key).expect("text");
                     self.published.alerts.add(Partition(p), key, headers, value);
                     Ok(())
                 }

@@ -235,16 +235,16 @@ impl Maker<'_> {
 
     /// Some partitions trail behind or are silent for a while: what would have come then comes all at once, or never.
     fn trail(&mut self, topics: &mut [Vec<Vec<Message>>; 2]) {
-        for partition in 0..self.s.partitions as usize {
+        let [predictions, outcomes] = topics;
+        for (predictions, outcomes) in predictions.iter_mut().zip(outcomes) {
             if !self.d.chance(0.25) {
                 continue;
             }
             let from = START_MS + self.s.pane_ms * self.d.between(self.s.panes / 3, self.s.panes);
             let until = from + self.s.pane_ms * self.d.between(2, 60);
             let lost = self.d.chance(0.5);
-            let which = self.d.of(&[&[0usize, 1][..], &[0], &[1]]);
-            for input in which {
-                let messages = &mut topics[*input][partition];
+            let concerned = self.d.of(&[[true, true], [true, false], [false, true]]);
+            for (messages, _) in [predictions, outcomes].into_iter().zip(concerned).filter(|input| input.1) {
                 if lost {
                     messages.retain(|m| !(from..until).contains(&m.arrival));
                 } else {
