@@ -258,7 +258,14 @@ fn overtake(h: &mut History) -> bool {
     if !h.scenario.loses {
         return false;
     }
-    let (input, p) = (h.draw.below(2), h.draw.below(h.scenario.partitions as usize));
+    let (mut input, mut p) = (h.draw.below(2), h.draw.below(h.scenario.partitions as usize));
+    // rather a record whose time was shown already
+    for (at, task) in h.audit.tasks.iter().enumerate() {
+        let shown = |i: &usize| task.last.as_ref().is_some_and(|l| l.clocks[*i].1 > l.clocks[*i].0);
+        if let Some(i) = (0..2).find(shown) {
+            (input, p) = (i, at);
+        }
+    }
     let Some(next) = h.audit.tasks[p].last.as_ref().map(|l| l.next[input]) else { return false };
     let end = h.world.cluster.with(|cluster| cluster.partition(["p", "o"][input], p as i32).expect("there").ends().high);
     let upto = (next.0 + h.draw.between(1, 40)).min(end.0);

@@ -179,7 +179,12 @@ impl Maker<'_> {
         drafts.sort_by_key(|draft| draft.arrival);
         let lateness = self.s.lateness * self.s.pane_ms;
         let mut highest = i64::MIN;
-        for draft in drafts {
+        let leap = if self.s.once && self.s.loses && self.d.chance(0.1) { self.d.below(drafts.len()) } else { usize::MAX };
+        for (at, draft) in drafts.iter_mut().enumerate() {
+            if at == leap {
+                self.odd("a leap in time");
+                draft.time += (90 + self.s.lateness) * self.s.pane_ms;
+            }
             if highest > i64::MIN && self.d.chance(0.01) {
                 self.odd("at the edge of lateness");
                 draft.time = highest - lateness + self.d.between(-1, 2);
