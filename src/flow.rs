@@ -13,6 +13,7 @@ use crate::engine::mark::Mark;
 use crate::engine::partial::Origin;
 use crate::engine::plan::Plan;
 use crate::engine::types::{EpochSeq, Offset};
+use crate::planted::{Bug, planted};
 use crate::stage::join_task::JoinTask;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -40,7 +41,7 @@ pub fn prediction(
         }
         PredictionVerdict::Late(watermark) => {
             task.tally.late += 1;
-            task.book.late(d.pane.pane_of(watermark), cell);
+            task.book.late(d.pane.pane_of(if planted(Bug::LateInItsOwnPane) { p.time } else { watermark }), cell);
         }
     }
     for pair in pairs.drain(..) {

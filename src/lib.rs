@@ -11,4 +11,5 @@ pub mod flow;
 pub mod kafka;
 pub mod log;
 pub mod ops;
+pub mod planted;
 pub mod stage;

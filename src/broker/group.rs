@@ -176,6 +176,10 @@ impl Group {
         self.positions.keys()
     }
 
+    pub(super) fn forget_positions(&mut self) {
+        self.positions.clear();
+    }
+
     pub(super) fn forget_topic(&mut self, topic: &str) {
         self.positions.retain(|place, _| place.0 != topic);
     }

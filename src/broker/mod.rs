@@ -13,6 +13,7 @@ mod admin;
 mod batch;
 mod front;
 mod group;
+mod markers;
 mod offsets;
 mod partition;
 mod rebalance;

@@ -2,7 +2,7 @@
 //!
 //! Guarantees: a position comes only from a member of the present generation (or from outside of an empty group); positions
 //! in a transaction stay unseen until it commits, and `fetch_offset` says so instead of giving the older one.
-//! Never: expires a position.
+//! Never: expires a position by itself.
 
 use super::Answer;
 use super::group::Membership;
@@ -53,6 +53,13 @@ impl Cluster {
             return Err(ResponseError::UnstableOffsetCommit);
         }
         Ok(self.groups.get(group).and_then(|group| group.position(place)))
+    }
+
+    /// Forgets all positions of a group, as Kafka does with a group that had no members for a week.
+    pub fn expire_positions(&mut self, group: &str) {
+        if let Some(group) = self.groups.get_mut(group) {
+            group.forget_positions();
+        }
     }
 
     /// Where `group` has committed positions.

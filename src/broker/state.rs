@@ -8,6 +8,7 @@
 use super::Answer;
 use super::batch::Batch;
 use super::group::Group;
+use super::markers::Markers;
 use super::partition::{Isolation, PartitionLog};
 use super::settings::Settings;
 use super::transaction::Transaction;
@@ -49,6 +50,7 @@ pub struct Cluster {
     pub(super) transactions: BTreeMap<String, Transaction>,
     pub(super) first_rebalance_delay_ms: i64,
     pub(super) changes: Changes,
+    pub(super) markers: Markers,
     last_id: u64,
 }
 
@@ -78,6 +80,7 @@ impl Cluster {
         }
         self.changes.groups |= answered;
         self.abort_overdue_transactions();
+        self.write_due_markers();
         for topic in self.topics.values_mut() {
             let retention = topic.settings.retention();
             topic.partitions.iter_mut().for_each(|partition| partition.expire(self.now_ms, retention));

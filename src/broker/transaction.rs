@@ -50,6 +50,7 @@ impl Cluster {
             return Err(ResponseError::ProducerFenced);
         }
         self.fence(id);
+        self.finish_markers(id);
         if known.epoch >= i16::MAX - 2 {
             let producer = self.new_producer();
             self.register(id, producer, timeout_ms);
@@ -65,6 +66,7 @@ impl Cluster {
     pub fn add_partition(&mut self, id: &str, producer: Producer, place: TopicPartition) -> Answer<()> {
         self.check_producer(id, producer)?;
         self.partition(&place.0, place.1)?;
+        self.finish_markers(id);
         let now_ms = self.now_ms;
         let transaction = self.owned(id, producer)?;
         transaction.begin(now_ms);
@@ -74,6 +76,8 @@ impl Cluster {
 
     /// Registers a consumer group with the producer's transaction, which begins if none is open.
     pub fn add_group(&mut self, id: &str, producer: Producer, group: &str) -> Answer<()> {
+        self.check_producer(id, producer)?;
+        self.finish_markers(id);
         let now_ms = self.now_ms;
         let transaction = self.owned(id, producer)?;
         transaction.begin(now_ms);
@@ -187,12 +191,8 @@ impl Cluster {
         transaction.groups.clear();
         transaction.started_ms = None;
         transaction.last_commit = Some(commit);
-        let now_ms = self.now_ms;
-        for (topic, partition) in partitions {
-            // a topic that was deleted meanwhile needs no marker
-            if let Ok(log) = self.partition_mut(&topic, partition) {
-                log.end(producer, commit, now_ms);
-            }
+        for place in partitions {
+            self.send_marker(id, place, producer, commit);
         }
         if commit {
             for ((group, place), position) in staged {

@@ -15,6 +15,7 @@ use super::summary::form::{CategoryForm, NumericForm};
 use super::summary::numeric::NumericEdges;
 use super::types::{EventTime, PaneId, PaneKind, RequestKey, Span};
 use crate::codec::event::{FeatureIx, Prediction, Value};
+use crate::planted::{Bug, planted};
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -178,7 +179,7 @@ impl Book {
 
     /// A pair; it belongs to the pane of max(t_p, e).
     pub fn paired(&mut self, pair: &Pairing, cells: &Cells, definitions: &Definitions, plan: &Plan) {
-        let pane = definitions.pane.pane_of(pair.time.max(pair.e));
+        let pane = definitions.pane.pane_of(if planted(Bug::PairByOutcome) { pair.e } else { pair.time.max(pair.e) });
         let model = &cells.key(pair.cell).model;
         let task = definitions.models.get(model).map_or(Task::Unknown, |m| m.task);
         let entry = self.pair(pane, pair.cell);

@@ -18,6 +18,7 @@ use super::journal::{Changes, Epoch};
 use super::pending::{Entry, NONE, Row, Since, Store, Waiting, Wheel};
 use super::time::InputClock;
 use super::types::{EpochSeq, EventTime, Input, Offset, RequestKey, Span};
+use crate::planted::{self, Bug, planted};
 use std::collections::HashMap;
 
 /// An accepted prediction as the join keeps it.
@@ -189,7 +190,7 @@ impl Join {
     pub fn predict(&mut self, p: &NewPrediction, pairs: &mut Vec<Pairing>) -> PredictionVerdict {
         let watermark = self.clocks[0].before();
         self.clocks[0].consume(p.time);
-        if p.time < watermark {
+        if p.time < watermark || p.time == watermark && planted(Bug::LatenessOffByOne) {
             return PredictionVerdict::Late(watermark);
         }
         if self.has_twin(p.key, watermark) {
@@ -208,7 +209,9 @@ impl Join {
                 let offset = Offset(w.offset());
                 self.digest = self.digest.wrapping_sub(w.digest());
                 self.waiting.remove(at);
-                self.changes.consumed(offset);
+                if !planted(Bug::ConsumedNotJournalled) {
+                    self.changes.consumed(offset);
+                }
                 pairs.push(self.pair(slot, w.e, w.label, w.value));
             }
         }
@@ -217,7 +220,7 @@ impl Join {
 
     /// Judges an outcome. The flag says that its time was raised to the watermark (its topic is not sorted by time).
     pub fn outcome(&mut self, o: &NewOutcome) -> (OutcomeVerdict, bool) {
-        let e = o.time.max(self.clocks[1].before());
+        let e = if planted(Bug::OwnTime) { o.time } else { o.time.max(self.clocks[1].before()) };
         self.clocks[1].consume(o.time);
         let raised = e != o.time;
         let mut slot = self.rows.first(o.key);
@@ -230,7 +233,9 @@ impl Join {
         let w = Waiting::new(o.key, o.offset, e, o.label, o.value);
         self.insert_waiting(w);
         self.waiting_since.note(e, self.epoch);
-        self.changes.waiting(o, e);
+        if !planted(Bug::WaitingNotJournalled) {
+            self.changes.waiting(o, e);
+        }
         (OutcomeVerdict::Waiting, raised)
     }
 
@@ -246,7 +251,8 @@ impl Join {
         let waiting = self.clocks[0].watermark().minus(self.rules.early);
         // what was let go is over, wherever the other input's clock has stopped
         let [rows, waiting] = [(rows, 0), (waiting, 1)].map(|(over, i)| over.max(self.released[i].plus(Span(1))));
-        self.rows_since.floor(rows).min(self.waiting_since.floor(waiting)).min(now)
+        let floor = self.rows_since.floor(rows).min(self.waiting_since.floor(waiting)).min(now);
+        if planted(Bug::FloorTooFar) { EpochSeq(floor.0 + 1).min(now) } else { floor }
     }
 
     /// Live rows, waiting outcomes, and a digest of their content that does not depend on order.
@@ -265,10 +271,11 @@ impl Join {
     }
 
     fn has_twin(&self, key: RequestKey, watermark: EventTime) -> bool {
+        let watermark = if planted(Bug::DuplicatesByWallClock) { EventTime(planted::told_time()) } else { watermark };
         let mut slot = self.rows.first(key);
         while slot != NONE {
             let row = self.rows.at(slot);
-            if watermark <= row.time.plus(self.rules.duplicates) {
+            if watermark.plus(Span(i64::from(planted(Bug::DuplicatesOffByOne)))) <= row.time.plus(self.rules.duplicates) {
                 return true;
             }
             slot = row.next();
@@ -280,8 +287,10 @@ impl Join {
     fn fits(&self, slot: u32, e: EventTime) -> bool {
         let row = self.rows.at(slot);
         e >= row.time.minus(self.rules.early)
+            && !(planted(Bug::EarlyOffByOne) && e == row.time.minus(self.rules.early))
             && e <= row.time.plus(self.rules.window)
-            && row.first().is_none_or(|first| e <= first.plus(self.rules.settle))
+            && !(planted(Bug::WindowOffByOne) && e == row.time.plus(self.rules.window))
+            && row.first().is_none_or(|first| e.plus(Span(i64::from(planted(Bug::SettleOffByOne)))) <= first.plus(self.rules.settle))
     }
 
     fn pair(&mut self, slot: u32, e: EventTime, label: u64, value: f64) -> Pairing {
@@ -293,7 +302,9 @@ impl Join {
         };
         if kind == PairKind::First {
             self.match_row(slot, e, label, value);
-            self.changes.matched(Offset(row.offset()), e, label, value);
+            if !planted(Bug::MatchNotJournalled) {
+                self.changes.matched(Offset(row.offset()), e, label, value);
+            }
         }
         Pairing {
             kind,
@@ -349,7 +360,8 @@ impl Join {
     }
 
     fn expire_rows(&mut self, decisions: &mut Vec<Decision>) {
-        let (rules, wp, wo) = (self.rules, self.clocks[0].before(), self.clocks[1].watermark());
+        let (rules, wp, wo) =
+            (self.rules, self.clocks[0].before(), self.clocks[usize::from(!planted(Bug::UnlabelledByPredictions))].watermark());
         let mut popped = std::mem::take(&mut self.popped);
         self.by_window.pop(wo, |s| self.rows.get(s).map(|r| r.time.plus(rules.window)), &mut popped);
         for slot in &popped {
@@ -392,7 +404,7 @@ impl Join {
     }
 
     fn expire_waiting(&mut self, decisions: &mut Vec<Decision>) {
-        let (early, wp) = (self.rules.early, self.clocks[0].watermark());
+        let (early, wp) = (self.rules.early, self.clocks[usize::from(planted(Bug::OrphanByOutcomes))].watermark());
         let mut popped = std::mem::take(&mut self.popped);
         self.by_early.pop(wp, |s| self.waiting.get(s).map(|w| w.e.plus(early)), &mut popped);
         self.orphaned(&popped, decisions);
@@ -489,9 +501,10 @@ impl Recovery {
     pub fn finish(mut self, facts: &Epoch) -> Join {
         for input in Input::BOTH {
             let (i, (max, peeked)) = (input.index(), facts.clocks[input.index()]);
+            let peeked = if planted(Bug::RestoredClockBehind) { max } else { peeked };
             self.join.clocks[i] = InputClock::restored(self.join.rules.lateness[i], max, peeked);
         }
-        self.join.first_prediction = facts.first_prediction;
+        self.join.first_prediction = facts.first_prediction.filter(|_| !planted(Bug::FirstPredictionForgotten));
         self.join.epoch = EpochSeq(self.join.epoch.0 + 1);
         for (input, up_to) in facts.released() {
             self.join.release(input, up_to, &mut Vec::new());

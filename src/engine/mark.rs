@@ -7,6 +7,7 @@
 use super::journal::Activity;
 use super::types::{EpochSeq, EventTime, Input, PaneKind, PaneSize, Partition};
 use crate::codec::wire::{Kind, Malformed, Reader, Writer};
+use crate::planted::{Bug, planted};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -115,11 +116,17 @@ impl Marks {
             return EventTime::MIN;
         }
         let inputs: &[Input] = match kind {
-            PaneKind::Input => &[Input::Predictions],
-            PaneKind::Pair => &Input::BOTH,
+            PaneKind::Input if !planted(Bug::OneTime) => &[Input::Predictions],
+            _ => &Input::BOTH,
         };
-        let active =
-            |m: &Mark| inputs.iter().map(|i| i.index()).filter(|i| m.activity[*i] == Activity::Active).map(|i| m.watermark[i]).min();
+        let active = |m: &Mark| {
+            inputs
+                .iter()
+                .map(|i| i.index())
+                .filter(|i| m.activity[*i] == Activity::Active || m.activity[*i] == Activity::Idle && planted(Bug::IdleHolds))
+                .map(|i| m.watermark[i])
+                .min()
+        };
         if let Some(time) = self.by_source.values().filter_map(active).min() {
             return time;
         }

@@ -6,6 +6,7 @@
 
 use super::cell::CellId;
 use super::types::{EpochSeq, EventTime, Offset, RequestKey};
+use crate::planted::{Bug, planted};
 use hashbrown::HashTable;
 use std::collections::BTreeMap;
 
@@ -92,7 +93,8 @@ impl Row {
     /// A hash of its first outcome; 0 if it has none. With `digest` it is everything that later verdicts depend on.
     pub fn match_digest(&self) -> u64 {
         let Some(first) = self.first() else { return 0 };
-        let said = fold(self.outcome_value.to_bits() ^ SEEDS[2], self.outcome_label ^ SEEDS[3]);
+        let label = if planted(Bug::DigestWithoutOutcome) { 0 } else { self.outcome_label };
+        let said = fold(self.outcome_value.to_bits() ^ SEEDS[2], label ^ SEEDS[3]);
         fold(self.key[0] ^ self.offset as u64 ^ SEEDS[5], first.0 as u64 ^ said.rotate_left(23))
     }
 }
@@ -257,7 +259,7 @@ impl<E: Entry> Store<E> {
                 entries[slot as usize].set_next(NONE);
                 self.index.insert_unique(short(key), slot, |s| short(entries[*s as usize].key()));
             }
-            Some(head) if entries[*head as usize].offset() > offset => {
+            Some(head) if entries[*head as usize].offset() > offset || planted(Bug::LastFirst) => {
                 entries[slot as usize].set_next(*head);
                 *head = slot;
             }
@@ -352,6 +354,9 @@ impl Wheel {
     pub fn slots(&self, from: EventTime, to: EventTime, slots: &mut Vec<u32>) {
         let (first, last) = (from.0.div_euclid(self.width), to.0.div_euclid(self.width));
         self.buckets.range(first..=last).for_each(|(_, bucket)| slots.extend_from_slice(bucket));
+        if (first..=last).contains(&self.last.0) {
+            slots.extend_from_slice(&self.last.1);
+        }
     }
 
     /// Pops every slot whose `due` (asked of the caller; `None` drops a stale one) lies below `watermark`, in bucket order.

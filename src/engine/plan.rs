@@ -9,6 +9,7 @@ use super::summary::category::Categories;
 use super::summary::numeric::NumericEdges;
 use super::types::{PaneId, PaneKind, Partition};
 use crate::codec::wire::{Kind, Malformed, Reader, Writer};
+use crate::planted::{Bug, planted};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -218,5 +219,5 @@ fn add_version<T>(versions: &mut Vec<(PaneId, Rc<T>)>, from: PaneId, bins: T) {
 }
 
 fn in_force<T>(versions: &[(PaneId, Rc<T>)], pane: PaneId) -> Option<Rc<T>> {
-    versions.iter().rev().find(|v| v.0 <= pane).map(|v| v.1.clone())
+    versions.iter().rev().find(|v| v.0 <= pane || planted(Bug::PlanWhenSeen)).map(|v| v.1.clone())
 }

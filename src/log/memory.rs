@@ -15,10 +15,10 @@ mod reader;
 mod tests;
 
 pub use cluster::{MemoryRecord, SharedCluster};
-pub use commit::CommitFault;
+pub use commit::{CommitFault, Step};
 
 use super::{Commit, CommittedPosition, Ends, Fatal, Handed, Log, OutRecord, Polled, Position, Record, Sink, TopicIx};
-use crate::broker::{Committed, Refusal};
+use crate::broker::{Committed, Producer, Refusal};
 use crate::engine::types::{Offset, Partition};
 use commit::Transactions;
 use kafka_protocol::ResponseError;
@@ -84,6 +84,16 @@ impl MemoryLog {
     /// Makes the next commit end in this way.
     pub fn fail_next_commit(&mut self, fault: CommitFault) {
         self.transactions.fault = Some(fault);
+    }
+
+    /// The connection broke: answers of the group that it waits for will never come, it asks again.
+    pub fn lose_connection(&mut self) {
+        self.seat.ask_again();
+    }
+
+    /// Its transactional id and producer, for a request of it that is still on its way.
+    pub fn producer(&self) -> (&str, Producer) {
+        (&self.options.transactional_id, self.transactions.producer())
     }
 
     /// Changes how many records a poll hands over at most.

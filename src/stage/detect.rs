@@ -15,6 +15,7 @@ use crate::engine::plan::{Progress, Versioned};
 use crate::engine::types::{EpochSeq, Offset, PaneKind, Partition};
 use crate::log::epoch::{Ended, commit_epoch};
 use crate::log::{Fatal, Handed, Log, OutRecord, Pointer, Polled, Position, Record, TopicIx};
+use crate::planted::{Bug, planted};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -191,7 +192,7 @@ impl DetectStage {
             let propose = *p == Partition(0) && r.monitor.definitions().is_none();
             let task = DetectTask {
                 monitor: r.monitor,
-                next: r.next,
+                next: if r.rebuilt && planted(Bug::DetectSkips) { Offset(r.next.0 + 1) } else { r.next },
                 seq: r.seq,
                 paced: log.now_ms(),
                 effects: Effects::default(),
@@ -256,6 +257,9 @@ impl DetectStage {
             publish_plan(&self.settings, &effects, task.monitor.progress(), &mut records);
             records.extend(state_records(&self.settings, *partition, task.state(now, stopping)));
             let metadata = Pointer { seq: task.seq, floor: task.monitor.oldest_chunk() }.to_string();
+            if planted(Bug::NoOffsetsOfOthers) && !effects.moved {
+                continue;
+            }
             positions.push(Position { topic: TopicIx(0), partition: *partition, next: task.next, metadata });
             alerts.extend(effects.alerts);
             add_tally(&mut self.counters.monitor, task.monitor.take_tally());

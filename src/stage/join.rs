@@ -19,6 +19,7 @@ use crate::engine::types::{EventTime, Input, Offset, Partition};
 use crate::flow;
 use crate::log::epoch::{Ended, commit_epoch};
 use crate::log::{Commit, Fatal, Handed, Log, OutRecord, Pointer, Polled, Position, Record, TopicIx};
+use crate::planted::{self, Bug, planted};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -155,7 +156,9 @@ impl JoinStage {
     }
 
     pub(super) fn open_epoch(&mut self, log: &mut dyn Log) {
-        log.begin_epoch();
+        if !planted(Bug::StaleMetadata) || self.counters.epochs == 0 {
+            log.begin_epoch();
+        }
         self.epoch = Some(OpenEpoch { began: log.now_ms(), records: 0, hurry: None });
     }
 
@@ -183,11 +186,17 @@ impl JoinStage {
     fn begin_assigned(&mut self, log: &mut dyn Log) -> Result<(), Fatal> {
         let Some(partitions) = self.assigned.clone() else { return Ok(()) };
         let Some(versioned) = self.plan.definitions.clone() else { return self.propose(log) };
+        // cells have the dimensions of the definitions in force, whatever this process's file says; features are numbered anew, so books
+        // must be empty: they are, between assignments
+        self.predictions =
+            PredictionDecoder::new(&self.settings.predictions, &versioned.definitions.dimensions).map_err(|e| Fatal(e.to_string()))?;
+        let settings = self.settings.clone();
+        let d = if planted(Bug::OwnDefinitions) { &settings.definitions } else { &versioned.definitions };
         let began = log.now_ms();
         let mut at = Vec::new();
         for p in &partitions {
             let parked = self.parked.remove(p);
-            let recovered = recover_join(log, &self.settings, *p, &versioned.definitions, parked)?;
+            let recovered = recover_join(log, &self.settings, *p, d, parked)?;
             if let Recovered::Rebuilt { digest_differs, .. } = &recovered {
                 self.counters.restores_ms.push((log.now_ms() - began) as f64);
                 self.counters.digest_mismatches += u64::from(*digest_differs);
@@ -222,7 +231,9 @@ impl JoinStage {
             .plan
             .closed(self.settings.summaries_partitions)
             .map(|(input, pair)| [input.offset(d.look_ahead()), pair.offset(d.look_ahead())]);
+        let limit = if planted(Bug::NoLookAhead) { Some([crate::engine::types::PaneId(i64::MAX); 2]) } else { limit };
         let now = log.now_ms();
+        planted::tell_time(now);
         let partitions: Vec<Partition> = self.tasks.keys().copied().collect();
         for p in partitions {
             let end = self.judged() + TURN;
@@ -359,6 +370,9 @@ impl JoinStage {
         for mark in marks {
             records.extend((0..s.summaries_partitions).map(|p| plain(&summaries, Some(Partition(p)), None, mark.clone())));
         }
+        if planted(Bug::MarksFirst) {
+            records.reverse();
+        }
         (records, positions)
     }
 
@@ -375,7 +389,7 @@ impl JoinStage {
             if let Ok(end) = log.end_of(&journal, task.partition) {
                 trim.known.push((seq, end));
             }
-            let safe = trim.known.iter().rposition(|k| k.0 < task.floor.0);
+            let safe = trim.known.iter().rposition(|k| k.0 < task.floor.0 || planted(Bug::TrimmedTooFar));
             if let Some(at) = safe {
                 if let Err(e) = log.trim(&journal, task.partition, trim.known[at].1) {
                     tracing::warn!("journal {} could not be trimmed: {e}", task.partition.0);

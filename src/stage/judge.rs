@@ -14,6 +14,7 @@ use crate::engine::plan::Plan;
 use crate::engine::types::{EventTime, Input, Offset, PaneId, PaneKind, Span};
 use crate::flow;
 use crate::log::{OutRecord, Record};
+use crate::planted::{Bug, planted};
 
 /// Event time may advance by this much at once without a warning.
 const JUMP: Span = Span::days(1);
@@ -58,7 +59,11 @@ fn admitted(
     let late = kind == PaneKind::Input && time < clock.before();
     if !late && limit.is_none_or(|l| d.pane.pane_of(effective) > l[input.index()]) {
         let new = time > clock.peeked;
-        clock.peek(time);
+        if planted(Bug::PeekCounts) {
+            clock.consume(time)
+        } else {
+            clock.peek(time)
+        }
         return Ok(Some(Judged::Waits(new)));
     }
     Ok(None)
@@ -150,7 +155,7 @@ impl Judge<'_> {
 
     /// A bad record: counted, shown, kept.
     fn set_aside(&mut self, task: &mut JoinTask, input: Input, r: &Record<'_>, bad: &BadRecord) {
-        if bad.reason == Reason::Future {
+        if bad.reason == Reason::Future && !planted(Bug::FutureNotRecorded) {
             task.edge_decisions.push(EdgeDecision::Future { input, offset: r.offset });
         }
         let count = self.counters.dead_letters.entry((input.index(), bad.reason)).or_default();

@@ -13,6 +13,7 @@ use crate::engine::monitor::Monitor;
 use crate::engine::monitor::restore::Restore;
 use crate::engine::types::{EpochSeq, Input, Offset, Partition};
 use crate::log::{CommittedPosition, Fatal, Log, Pointer, TopicIx};
+use crate::planted::{Bug, planted};
 
 /// How long a committed epoch may stay invisible: the transaction timeout and a minute.
 const PATIENCE_MS: i64 = 90_000;
@@ -70,8 +71,8 @@ pub fn recover_join(
         )));
     }
     if let (Some(mut task), Some(at)) = (parked, pointers[0])
-        && task.join.epoch.0 == at.seq.0 + 1
-        && [Some(task.next[0]), Some(task.next[1])] == [committed[0].next, committed[1].next]
+        && (task.join.epoch.0 == at.seq.0 + 1 || planted(Bug::ParkedUnseen))
+        && ([Some(task.next[0]), Some(task.next[1])] == [committed[0].next, committed[1].next] || planted(Bug::ParkedUnseen))
     {
         task.blocked = [false; 2];
         return Ok(Recovered::Parked(Box::new(task)));
@@ -82,6 +83,7 @@ pub fn recover_join(
         read = read_journal(log, settings, partition, d, pointers[0])?;
     }
     match read {
+        Some(_) if pointers[0].is_none() && planted(Bug::ExpiredIsNew) => fresh(log, settings, partition, d),
         None => fresh(log, settings, partition, d),
         Some((epoch, mut task)) => {
             skip_lost(log, settings, &mut task)?;
@@ -121,11 +123,15 @@ fn skip_lost(log: &mut dyn Log, settings: &Settings, task: &mut JoinTask) -> Res
                 task.next[i].0,
                 low.0 - 1
             );
-            task.edge_decisions.push(EdgeDecision::Lost { input, from: task.next[i], to: low });
+            if !planted(Bug::LossNotRecorded) {
+                task.edge_decisions.push(EdgeDecision::Lost { input, from: task.next[i], to: low });
+            }
             task.next[i] = low;
             // a record whose time was shown may be among the lost: what follows must not fall behind the mark that showed it
             let shown = task.join.clocks[i].peeked;
-            task.join.clocks[i].consume(shown);
+            if !planted(Bug::LossGoesBack) {
+                task.join.clocks[i].consume(shown);
+            }
             task.changed = true;
         }
     }
@@ -158,7 +164,7 @@ fn read_journal(
         }
         let seen = reader.complete.as_ref().map_or(EpochSeq(0), |e| e.seq);
         match wanted {
-            Some(p) if seen < p.seq => {
+            Some(p) if seen < p.seq && !planted(Bug::JournalToItsEnd) => {
                 if log.now_ms() - began > PATIENCE_MS {
                     return Err(Fatal(format!(
                         "{}[{}]: epoch {} is committed but has not appeared (last seen: {}); see docs/operations.md, `offsets were reset`",
@@ -261,7 +267,7 @@ pub fn recover_monitor(log: &mut dyn Log, settings: &Settings, partition: Partit
                 let low = log.ends(TopicIx(0), partition)?.low;
                 return Ok(RecoveredMonitor { monitor: Monitor::new(partition), next: low, seq: EpochSeq(0), rebuilt: false });
             }
-            (Some(p), Some(seen)) if seen >= p.seq => break restore,
+            (Some(p), Some(seen)) if seen >= p.seq || planted(Bug::StateToItsEnd) => break restore,
             (None, Some(_)) => break restore, // the group's offset expired: the head is the position
             (Some(p), _) if log.now_ms() - began > PATIENCE_MS => {
                 return Err(Fatal(format!(

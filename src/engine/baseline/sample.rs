@@ -7,6 +7,7 @@
 //! Guarantees: `merge` is associative, commutative and has the empty sample as identity; the sample of two lists is the merged
 //! sample of both; equal samples have equal bytes.
 
+use crate::planted::{Bug, planted};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 
@@ -152,7 +153,9 @@ impl<T: Value> Pool<T> {
     }
 
     fn take(&mut self, threshold: u64, items: &[(u64, T)]) {
-        self.threshold = self.threshold.min(threshold);
+        if !planted(Bug::PoolNotThinned) {
+            self.threshold = self.threshold.min(threshold);
+        }
         let below = self.kept.partition_point(|(h, _)| *h < self.threshold);
         self.kept.truncate(below);
         union(&mut self.kept, items, self.threshold);

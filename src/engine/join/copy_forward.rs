@@ -14,6 +14,7 @@ use super::super::journal::Changes;
 use super::super::pending::{Entry, Row};
 use super::super::types::{EpochSeq, Input, Offset};
 use super::{Join, NewOutcome, NewPrediction};
+use crate::planted::{Bug, planted};
 use std::collections::VecDeque;
 
 /// When and how fast the journal is cleaned.
@@ -119,7 +120,7 @@ impl Join {
         let until = own + own.min(MOST_BYTES).max(self.cleaning.limits.per_epoch);
         for _ in 0..BUCKETS {
             let Some(mut copying) = self.cleaning.copying.take().or_else(|| self.begin_copy()) else { return };
-            if !self.copy_some(&mut copying, until) {
+            if !self.copy_some(&mut copying, until) && !planted(Bug::CopiedAtOnce) {
                 self.cleaning.copying = Some(copying);
                 return;
             }
@@ -216,5 +217,5 @@ impl Join {
 fn copy_row(changes: &mut Changes, cells: &mut super::Cells, row: &Row) {
     let p =
         NewPrediction { offset: Offset(row.offset()), key: row.key(), time: row.time, cell: row.cell, score: row.score, label: row.label };
-    changes.copy(cells, &p, row.first().map(|e| (e, row.outcome_label, row.outcome_value)));
+    changes.copy(cells, &p, row.first().filter(|_| !planted(Bug::CopyWithoutMatch)).map(|e| (e, row.outcome_label, row.outcome_value)));
 }

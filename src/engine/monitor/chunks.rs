@@ -7,6 +7,7 @@
 use super::learn::LearnerKey;
 use crate::engine::detect::stream::StreamKey;
 use crate::engine::types::{EpochSeq, Offset};
+use crate::planted::{Bug, planted};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Chunks of a monitor's state. Fixed: where a stream lies is part of the format.
@@ -68,6 +69,9 @@ impl Ages {
 
     /// First record that a replay needs; `None`: all of them, because a chunk was never written.
     pub fn replay_from(&self) -> Option<Offset> {
+        if planted(Bug::ReplayFromNewest) {
+            return self.0.iter().map(|w| w.replay_from).max().flatten();
+        }
         self.0.iter().map(|w| w.replay_from).min().flatten()
     }
 

@@ -13,6 +13,7 @@ use crate::engine::plan::{Bins, EdgesRecord, PlanRecord};
 use crate::engine::summary::cell::{CellSummary, Counts, SignalSummary};
 use crate::engine::summary::form::{CategoryForm, NumericForm};
 use crate::engine::types::{PaneId, PaneKind};
+use crate::planted::{Bug, planted};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -148,7 +149,8 @@ impl Monitor {
         }
         // A pair can lie up to `early` beyond the outcome that the look-ahead has let in.
         let margin = if kind == PaneKind::Pair { definitions.pane.panes_in(definitions.join.early) + 1 } else { 0 };
-        let effective_from = pane.offset(definitions.look_ahead() + 1 + margin);
+        let ahead = if planted(Bug::EdgesAtOnce) { 0 } else { definitions.look_ahead() };
+        let effective_from = pane.offset(ahead + 1 + margin);
         let mut fixed: Vec<(String, Bins)> = Vec::new();
         let (replaying, ages, now) = (self.replaying, &self.ages, self.now);
         for (key, learner) in self.learners.iter_mut().filter(|(k, _)| k.0 == model && kind_of(&k.1) == kind) {

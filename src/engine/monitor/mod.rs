@@ -22,6 +22,7 @@ use super::plan::{EdgesRecord, Plan, PlanRecord, Progress, Versioned, opened};
 use super::summary::cell::{CellSummary, Counts};
 use super::types::{EpochSeq, Offset, PaneId, PaneKind, Partition};
 use crate::codec::wire::{Kind, Malformed, Reader};
+use crate::planted::{Bug, planted};
 use chunks::{Ages, ChunkIx};
 use learn::{Learner, LearnerKey};
 use shared::Shared;
@@ -213,6 +214,11 @@ impl Monitor {
                 effects.definitions = Some(first);
             }
             Some(known) if known.definitions.hash() == proposal.hash() => {}
+            Some(known) if planted(Bug::ProposalWins) => {
+                let next = Versioned { version: known.version + 1, effective_from: PaneId(i64::MIN), definitions: proposal };
+                self.assigned = Some(next.clone());
+                effects.definitions = Some(next);
+            }
             Some(_) => self.tally.other_definitions += 1,
         }
     }
@@ -274,7 +280,7 @@ impl Monitor {
         for kind in [PaneKind::Input, PaneKind::Pair] {
             let certain = self.marks.certain(kind, size);
             if certain > super::types::EventTime::MIN {
-                through[at(kind)] = through[at(kind)].max(size.last_closed_by(certain));
+                through[at(kind)] = through[at(kind)].max(size.last_closed_by(certain).offset(i64::from(planted(Bug::ClosedTooEarly))));
             }
         }
         if through != closed {
@@ -303,7 +309,7 @@ fn place(entry: &EntryHead<'_>, closed: Option<PaneId>, tally: &mut Tally) -> Op
             }
             Counts::Pair(c) => {
                 tally.moved_pairs += c.matched;
-                Some(closed.offset(1))
+                (!planted(Bug::LatePairsDropped)).then(|| closed.offset(1))
             }
         },
         _ => Some(entry.pane),

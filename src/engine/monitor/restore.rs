@@ -12,6 +12,7 @@ use super::{Effects, Kept, Monitor, Tally};
 use crate::codec::wire::{Kind, Malformed, Reader};
 use crate::engine::plan::PlanRecord;
 use crate::engine::types::{EpochSeq, Offset, Partition};
+use crate::planted::{Bug, planted};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -101,7 +102,12 @@ impl Restore {
         monitor.shared_seq = head.shared;
         if head.shared.0 > 0 {
             monitor.shared = Shared::from(self.shared.whole::<SharedForm>(head.shared, "what streams share")?);
-            for e in &monitor.shared.edges {
+            if planted(Bug::SharedNotRestored) {
+                let edges = std::mem::take(&mut monitor.shared.edges);
+                monitor.shared = Shared::default();
+                monitor.shared.edges = edges;
+            }
+            for e in monitor.shared.edges.iter().filter(|_| !planted(Bug::BinsNotRestored)) {
                 monitor.plan.observe(PlanRecord::Edges(e.clone()));
             }
         }
@@ -111,13 +117,18 @@ impl Restore {
             let chunk: Chunk = assembly.whole(*seq, "a chunk of the state")?;
             closed[c] = chunk.closed;
             monitor.ages.0[c] = Written { seq: *seq, next: Some(chunk.next), replay_from: Some(chunk.replay_from) };
-            monitor.learners.extend(chunk.learners);
-            monitor.streams.extend(chunk.streams.into_iter().map(|(k, stream)| (k, Kept { chunk: c as u8, stream })));
+            monitor.learners.extend(chunk.learners.into_iter().filter(|_| !planted(Bug::LearnersNotRestored)));
+            let streams = chunk.streams.into_iter().filter(|_| !planted(Bug::StreamsNotRestored));
+            monitor.streams.extend(streams.map(|(k, stream)| (k, Kept { chunk: c as u8, stream })));
         }
         let oldest = monitor.ages.oldest();
         monitor.closed = closed[usize::from(oldest)];
         monitor.replaying = true;
-        Ok(Replay { oldest, from: monitor.ages.replay_from(), next: head.next, monitor, head })
+        let mut from = monitor.ages.replay_from();
+        if planted(Bug::ReplayFromChunk) {
+            from = monitor.ages.0[usize::from(oldest)].next;
+        }
+        Ok(Replay { oldest, from, next: head.next, monitor, head })
     }
 }
 
@@ -128,9 +139,10 @@ impl Replay {
         if kind == Kind::Partial as u8 {
             let before = self.head.closings.partition_point(|c| c.0 < offset);
             let closed_then = before.checked_sub(1).map(|i| self.head.closings[i].1);
+            let closed_then = self.monitor.closed.filter(|_| planted(Bug::ClosedRederived)).or(closed_then);
             // what even the oldest chunk has folded is needed by nobody
             let folded = self.monitor.closed;
-            let wanted = |kind, pane| folded.is_none_or(|c| pane > c[super::at(kind)]);
+            let wanted = |kind, pane| folded.is_none_or(|c| pane > c[super::at(kind)]) || planted(Bug::ReplayFoldsAgain);
             self.monitor.book(offset, &mut body, closed_then, wanted)?;
         }
         if self.monitor.ages.lacks(self.oldest, offset)
@@ -148,7 +160,9 @@ impl Replay {
     /// The monitor as it was at the committed offset.
     pub fn finish(mut self) -> Result<Monitor, Malformed> {
         self.monitor.replaying = false;
-        self.monitor.marks = self.head.marks;
+        if !planted(Bug::MarksNotRestored) {
+            self.monitor.marks = self.head.marks;
+        }
         self.monitor.closings = self.head.closings;
         if self.monitor.closed != self.head.closed {
             return Err(Malformed::Value("a replay that closed other panes than the head says"));

@@ -7,6 +7,7 @@
 
 use crate::engine::plan::{EdgesRecord, PlanKind};
 use crate::engine::types::{Offset, PaneId};
+use crate::planted::{Bug, planted};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -71,7 +72,8 @@ impl Shared {
     pub fn admit(&mut self, model: &str, mut candidates: Vec<(u64, Segment)>, cap: usize, closing: Closing) {
         let admitted = self.segments.entry(model.to_string()).or_default();
         candidates.retain(|(_, s)| !admitted.contains_key(s));
-        candidates.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+        let by_name = planted(Bug::SegmentsByName);
+        candidates.sort_by(|a, b| if by_name { a.1.cmp(&b.1) } else { b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)) });
         for (_, segment) in candidates.into_iter().take(cap.saturating_sub(admitted.len())) {
             admitted.insert(segment, closing);
             self.changed = true;

@@ -7,6 +7,7 @@ use super::{Fatal, SharedCluster, fatal};
 use crate::broker::records::{NewRecord, encode};
 use crate::broker::{Answer, Cluster, Committed, Membership, Producer, TopicPartition};
 use crate::log::{Commit, OutRecord};
+use crate::planted::{Bug, planted};
 use kafka_protocol::ResponseError;
 use std::collections::BTreeMap;
 
@@ -23,6 +24,39 @@ pub enum CommitFault {
         /// True if the transaction was committed; otherwise it is left open.
         happened: bool,
     },
+    /// The process dies there: `commit` returns `Fatal`, and the caller must not go on.
+    Killed(Step),
+    /// Each batch is sent twice, as by a producer that missed the answer.
+    Retried,
+    /// So many ms pass before the end is asked for.
+    Slow(i64),
+}
+
+/// How far a commit has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing is written.
+    Begun,
+    /// Some partitions have their records.
+    HalfPublished,
+    /// All records are written.
+    Published,
+    /// The positions are staged.
+    OffsetsSent,
+    /// It is committed, but the producer has not heard of it.
+    Committed,
+}
+
+/// Why an attempt ended early.
+enum Cut {
+    Refused(ResponseError),
+    Killed,
+}
+
+impl From<ResponseError> for Cut {
+    fn from(error: ResponseError) -> Cut {
+        Cut::Refused(error)
+    }
 }
 
 /// A producer and what its next transaction needs to know.
@@ -74,16 +108,56 @@ impl Transactions {
             return Ok(Commit::Done);
         }
         let batches = self.place(cluster, records)?;
-        let unknown = || Commit::Unknown("as the test wished: the answer is lost".to_string());
-        let ended = cluster.with(|cluster| {
-            self.fill(cluster, group, batches, positions)?;
-            if fault == Some(CommitFault::Unknown { happened: false }) {
-                return Ok(unknown());
-            }
+        match cluster.with(|cluster| self.attempt(cluster, group, batches, positions, fault)) {
+            Ok(commit) => Ok(commit),
+            Err(Cut::Killed) => Err(Fatal("killed, as the test wished".to_string())),
+            Err(Cut::Refused(error)) => self.verdict(cluster, error),
+        }
+    }
+
+    pub(super) fn producer(&self) -> Producer {
+        self.producer
+    }
+
+    fn attempt(
+        &mut self,
+        cluster: &mut Cluster,
+        group: &str,
+        batches: Batches<'_>,
+        positions: Vec<(TopicPartition, Committed)>,
+        fault: Option<CommitFault>,
+    ) -> Result<Commit, Cut> {
+        let lives = |step| if fault == Some(CommitFault::Killed(step)) { Err(Cut::Killed) } else { Ok(()) };
+        let unknown = || Ok(Commit::Unknown("as the test wished: the answer is lost".to_string()));
+        lives(Step::Begun)?;
+        if planted(Bug::OffsetsFirst) && !positions.is_empty() {
+            self.send_offsets(cluster, group, positions.clone())?;
             cluster.end_transaction(&self.id, self.producer, true)?;
-            Ok(if fault.is_some() { unknown() } else { Commit::Done })
-        });
-        ended.or_else(|error| self.verdict(cluster, error))
+        }
+        let half = batches.len() / 2;
+        let published = !batches.is_empty();
+        for (n, (place, records)) in batches.into_iter().enumerate() {
+            if n == half {
+                lives(Step::HalfPublished)?;
+            }
+            self.publish(cluster, place, &records, fault == Some(CommitFault::Retried))?;
+        }
+        if planted(Bug::OutputFirst) && published {
+            cluster.end_transaction(&self.id, self.producer, true)?;
+        }
+        lives(Step::Published)?;
+        if !positions.is_empty() {
+            self.send_offsets(cluster, group, positions)?;
+        }
+        lives(Step::OffsetsSent)?;
+        match fault {
+            Some(CommitFault::Unknown { happened: false }) => return unknown(),
+            Some(CommitFault::Slow(ms)) => cluster.advance(cluster.now_ms() + ms),
+            _ => {}
+        }
+        cluster.end_transaction(&self.id, self.producer, true)?;
+        lives(Step::Committed)?;
+        if matches!(fault, Some(CommitFault::Unknown { .. })) { unknown() } else { Ok(Commit::Done) }
     }
 
     fn place<'a>(&self, cluster: &SharedCluster, records: &'a [OutRecord]) -> Result<Batches<'a>, Fatal> {
@@ -98,32 +172,27 @@ impl Transactions {
         Ok(batches)
     }
 
-    /// Everything of a transaction but its end.
-    fn fill(
-        &mut self,
-        cluster: &mut Cluster,
-        group: &str,
-        batches: Batches<'_>,
-        positions: Vec<(TopicPartition, Committed)>,
-    ) -> Answer<()> {
-        for (place, records) in batches {
-            cluster.add_partition(&self.id, self.producer, place.clone())?;
-            let mut rest = &records[..];
-            while !rest.is_empty() {
-                let (first, behind) = rest.split_at(first_batch(rest));
-                self.write(cluster, &place, first)?;
-                rest = behind;
-            }
+    /// Writes the records of one partition; with `twice` each batch again.
+    fn publish(&mut self, cluster: &mut Cluster, place: TopicPartition, records: &[&OutRecord], twice: bool) -> Answer<()> {
+        cluster.add_partition(&self.id, self.producer, place.clone())?;
+        let mut rest = records;
+        while !rest.is_empty() {
+            let (first, behind) = rest.split_at(first_batch(rest));
+            self.write(cluster, &place, first, twice)?;
+            rest = behind;
         }
-        if positions.is_empty() {
-            return Ok(());
-        }
+        Ok(())
+    }
+
+    fn send_offsets(&mut self, cluster: &mut Cluster, group: &str, positions: Vec<(TopicPartition, Committed)>) -> Answer<()> {
         cluster.add_group(&self.id, self.producer, group)?;
         // an epoch that was begun outside of a group has no generation to show
         let member = self.captured.as_ref().ok_or(ResponseError::UnknownMemberId)?;
         if member.generation < 0 {
             return Err(ResponseError::UnknownMemberId);
         }
+        let fresh = cluster.group(group).map_or(-1, |g| g.generation());
+        let member = if planted(Bug::FreshMetadata) { &Membership { generation: fresh, ..member.clone() } } else { member };
         cluster.check_committer(group, member, true)?;
         for (place, position) in positions {
             cluster.check_position(&place, &position)?;
@@ -132,11 +201,14 @@ impl Transactions {
         Ok(())
     }
 
-    fn write(&mut self, cluster: &mut Cluster, place: &TopicPartition, records: &[&OutRecord]) -> Answer<()> {
+    fn write(&mut self, cluster: &mut Cluster, place: &TopicPartition, records: &[&OutRecord], twice: bool) -> Answer<()> {
         let timestamp_ms = cluster.now_ms();
         let encoded: Vec<_> = records.iter().map(|record| borrowed(record, timestamp_ms)).collect();
         let sequence = self.sequences.entry(place.clone()).or_default();
         let batch = encode(&encoded, self.producer, *sequence, true);
+        if twice {
+            cluster.produce(&place.0, place.1, Some(&self.id), batch.clone())?;
+        }
         cluster.produce(&place.0, place.1, Some(&self.id), batch)?;
         *sequence += records.len() as i32;
         Ok(())

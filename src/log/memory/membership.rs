@@ -90,6 +90,13 @@ impl Seat {
         }
     }
 
+    /// Forgets what it has asked the group for, and joins once more.
+    pub(super) fn ask_again(&mut self) {
+        if matches!(self.stage, Stage::Joining(_) | Stage::Syncing(_)) {
+            self.stage = Stage::Outside;
+        }
+    }
+
     /// What a commit says of this member.
     pub(super) fn membership(&self, options: &MemberOptions) -> Membership {
         Membership { id: self.id.clone(), instance: options.instance.clone(), generation: self.generation }

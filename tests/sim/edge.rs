@@ -1,0 +1,278 @@
+//! What a member sees of the world: the in-memory log, behind a clock of its own and a network that fails.
+//!
+//! Calls take (simulated) time, so whoever waits for something sees time pass. Nothing else happens inside a call.
+
+use super::draw::Draw;
+use super::trace::Trace;
+use driftline::engine::types::{Offset, Partition};
+use driftline::log::memory::{CommitFault, MemoryLog, SharedCluster, Step};
+use driftline::log::{Commit, CommittedPosition, Ends, Fatal, Handed, Log, OutRecord, Polled, Position, Record, Sink, TopicIx};
+use std::cell::{Cell, RefCell};
+use std::fmt::Display;
+use std::hash::Hasher;
+use std::rc::Rc;
+use std::time::Duration;
+use xxhash_rust::xxh3::Xxh3;
+
+/// What all members share.
+pub struct World {
+    /// Kafka.
+    pub cluster: SharedCluster,
+    /// What happened.
+    pub trace: Trace,
+    /// Nobody reaches a broker before this time.
+    pub away_until: Cell<i64>,
+    /// Transactions upstream that hang: input, partition, since when.
+    pub hanging: RefCell<Vec<(usize, usize, i64)>>,
+    /// How long calls take.
+    pub durations: RefCell<Draw>,
+}
+
+impl World {
+    /// The world's clock.
+    pub fn now(&self) -> i64 {
+        self.cluster.with(|cluster| cluster.now_ms())
+    }
+
+    /// Lets time pass.
+    pub fn spend(&self, ms: i64) {
+        self.cluster.with(|cluster| cluster.advance(cluster.now_ms() + ms));
+    }
+
+    fn spend_about(&self, ms: i64) {
+        let ms = self.durations.borrow_mut().between(ms / 2, ms * 2);
+        self.spend(ms);
+    }
+
+    /// A call that needs a broker waits for one.
+    fn wait_for_broker(&self) {
+        let missing = self.away_until.get() - self.now();
+        if missing > 0 {
+            self.spend(missing);
+        }
+    }
+}
+
+/// `Log` for one process.
+pub struct Edge {
+    /// The log itself.
+    pub log: MemoryLog,
+    world: Rc<World>,
+    name: String,
+    /// What its clock shows more than the world's.
+    pub skew_ms: i64,
+    /// So many polls it works with what it already has: it was asleep and does not know what has happened meanwhile.
+    pub blind: u32,
+    /// What becomes of its next commits.
+    pub faults: Vec<CommitFault>,
+    /// Should it die with its offsets sent, its request to commit is already on the way.
+    pub asks_before_death: bool,
+    /// It died so.
+    pub asked: bool,
+    /// Said about fences: the client can't tell them from a lost answer.
+    pub vague: bool,
+    /// Records handed over and commits that were done.
+    pub work: u64,
+}
+
+impl Edge {
+    /// In front of `log`.
+    pub fn new(log: MemoryLog, world: Rc<World>, name: &str) -> Edge {
+        Edge {
+            log,
+            world,
+            name: name.to_string(),
+            skew_ms: 0,
+            blind: 0,
+            faults: Vec::new(),
+            asks_before_death: false,
+            asked: false,
+            vague: false,
+            work: 0,
+        }
+    }
+
+    fn note<L: Display>(&self, what: impl std::hash::Hash, line: impl FnOnce() -> L) {
+        self.world.trace.event(self.world.now(), &self.name, what, line);
+    }
+}
+
+/// A digest of everything that a transaction would publish.
+fn digest(records: &[OutRecord], positions: &[Position]) -> u64 {
+    let mut digest = Xxh3::new();
+    for r in records {
+        digest.write(r.topic.as_bytes());
+        digest.write_i32(r.partition.map_or(-1, |p| p.0));
+        digest.write(r.key.as_deref().unwrap_or_default());
+        digest.write(r.value.as_deref().unwrap_or_default());
+        r.headers.iter().for_each(|(name, value)| {
+            digest.write(name.as_bytes());
+            digest.write(value.as_deref().unwrap_or_default());
+        });
+    }
+    for p in positions {
+        digest.write_u8(p.topic.0);
+        digest.write_i32(p.partition.0);
+        digest.write_i64(p.next.0);
+        digest.write(p.metadata.as_bytes());
+    }
+    digest.finish()
+}
+
+fn word(commit: &Commit) -> &'static str {
+    match commit {
+        Commit::Done => "done",
+        Commit::Aborted(_) => "aborted",
+        Commit::Unknown(_) => "unknown",
+        Commit::Stale(_) => "stale",
+        Commit::Fenced(_) => "fenced",
+    }
+}
+
+impl Log for Edge {
+    fn poll(&mut self, patience: Duration) -> Result<Polled, Fatal> {
+        if self.blind > 0 {
+            self.blind -= 1;
+            return Ok(Polled::Records);
+        }
+        if self.world.now() < self.world.away_until.get() {
+            return Ok(Polled::Records);
+        }
+        let polled = self.log.poll(patience)?;
+        if polled != Polled::Records {
+            self.note(("polled", format!("{polled:?}")), || format!("polls: {polled:?}"));
+        }
+        Ok(polled)
+    }
+
+    fn waits(&self, topic: TopicIx, partition: Partition) -> bool {
+        self.log.waits(topic, partition)
+    }
+
+    fn hand_over(&mut self, topic: TopicIx, partition: Partition, sink: &mut dyn FnMut(Record<'_>) -> Handed) -> Result<(), Fatal> {
+        let mut count = 0u64;
+        self.log.hand_over(topic, partition, &mut |r: Record<'_>| {
+            let handed = sink(r);
+            count += u64::from(handed != Handed::Stays);
+            handed
+        })?;
+        self.work += count;
+        if count > 0 {
+            self.note(("read", topic.0, partition.0, count), || format!("takes {count} of {}[{}]", topic.0, partition.0));
+        }
+        Ok(())
+    }
+
+    fn follow(&mut self, sink: &mut Sink<'_>) -> Result<(), Fatal> {
+        if self.world.now() < self.world.away_until.get() { Ok(()) } else { self.log.follow(sink) }
+    }
+
+    fn start(&mut self, at: &[(TopicIx, Partition, Offset)]) -> Result<(), Fatal> {
+        self.note("start", || format!("starts at {:?}", at.iter().map(|a| (a.0.0, a.1.0, a.2.0)).collect::<Vec<_>>()));
+        self.log.start(at)
+    }
+
+    fn release(&mut self) -> Result<(), Fatal> {
+        self.note("release", || "lets go");
+        self.log.release()
+    }
+
+    fn leave(&mut self) {
+        self.note("leave", || "leaves");
+        self.log.leave();
+    }
+
+    fn at_end(&self, topic: TopicIx, partition: Partition) -> bool {
+        self.log.at_end(topic, partition)
+    }
+
+    fn ends(&mut self, topic: TopicIx, partition: Partition) -> Result<Ends, Fatal> {
+        self.world.wait_for_broker();
+        self.log.ends(topic, partition)
+    }
+
+    fn end_of(&mut self, topic: &str, partition: Partition) -> Result<Offset, Fatal> {
+        self.world.wait_for_broker();
+        self.log.end_of(topic, partition)
+    }
+
+    fn committed(&mut self, of: &[(TopicIx, Partition)]) -> Result<Vec<CommittedPosition>, Fatal> {
+        self.world.wait_for_broker();
+        self.world.spend_about(5);
+        let positions = self.log.committed(of)?;
+        self.note("committed", || {
+            let of = of
+                .iter()
+                .zip(&positions)
+                .map(|(place, p)| format!("{}[{}] {:?} {}", place.0.0, place.1.0, p.next.map(|o| o.0), p.metadata));
+            format!("asks for positions: {}", of.collect::<Vec<_>>().join(", "))
+        });
+        Ok(positions)
+    }
+
+    fn begin_epoch(&mut self) {
+        self.log.begin_epoch();
+    }
+
+    fn commit(&mut self, records: &[OutRecord], positions: &[Position]) -> Result<Commit, Fatal> {
+        let mut fault = (!self.faults.is_empty()).then(|| self.faults.remove(0));
+        if self.world.now() < self.world.away_until.get() {
+            self.world.wait_for_broker();
+            fault = Some(CommitFault::Unknown { happened: false });
+        }
+        if let Some(fault) = fault {
+            self.log.fail_next_commit(fault);
+        }
+        self.world.spend_about(20);
+        let what = digest(records, positions);
+        let generation = self.log.generation();
+        let ended = self.log.commit(records, positions);
+        let how = ended.as_ref().map_or("killed", word);
+        self.note(("commit", what, how), || {
+            let at: Vec<_> = positions.iter().map(|p| format!("{}[{}]={} {}", p.topic.0, p.partition.0, p.next.0, p.metadata)).collect();
+            let why = match &ended {
+                Ok(Commit::Aborted(t) | Commit::Unknown(t) | Commit::Stale(t) | Commit::Fenced(t)) => t.clone(),
+                Err(f) => f.0.clone(),
+                _ => String::new(),
+            };
+            format!("commits {} records {what:016x} in generation {generation}: {how} {why} {}", records.len(), at.join(", "))
+        });
+        self.asked = ended.is_err() && fault == Some(CommitFault::Killed(Step::OffsetsSent)) && self.asks_before_death;
+        self.work += u64::from(matches!(ended, Ok(Commit::Done)));
+        match ended? {
+            Commit::Fenced(why) if self.vague => Ok(Commit::Unknown(why)),
+            other => Ok(other),
+        }
+    }
+
+    fn renew_producer(&mut self) -> Result<(), Fatal> {
+        self.world.wait_for_broker();
+        self.world.spend_about(10);
+        self.note("renew", || "begins with a new producer");
+        self.log.renew_producer()
+    }
+
+    fn scan(
+        &mut self,
+        topic: &str,
+        partition: Partition,
+        from: Option<Offset>,
+        sink: &mut dyn FnMut(Record<'_>) -> bool,
+    ) -> Result<Offset, Fatal> {
+        self.world.wait_for_broker();
+        self.world.spend_about(20);
+        let next = self.log.scan(topic, partition, from, sink)?;
+        self.note(("scan", next.0), || format!("scans {topic}[{}] to {}", partition.0, next.0));
+        Ok(next)
+    }
+
+    fn trim(&mut self, topic: &str, partition: Partition, before: Offset) -> Result<(), Fatal> {
+        self.world.wait_for_broker();
+        self.note(("trim", before.0), || format!("deletes {topic}[{}] below {}", partition.0, before.0));
+        self.log.trim(topic, partition, before)
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.log.now_ms() + self.skew_ms
+    }
+}

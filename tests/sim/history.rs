@@ -1,0 +1,407 @@
+//! One history: a scheduler that gives turns to processes, lets time pass, and does what the seed says; then the reckoning.
+
+use super::audit::Audit;
+use super::compare::Published;
+use super::draw::Draw;
+use super::edge::World;
+use super::faults::{Fault, inflict};
+use super::inputs::scene;
+use super::oracle::{Oracle, sorted};
+use super::process::{Counted, Process, Seat};
+use super::rules;
+use super::scenario::Scenario;
+use super::supply::Supply;
+use super::trace::Trace;
+use driftline::config::settings::Settings;
+use driftline::engine::types::{Input, Offset};
+use driftline::kafka::topics::{Inputs, own_topics};
+use driftline::log::Fatal;
+use driftline::log::memory::SharedCluster;
+use driftline::planted;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Simulated time in which everything must be published once the last fault is over and the last record is there.
+const PATIENCE_MS: i64 = 30 * 60_000;
+/// A history that takes so many turns does not end.
+const TURNS: u64 = 200_000;
+/// Turns without any work after which time passes faster.
+const LULL: u64 = 12;
+
+/// What became of a history.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Digest of its trace.
+    pub digest: u64,
+    /// Records in the inputs.
+    pub records: u64,
+    /// Alerts published.
+    pub alerts: usize,
+    /// Faults by kind.
+    pub faults: BTreeMap<String, u64>,
+    /// What was odd about the inputs.
+    pub oddities: BTreeMap<&'static str, u64>,
+    /// Processes that ended by themselves, by what they said.
+    pub exits: u64,
+    /// What processes counted.
+    pub counted: Counted,
+    /// Turns.
+    pub turns: u64,
+    /// Simulated ms.
+    pub took_ms: i64,
+    /// True if the alerts were compared with an oracle that closes panes by itself.
+    pub timeless: bool,
+}
+
+/// A history under way.
+pub struct History {
+    /// Its frame.
+    pub scenario: Scenario,
+    /// Kafka, clock, trace.
+    pub world: Rc<World>,
+    /// Upstream.
+    pub supply: Supply,
+    /// Who reads along.
+    pub audit: Audit,
+    /// Places for processes.
+    pub seats: Vec<Seat>,
+    /// The configuration of most processes, and that of those whose file was changed.
+    files: [Arc<Settings>; 2],
+    /// Running processes.
+    pub processes: Vec<Process>,
+    /// For faults.
+    pub draw: Draw,
+    /// When positions of a group are forgotten.
+    pub expiries: Vec<(i64, &'static str)>,
+    /// Records were deleted before they were read: a reader may have to end.
+    pub overtaken: bool,
+    /// A transaction ran into its timeout: its producer may have to end.
+    pub late_commits: bool,
+    ends: Vec<(i64, String, driftline::broker::Producer)>,
+    healed_at: i64,
+    report: Report,
+}
+
+/// Runs the history of a scenario. An error is what a reader should see first.
+pub fn run(scenario: &Scenario, show: bool) -> Result<Report, String> {
+    let mut history = History::new(scenario, show);
+    history.play()?;
+    history.reckon()?;
+    Ok(history.report)
+}
+
+impl History {
+    fn new(s: &Scenario, show: bool) -> History {
+        let cluster = SharedCluster::new();
+        let files = [s.settings(false), s.settings(true)];
+        let settings = files[0].clone();
+        let stamp = if s.append_time { "LogAppendTime" } else { "CreateTime" };
+        for topic in ["p", "o"] {
+            let config = [("retention.ms", "-1"), ("message.timestamp.type", stamp)];
+            cluster.create_topic(topic, s.partitions, &config).expect("made");
+        }
+        for spec in own_topics(&settings, Inputs { partitions: s.partitions, max_bytes: 1_048_588 }) {
+            let config: Vec<(&str, &str)> = spec.config.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+            cluster.create_topic(&spec.name, spec.partitions, &config).expect("made");
+        }
+        cluster.advance(s.wall_ms);
+        let durations = RefCell::new(Draw::new(s.seed, "durations"));
+        let hanging = RefCell::default();
+        let world = Rc::new(World { cluster, trace: Trace::new(show), away_until: Cell::new(0), hanging, durations });
+        let scene = scene(s);
+        let report = Report { oddities: scene.oddities.clone(), ..Report::default() };
+        let seat = |joins: bool| {
+            move |n: usize| Seat {
+                name: format!("{}-{n:04}", if joins { "join" } else { "detect" }),
+                joins,
+                changed: false,
+                starts_at: Some(0),
+            }
+        };
+        let mut draw = Draw::new(s.seed, "faults");
+        let mut seats: Vec<Seat> = (0..s.joiners).map(seat(true)).chain((0..s.detectors).map(seat(false))).collect();
+        // a rolling change of the configuration under way: which file is the first to be heard is a matter of timing
+        if draw.chance(0.2) {
+            seats.iter_mut().for_each(|seat| seat.changed = draw.chance(0.5));
+        }
+        let mut supply = Supply::new(scene);
+        if s.once && draw.chance(0.5) {
+            supply.hang_some(Draw::new(s.seed, "upstream"));
+        }
+        History {
+            audit: Audit::new(&world, settings, s.partitions),
+            supply,
+            seats,
+            files,
+            processes: Vec::new(),
+            draw,
+            expiries: Vec::new(),
+            overtaken: false,
+            late_commits: false,
+            ends: Vec::new(),
+            healed_at: s.wall_ms,
+            report,
+            world,
+            scenario: s.clone(),
+        }
+    }
+
+    fn play(&mut self) -> Result<(), String> {
+        let mut order = Draw::new(self.scenario.seed, "turns");
+        let (mut idle, mut gap) = (0, 0);
+        let mut left = self.scenario.faults;
+        for turn in 0..TURNS {
+            self.report.turns = turn;
+            let busy = idle < LULL && !self.processes.is_empty();
+            self.pass_time(&mut order, busy);
+            self.supply.deliver(&self.world);
+            self.do_what_is_due();
+            let work = self.step_all(&mut order)?;
+            idle = if work { 0 } else { idle + 1 };
+            if turn % 16 == 0 || left == 0 && idle > 2 {
+                self.audit.observe(&self.world);
+                if let Some(wrong) = self.audit.wrong.take() {
+                    return Err(wrong);
+                }
+                if left == 0 && self.is_over()? {
+                    return Ok(());
+                }
+            }
+            if left > 0 && turn >= gap {
+                gap = turn + 1 + self.draw.below(self.fault_gap()) as u64;
+                left -= usize::from(self.fault());
+                self.healed_at = self.healed_at.max(self.world.now());
+            }
+        }
+        Err(format!("no end after {TURNS} turns: {}", self.what_is_missing().unwrap_or_default()))
+    }
+
+    /// Turns between two faults at most, so that they are spread over the whole history.
+    fn fault_gap(&self) -> usize {
+        2 * self.scenario.turns() / self.scenario.faults + 1
+    }
+
+    fn pass_time(&self, order: &mut Draw, busy: bool) {
+        let live = !self.scenario.once && !self.supply.is_over();
+        let ms = match (busy, live) {
+            (true, false) => order.between(10, 100),
+            (true, true) => order.between(10, self.scenario.pane_ms / 10),
+            (false, _) => order.between(200, 4_000),
+        };
+        self.world.spend(ms);
+    }
+
+    fn do_what_is_due(&mut self) {
+        let now = self.world.now();
+        if self.world.away_until.get() > 0 && self.world.away_until.get() <= now {
+            self.world.away_until.set(0);
+            self.world.cluster.with(|cluster| cluster.restarted());
+            self.processes.iter_mut().for_each(|p| p.edge.log.lose_connection());
+        }
+        let (due, ends) = std::mem::take(&mut self.ends).into_iter().partition(|e| e.0 <= now);
+        self.ends = ends;
+        let due: Vec<_> = due;
+        for (_, id, producer) in due {
+            let came = self.world.cluster.with(|cluster| cluster.end_transaction(&id, producer, true));
+            self.world.trace.event(now, "network", came.is_ok(), || format!("the request of {id} to commit arrives: {came:?}"));
+        }
+        let (due, expiries) = std::mem::take(&mut self.expiries).into_iter().partition(|e| e.0 <= now);
+        self.expiries = expiries;
+        let due: Vec<_> = due;
+        for (_, group) in due {
+            self.world.trace.event(now, "brokers", group, || format!("forget the positions of {group}"));
+            self.world.cluster.with(|cluster| {
+                cluster.write_markers();
+                cluster.expire_positions(group);
+            });
+        }
+        for seat in 0..self.seats.len() {
+            if self.seats[seat].starts_at.is_some_and(|at| at <= now) && now >= self.world.away_until.get() {
+                self.seats[seat].starts_at = None;
+                self.world.trace.event(now, &self.seats[seat].name, "starts", || "starts");
+                let place = &self.seats[seat];
+                let settings = &self.files[usize::from(place.changed)];
+                let mut process = Process::start(&self.scenario, &self.world, settings, place, seat).expect("started");
+                for twin in self.processes.iter_mut().filter(|p| p.seat == seat) {
+                    (twin.had_twin, process.had_twin) = (true, true);
+                }
+                self.processes.push(process);
+            }
+        }
+    }
+
+    /// A turn for everybody, in some order. True if somebody worked.
+    fn step_all(&mut self, order: &mut Draw) -> Result<bool, String> {
+        let mut turns: Vec<usize> = (0..self.processes.len()).collect();
+        order.shuffle(&mut turns);
+        let (mut worked, mut ended) = (false, Vec::new());
+        for p in turns {
+            let process = &mut self.processes[p];
+            if process.asleep_until > self.world.now() || order.below(process.slowness) > 0 {
+                continue;
+            }
+            let before = process.edge.work;
+            let stepped = process.step();
+            worked |= process.edge.work != before;
+            if let Err(Fatal(why)) = stepped {
+                ended.push((p, why));
+            }
+        }
+        ended.sort();
+        for (p, why) in ended.into_iter().rev() {
+            self.ended(p, &why)?;
+        }
+        Ok(worked)
+    }
+
+    /// A process has ended by itself: expected or not, whoever runs it starts it again.
+    fn ended(&mut self, p: usize, why: &str) -> Result<(), String> {
+        let process = &self.processes[p];
+        let name = self.seats[process.seat].name.clone();
+        self.world.trace.event(self.world.now(), &name, "ends", || format!("ends: {why}"));
+        let killed = why.starts_with("killed");
+        let fenced = why.contains("another instance with the same id") || why.contains("another process has this member's");
+        // of two processes with one name the one that joins last wins, whichever was meant to
+        let allowed = killed || (process.had_twin || self.late_commits) && fenced || self.overtaken && why.starts_with("reading ");
+        if !allowed {
+            return Err(format!("{name} ended: {why}"));
+        }
+        self.report.exits += u64::from(!killed);
+        if self.processes[p].edge.asked {
+            let (id, producer) = self.processes[p].edge.log.producer();
+            let due = self.world.now() + self.draw.between(1, 20_000);
+            self.ends.push((due, id.to_string(), producer));
+        }
+        let away = self.draw.of(&[0, 100, 2_000, 20_000, 60_000]);
+        self.kill(p, Some(away));
+        Ok(())
+    }
+
+    /// A process is gone, now; another one comes in its seat after `away` ms, or when somebody says so.
+    pub fn kill(&mut self, p: usize, away: Option<i64>) {
+        let process = self.processes.remove(p);
+        process.count(&mut self.report.counted);
+        let now = self.world.now();
+        self.world.trace.event(now, &self.seats[process.seat].name, ("gone", away), || format!("is gone, for {away:?} ms"));
+        if !process.replaced {
+            self.seats[process.seat].starts_at = away.map(|ms| now + ms);
+        }
+        self.heal_at(now + away.unwrap_or(0));
+    }
+
+    /// A process stops cleanly and comes back after `away` ms.
+    pub fn stop(&mut self, p: usize, away: i64) {
+        let process = &mut self.processes[p];
+        let stopped = process.stop();
+        let name = self.seats[process.seat].name.clone();
+        self.world.trace.event(self.world.now(), &name, stopped.is_ok(), || format!("stops: {stopped:?}"));
+        self.kill(p, Some(away));
+    }
+
+    /// A fault lasts until then.
+    pub fn heal_at(&mut self, at: i64) {
+        self.healed_at = self.healed_at.max(at);
+    }
+
+    /// Deletes records of an input below `before`.
+    pub fn delete(&mut self, input: usize, p: usize, before: Offset) {
+        let topic = ["p", "o"][input];
+        self.world.trace.event(self.world.now(), "retention", before.0, || format!("deletes {topic}[{p}] below {}", before.0));
+        self.world.cluster.with(|cluster| cluster.delete_records(topic, p as i32, Some(before))).expect("deleted");
+    }
+
+    fn fault(&mut self) -> bool {
+        let fault = Fault::draw(&mut self.draw);
+        self.world.trace.event(self.world.now(), "fault", fault, || format!("{fault:?}"));
+        let done = inflict(self, fault);
+        *self.report.faults.entry(format!("{fault:?}")).or_default() += u64::from(done);
+        done
+    }
+
+    fn what_is_missing(&self) -> Option<String> {
+        self.audit.missing(self.scenario.once, |i, p| self.supply.end(Input::BOTH[i], p))
+    }
+
+    /// True if everything is published. An error if it takes too long.
+    fn is_over(&self) -> Result<bool, String> {
+        let now = self.world.now();
+        if !self.supply.is_over() || now < self.healed_at || !self.ends.is_empty() {
+            return Ok(false);
+        }
+        let missing = self.what_is_missing();
+        match missing {
+            None => Ok(true),
+            Some(what) if now > self.healed_at + self.scenario.grace_ms() + PATIENCE_MS => {
+                Err(format!("{} min after the last fault: {what}", (now - self.healed_at) / 60_000))
+            }
+            Some(_) => Ok(false),
+        }
+    }
+
+    /// Stops everybody, then compares what is there with what should be.
+    fn reckon(&mut self) -> Result<(), String> {
+        while !self.processes.is_empty() {
+            self.stop(self.processes.len() - 1, i64::MAX / 2);
+        }
+        self.world.cluster.with(|cluster| cluster.write_markers());
+        self.audit.observe(&self.world);
+        if let Some(wrong) = self.audit.wrong.take() {
+            return Err(wrong);
+        }
+        self.report.took_ms = self.world.now() - self.scenario.wall_ms;
+        self.report.records = self.supply.records;
+        self.report.alerts = self.audit.published.alerts.count();
+        if self.report.counted.digests > 0 {
+            return Err(format!("{} rebuilt tasks differ from their digest", self.report.counted.digests));
+        }
+        planted::without(|| self.compare())?;
+        self.report.digest = self.world.trace.digest();
+        Ok(())
+    }
+
+    fn compare(&mut self) -> Result<(), String> {
+        let settings = self.audit.settings();
+        let oracle = || Oracle::new(&self.supply, &self.audit, &settings);
+        let (expected, censuses) = oracle().summaries(self.audit.final_plan());
+        for (p, (task, census)) in self.audit.tasks.iter().zip(censuses).enumerate() {
+            let last = task.last.as_ref().map(|l| l.census);
+            if last != Some(census) {
+                return Err(format!("partition {p} ends with (rows, waiting, digest) {last:?}, the oracle with {census:?}"));
+            }
+        }
+        let expected = Published {
+            alerts: std::mem::take(&mut self.audit.expected.alerts),
+            edges: std::mem::take(&mut self.audit.expected.edges),
+            letters: sorted(&expected.letters),
+            partials: expected.partials,
+        };
+        let published = &self.audit.published;
+        check(|| published.must_equal("the run", &expected, "the oracle"))?;
+        rules::check(&self.supply, &self.audit, &settings)?;
+        self.report.timeless = self.audit.timeless();
+        if self.report.timeless
+            && let Some(definitions) = self.audit.definitions.clone()
+        {
+            let mut alone = Oracle::new(&self.supply, &self.audit, &settings).alerts(definitions);
+            // summaries are compared already
+            alone.partials.clear();
+            self.audit.published.partials.clear();
+            let published = &self.audit.published;
+            check(|| published.must_equal("the run", &alone, "the oracle with its own panes"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Turns a failed assertion into its text.
+fn check(act: impl FnOnce()) -> Result<(), String> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(act)).map_err(|panic| said(&*panic))
+}
+
+/// What a panic said.
+pub fn said(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned().or(panic.downcast_ref::<&str>().map(|s| s.to_string()));
+    text.unwrap_or("a panic without words".into())
+}

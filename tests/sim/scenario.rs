@@ -1,0 +1,177 @@
+//! What a seed stands for: how many members, partitions and panes, which settings, how many faults.
+
+use super::draw::Draw;
+use driftline::config::load_text;
+use driftline::config::settings::Settings;
+use driftline::engine::join::Limits;
+use std::path::Path;
+use std::sync::Arc;
+
+/// 2025-03-03T00:00:00Z: the first event time.
+pub const START_MS: i64 = 1_740_960_000_000;
+const MINUTE: i64 = 60_000;
+
+/// One history's frame.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Where everything comes from.
+    pub seed: u64,
+    /// Members of the join stage.
+    pub joiners: usize,
+    /// Members of the detect stage.
+    pub detectors: usize,
+    /// Partitions of each input.
+    pub partitions: i32,
+    /// Partitions of the summaries.
+    pub shards: i32,
+    /// Models.
+    pub models: usize,
+    /// Width of a pane.
+    pub pane_ms: i64,
+    /// Panes of event time.
+    pub panes: i64,
+    /// Predictions a pane.
+    pub per_pane: i64,
+    /// All inputs are there from the start and end for good; otherwise a part of them comes as time passes.
+    pub once: bool,
+    /// Wall clock at the start.
+    pub wall_ms: i64,
+    /// Allowed lateness, in panes.
+    pub lateness: i64,
+    /// The join's window, in panes.
+    pub window: i64,
+    /// The join's early span, in panes.
+    pub early: i64,
+    /// Span after the first match, in panes.
+    pub settle: i64,
+    /// Span of duplicates, in panes.
+    pub duplicates: i64,
+    /// `baseline:` of the configuration.
+    pub baseline: String,
+    /// Records that end a join epoch.
+    pub epoch_records: u64,
+    /// Time that ends a join epoch.
+    pub epoch_ms: i64,
+    /// Records that a poll hands over at most.
+    pub most_per_poll: usize,
+    /// The topics have LogAppendTime.
+    pub append_time: bool,
+    /// Records may be deleted before anybody has read them.
+    pub loses: bool,
+    /// Faults to come.
+    pub faults: usize,
+}
+
+impl Scenario {
+    /// What `seed` stands for.
+    pub fn of(seed: u64) -> Scenario {
+        let d = &mut Draw::new(seed, "scenario");
+        let once = d.chance(0.5);
+        let pane_ms = d.of(&[10_000, 10_000, 20_000, 60_000]);
+        let panes = d.between(320, 430);
+        let (joiners, detectors) = d.of(&[(1, 1), (2, 1), (1, 2), (2, 2), (2, 2), (3, 1), (3, 2), (3, 2), (2, 3), (4, 1)]);
+        let models = d.of(&[1, 1, 1, 2, 3]);
+        // now and then a large one
+        let crowd = if d.chance(0.04) { 4 } else { 1 };
+        let backlog = if once { panes * pane_ms + 2 * 24 * 60 * MINUTE } else { pane_ms * panes * d.between(30, 95) / 100 };
+        let from = time(START_MS);
+        let baseline = match d.below(4) {
+            0 => format!("{{ learn: {}s }}", pane_ms / 1_000 * d.between(20, 60)),
+            1 => format!("{{ from: {from}, to: {} }}", time(START_MS + pane_ms * 290)),
+            _ => format!("{{ from: {from}, to: {} }}", time(START_MS + pane_ms * d.between(30, 120))),
+        };
+        Scenario {
+            seed,
+            joiners,
+            detectors,
+            partitions: d.of(&[4, 4, 5, 6, 8, 12, 16]),
+            shards: d.of(&[1, 2, 3]),
+            models,
+            pane_ms,
+            panes,
+            per_pane: d.between(8, 14) * if models > 1 { 2 } else { 1 } * crowd,
+            once,
+            wall_ms: START_MS + backlog,
+            lateness: d.between(1, 4),
+            window: d.between(6, 50),
+            early: d.between(1, 4),
+            settle: d.between(2, 20),
+            duplicates: d.between(1, 15),
+            baseline,
+            epoch_records: d.of(&[20, 60, 120, 400, 100_000]),
+            epoch_ms: d.of(&[500, 2_000, 10_000]),
+            most_per_poll: if once { d.of(&[2, 4, 8, 30]) } else { d.of(&[5, 50, 500]) },
+            append_time: !once && d.chance(0.2),
+            loses: d.chance(if once { 0.25 } else { 0.5 }),
+            faults: d.between(30, 200) as usize,
+        }
+    }
+
+    /// About how many turns it takes without faults.
+    pub fn turns(&self) -> usize {
+        let most = (self.per_pane * self.panes * 2) as usize / (self.most_per_poll * self.joiners);
+        if self.once { most.clamp(100, 3_000) } else { 2_500 }
+    }
+
+    /// The longest that inputs may still come after the last fault.
+    pub fn grace_ms(&self) -> i64 {
+        if self.once { 0 } else { (self.panes + 120) * self.pane_ms }
+    }
+
+    /// The settings of a process. `changed`: somebody has edited the file of this one.
+    pub fn settings(&self, changed: bool) -> Arc<Settings> {
+        let window = self.window + i64::from(changed);
+        let span = |panes: i64| format!("{}s", panes * self.pane_ms / 1_000);
+        let models = ["binary, positive: 'yes'", "regression", "binary, positive: 'yes'"];
+        let models: String = (0..self.models).map(|m| format!("  {}: {{ task: {} }}\n", model(m), models[m])).collect();
+        let config = format!(
+            "\
+app: sim
+kafka: {{ brokers: 'nowhere:9092' }}
+predictions: {{ topic: p, lateness: {lateness} }}
+outcomes: {{ topic: o, lateness: {lateness} }}
+join: {{ window: {window}, early: {early}, settle: {settle}, duplicates: {duplicates} }}
+models:
+{models}segments: {{ by: {by}, cap: {cap} }}
+panes: {{ size: {pane}s }}
+baseline: {baseline}
+budget: {{ false_alarms: {alarms}, per: {per} }}
+idle_timeout: 30s
+silence_after: 90s
+epoch: {{ records: {records}, time: {time}ms }}
+summaries: {{ partitions: {shards} }}
+alerts: {{ topic: sim.alerts, format: json, reminder: {reminder} }}
+",
+            lateness = span(self.lateness),
+            window = span(window),
+            early = span(self.early),
+            settle = span(self.settle),
+            duplicates = span(self.duplicates),
+            by = if changed { "[[country], [city]]" } else { "[[country]]" },
+            cap = if changed { 2 } else { 4 },
+            pane = self.pane_ms / 1_000,
+            baseline = self.baseline,
+            alarms = if changed { 3 } else { 1 },
+            per = span(60),
+            records = self.epoch_records,
+            time = self.epoch_ms,
+            shards = self.shards,
+            reminder = span(15),
+        );
+        let mut settings = load_text("sim.yaml", &config, &|_| None, Path::new("")).unwrap_or_else(|e| panic!("{e}\n{config}"));
+        if self.seed % 2 == 0 {
+            settings.journal = Limits { least: 0, times: 1, per_epoch: 1_000 }; // cleaned all the time
+        }
+        Arc::new(settings)
+    }
+}
+
+/// Name of model number `m`.
+pub fn model(m: usize) -> &'static str {
+    ["fraud", "price", "churn"][m]
+}
+
+fn time(ms: i64) -> String {
+    let text = jiff::Timestamp::from_millisecond(ms).expect("a time").to_string();
+    format!("'{text}'")
+}
