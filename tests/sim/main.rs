@@ -30,11 +30,11 @@ fn calm_histories_publish_what_the_oracle_says() {
 
 #[test]
 fn histories_full_of_faults_publish_what_the_oracle_says() {
-    let reports = reports((0..30).map(Scenario::of));
+    let reports = reports((0..20).map(Scenario::of));
     let sum = |field: fn(&Report) -> u64| reports.iter().map(field).sum::<u64>();
     let faults = sum(|r| r.faults.values().sum());
     println!("{} histories, {faults} faults, {} restores", reports.len(), sum(|r| r.counted.restores));
-    assert!(faults >= 30 * 30 && sum(|r| r.counted.restores) > 1_000 && sum(|r| u64::from(r.timeless)) >= 5);
+    assert!(faults >= 20 * 30 && sum(|r| r.counted.restores) > 1_000 && sum(|r| u64::from(r.timeless)) >= 3);
 }
 
 #[test]
