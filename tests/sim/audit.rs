@@ -126,6 +126,14 @@ impl Audit {
                 }
             }
         });
+        let read = |topic: &str, p: Partition| self.read.get(&(topic.to_string(), p.0)).copied().unwrap_or(Offset(0));
+        world.deletions.borrow_mut().retain(|(topic, p, before)| {
+            let now = read(topic, *p) >= *before;
+            if now {
+                world.cluster.with(|cluster| cluster.delete_records(topic, p.0, Some(*before)).map(drop)).ok();
+            }
+            !now
+        });
     }
 
     fn read_on(&mut self, world: &World, topic: &str, p: i32) {

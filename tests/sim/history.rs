@@ -109,7 +109,14 @@ impl History {
         cluster.advance(s.wall_ms);
         let durations = RefCell::new(Draw::new(s.seed, "durations"));
         let hanging = RefCell::default();
-        let world = Rc::new(World { cluster, trace: Trace::new(show), away_until: Cell::new(0), hanging, durations });
+        let world = Rc::new(World {
+            cluster,
+            trace: Trace::new(show),
+            away_until: Cell::new(0),
+            hanging,
+            deletions: RefCell::default(),
+            durations,
+        });
         let scene = scene(s);
         let report = Report { oddities: scene.oddities.clone(), ..Report::default() };
         let seat = |joins: bool| {
