@@ -102,7 +102,11 @@ impl Queues {
 
     /// Takes messages from the client where none wait; true if that brought a record.
     pub fn fill(&mut self, errors: &mut Vec<KafkaError>) -> bool {
-        self.queues.iter_mut().filter(|q| q.first().is_none()).fold(false, |any, q| q.fill(errors) || any)
+        let mut came = false;
+        for queue in self.queues.iter_mut().filter(|q| q.first().is_none()) {
+            came |= queue.fill(errors);
+        }
+        came
     }
 
     /// Waits until something may have come.

@@ -159,7 +159,7 @@ alerts: {{ topic: sim.alerts, format: json, reminder: {reminder} }}
             reminder = span(15),
         );
         let mut settings = load_text("sim.yaml", &config, &|_| None, Path::new("")).unwrap_or_else(|e| panic!("{e}\n{config}"));
-        if self.seed % 2 == 0 {
+        if self.seed.is_multiple_of(2) {
             settings.journal = Limits { least: 0, times: 1, per_epoch: 1_000 }; // cleaned all the time
         }
         Arc::new(settings)

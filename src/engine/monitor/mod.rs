@@ -236,7 +236,7 @@ impl Monitor {
             let entry = head.entry(r)?;
             let kind = entry.counts.kind();
             let pane = place(&entry, closed.map(|c| c[at(kind)]), &mut self.tally).filter(|pane| wanted(kind, *pane));
-            let summary = match pane {
+            let mut summary = match pane {
                 None => None,
                 Some(pane) => {
                     let open = self.open[at(kind)].entry(pane).or_default();
@@ -249,10 +249,9 @@ impl Monitor {
             };
             let plan = &self.plan;
             let edges = |signal: &str| pane.and_then(|pane| plan.numeric(&head.model, signal, pane));
-            let summary = summary.map(|summary| {
+            if let Some(summary) = &mut summary {
                 summary.counts.merge(&entry.counts);
-                summary
-            });
+            }
             head.merge_signals(r, summary, edges)?;
         }
         Ok(())

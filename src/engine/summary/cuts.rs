@@ -17,13 +17,13 @@ pub struct Cuts {
     /// The last cut of each full block of eight; +inf where there is none.
     coarse: [f64; WIDTH],
     /// Blocks of eight, filled up with +inf.
-    fine: [[f64; WIDTH]; WIDTH],
+    fine: Box<[[f64; WIDTH]; WIDTH]>,
 }
 
 impl From<Vec<f64>> for Cuts {
     fn from(cuts: Vec<f64>) -> Cuts {
         let cut = |i: usize| cuts.get(i).copied().unwrap_or(f64::INFINITY);
-        let fine = std::array::from_fn(|block| std::array::from_fn(|i| cut(block * WIDTH + i)));
+        let fine = Box::new(std::array::from_fn(|block| std::array::from_fn(|i| cut(block * WIDTH + i))));
         let coarse = std::array::from_fn(|block| cut(block * WIDTH + WIDTH - 1));
         Cuts { cuts, coarse, fine }
     }

@@ -208,7 +208,10 @@ fn merge_bins(r: &mut Reader<'_>, b: &mut NumericBins) -> Result<(), Malformed> 
     if r.count()? != b.counts.len() {
         return Err(Malformed::Value("another number of bins under the same version"));
     }
-    b.counts.iter_mut().try_for_each(|c| Ok(*c += r.uint()?))
+    for count in &mut b.counts {
+        *count += r.uint()?;
+    }
+    Ok(())
 }
 
 fn read_bins(r: &mut Reader<'_>) -> Result<NumericBins, Malformed> {
