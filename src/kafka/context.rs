@@ -133,6 +133,8 @@ impl rdkafka::producer::ProducerContext for ProducerContext {
 
 fn write_log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
+        // the answer to the commit says the same, and what follows from it is said there
+        _ if facility == "TXNERR" => tracing::debug!("librdkafka {facility}: {message}"),
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
             tracing::warn!("librdkafka {facility}: {message}")
         }

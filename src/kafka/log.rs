@@ -84,11 +84,12 @@ impl KafkaLog {
 
     /// Changes of assignment and errors that concern the whole member.
     fn attend(&mut self) -> Result<(), Fatal> {
-        match self.consumer.poll(Duration::ZERO) {
-            Some(Err(e)) => Self::judge_error(&e),
-            // a partition that is read has its own queue; this is of one that was let go
-            Some(Ok(_)) | None => Ok(()),
+        // one event a call; `None` as well for a change of assignment, which is looked at before the next event
+        while let Some(event) = self.consumer.poll(Duration::ZERO) {
+            // a partition that is read has its own queue: a record here is of one that was let go
+            event.map_or_else(|e| Self::judge_error(&e), |_| Ok(()))?;
         }
+        Ok(())
     }
 
     fn judge_errors(&mut self) -> Result<(), Fatal> {

@@ -16,6 +16,10 @@ pub enum Ended {
     Rebuild(String),
 }
 
+/// After a stale commit a member waits so long (ms) for the group's news before it takes its partitions for its own again: longer than
+/// from one heartbeat to the next, which brings the news if there is any.
+pub const NEWS: i64 = 4_000;
+
 /// Attempts for one epoch before the process gives up.
 const ATTEMPTS: u32 = 20;
 

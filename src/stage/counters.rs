@@ -129,3 +129,16 @@ pub struct Counters {
     /// What monitors counted.
     pub monitor: crate::engine::monitor::Tally,
 }
+
+impl Counters {
+    /// Adds what a join epoch has counted, now that it is committed. Before, it might be judged once more.
+    pub fn add_epoch(&mut self, epoch: Counters) {
+        self.join.add(&epoch.join);
+        (self.records[0], self.records[1]) = (self.records[0] + epoch.records[0], self.records[1] + epoch.records[1]);
+        self.time_jumped += epoch.time_jumped;
+        self.journal_bytes += epoch.journal_bytes;
+        for (what, n) in epoch.dead_letters {
+            *self.dead_letters.entry(what).or_default() += n;
+        }
+    }
+}

@@ -13,7 +13,7 @@ use crate::engine::monitor::state::{Rewrite, StateRecord};
 use crate::engine::monitor::{Effects, Monitor, Raised};
 use crate::engine::plan::{Progress, Versioned};
 use crate::engine::types::{EpochSeq, Offset, PaneKind, Partition};
-use crate::log::epoch::{Ended, commit_epoch};
+use crate::log::epoch::{Ended, NEWS, commit_epoch};
 use crate::log::{Fatal, Handed, Log, OutRecord, Pointer, Polled, Position, Record, TopicIx};
 use crate::planted::{Bug, planted};
 use std::collections::BTreeMap;
@@ -66,8 +66,8 @@ impl DetectTask {
 pub struct DetectStage {
     settings: Arc<Settings>,
     tasks: BTreeMap<Partition, DetectTask>,
-    /// Partitions to recover again after a stale commit.
-    again: Option<Vec<Partition>>,
+    /// Partitions to recover again after a stale commit, and from when on.
+    again: Option<(i64, Vec<Partition>)>,
     started: bool,
     once: bool,
     epoch: Option<(i64, Option<i64>)>,
@@ -133,7 +133,7 @@ impl DetectStage {
                 self.assigned(log, &partitions)?;
             }
         }
-        if let Some(partitions) = self.again.take() {
+        if let Some((_, partitions)) = self.again.take_if(|(not_before, _)| log.now_ms() >= *not_before) {
             self.assigned(log, &partitions)?;
         }
         self.hurry(log.now_ms());
@@ -239,7 +239,7 @@ impl DetectStage {
             Ended::Rebuild(why) => {
                 tracing::warn!("the group has moved on ({why}); the monitors are rebuilt from their state");
                 // if the group takes the partitions away, the next poll says so; otherwise they are still ours
-                self.again = Some(self.tasks.keys().copied().collect());
+                self.again = Some((log.now_ms() + NEWS, self.tasks.keys().copied().collect()));
                 self.drop_state();
             }
         }

@@ -17,7 +17,7 @@ use crate::engine::journal::Activity;
 use crate::engine::plan::{Plan, PlanRecord, Versioned, sealed};
 use crate::engine::types::{EventTime, Input, Offset, Partition};
 use crate::flow;
-use crate::log::epoch::{Ended, commit_epoch};
+use crate::log::epoch::{Ended, NEWS, commit_epoch};
 use crate::log::{Commit, Fatal, Handed, Log, OutRecord, Pointer, Polled, Position, Record, TopicIx};
 use crate::planted::{self, Bug, planted};
 use std::collections::BTreeMap;
@@ -43,6 +43,8 @@ pub struct JoinStage {
     parked: BTreeMap<Partition, JoinTask>,
     assigned: Option<Vec<Partition>>,
     owned: Vec<Partition>,
+    /// The tasks of `assigned` are recovered from this time on.
+    not_before: i64,
     started: bool,
     proposed: bool,
     pub(super) once: bool,
@@ -50,7 +52,9 @@ pub struct JoinStage {
     dead_letters: Vec<OutRecord>,
     trims: BTreeMap<Partition, Trim>,
     pub(super) next_quiet_check: i64,
-    /// Counts for the metrics.
+    /// Counts of the running epoch.
+    running: Counters,
+    /// Counts for the metrics: of committed epochs.
     pub counters: Counters,
 }
 
@@ -94,6 +98,7 @@ impl JoinStage {
             parked: BTreeMap::new(),
             assigned: None,
             owned: Vec::new(),
+            not_before: i64::MIN,
             started: false,
             proposed: false,
             once,
@@ -101,6 +106,7 @@ impl JoinStage {
             dead_letters: Vec::new(),
             trims: BTreeMap::new(),
             next_quiet_check: 0,
+            running: Counters::default(),
             counters: Counters::default(),
             settings,
         })
@@ -133,6 +139,7 @@ impl JoinStage {
                     log.start(&[])?;
                 }
                 self.assigned = Some(partitions);
+                self.not_before = i64::MIN;
             }
         }
         self.begin_assigned(log)?;
@@ -184,7 +191,7 @@ impl JoinStage {
 
     /// Recovers the tasks of the last assignment once definitions are in force; until then they are proposed.
     fn begin_assigned(&mut self, log: &mut dyn Log) -> Result<(), Fatal> {
-        let Some(partitions) = self.assigned.clone() else { return Ok(()) };
+        let Some(partitions) = self.assigned.clone().filter(|_| log.now_ms() >= self.not_before) else { return Ok(()) };
         let Some(versioned) = self.plan.definitions.clone() else { return self.propose(log) };
         // cells have the dimensions of the definitions in force, whatever this process's file says; features are numbered anew, so books
         // must be empty: they are, between assignments
@@ -274,7 +281,8 @@ impl JoinStage {
             plan: &self.plan,
             limit,
             now,
-            counters: &mut self.counters,
+            counters: &mut self.running,
+            before: &self.counters,
             dead_letters: &mut self.dead_letters,
             judged: 0,
             urgent: false,
@@ -324,6 +332,7 @@ impl JoinStage {
         match commit_epoch(log, &records, &positions, |c| *transactions.entry(word(c)).or_default() += 1)? {
             Ended::Committed => {
                 self.counters.epochs += 1;
+                self.counters.add_epoch(std::mem::take(&mut self.running));
                 self.counters.transaction_ms.push((log.now_ms() - began) as f64);
                 self.settle(log);
             }
@@ -332,6 +341,7 @@ impl JoinStage {
                 self.drop_state();
                 // if the group takes the partitions away, the next poll says so; otherwise they are still ours
                 self.assigned = Some(std::mem::take(&mut self.owned));
+                self.not_before = log.now_ms() + NEWS;
             }
         }
         Ok(())
@@ -351,7 +361,7 @@ impl JoinStage {
                 decoder.feature_name(ix).to_string()
             });
             records.extend(out.partials.into_iter().map(|(model, value)| plain(&summaries, None, Some(model.into_bytes()), value)));
-            self.counters.journal_bytes += out.journal.iter().map(|j| j.len() as u64).sum::<u64>();
+            self.running.journal_bytes += out.journal.iter().map(|j| j.len() as u64).sum::<u64>();
             records.extend(out.journal.into_iter().map(|value| plain(&journal, Some(task.partition), None, value)));
             marks.push(out.mark.to_bytes());
             task.floor = out.floor;
@@ -363,7 +373,7 @@ impl JoinStage {
                 metadata: metadata.clone(),
             }));
             release::warn(task, s, now);
-            self.counters.join.add(&std::mem::take(&mut task.tally));
+            self.running.join.add(&std::mem::take(&mut task.tally));
             task.marked = out.mark.watermark;
             task.changed = false;
         }
@@ -413,6 +423,7 @@ impl JoinStage {
         self.assigned = None;
         self.started = false;
         self.epoch = None;
+        self.running = Counters::default();
         self.dead_letters.clear();
     }
 }

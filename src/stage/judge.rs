@@ -90,8 +90,10 @@ pub struct Judge<'a> {
     pub limit: Limit,
     /// The wall clock at the start of the turn, ms.
     pub now: i64,
-    /// Counts.
+    /// Counts of the epoch.
     pub counters: &'a mut Counters,
+    /// Counts of the epochs before that nobody has taken yet.
+    pub before: &'a Counters,
     /// Bad records of the epoch.
     pub dead_letters: &'a mut Vec<OutRecord>,
     /// Records judged by this value.
@@ -158,10 +160,12 @@ impl Judge<'_> {
         if bad.reason == Reason::Future && !planted(Bug::FutureNotRecorded) {
             task.edge_decisions.push(EdgeDecision::Future { input, offset: r.offset });
         }
-        let count = self.counters.dead_letters.entry((input.index(), bad.reason)).or_default();
+        let what = (input.index(), bad.reason);
+        let count = self.counters.dead_letters.entry(what).or_default();
         *count += 1;
-        if *count <= SHOWN {
-            let more = if *count == SHOWN { "; more of this kind are only counted for a while" } else { "" };
+        let count = *count + self.before.dead_letters.get(&what).copied().unwrap_or(0);
+        if count <= SHOWN {
+            let more = if count == SHOWN { "; more of this kind are only counted for a while" } else { "" };
             tracing::warn!(
                 "{}[{}]@{}: {}; kept in {}{more}",
                 topic_of(self.settings, input),
