@@ -41,6 +41,8 @@ pub enum Bug {
     FutureNotRecorded,
     /// An input is idle at the last stable offset, whatever is open above.
     IdleBelowHigh,
+    /// An input is idle although its end has moved since the reader came to rest.
+    RestsElsewhere,
     /// Marks are published before what they vouch for.
     MarksFirst,
     /// The journal is trimmed up to an epoch that recovery needs.
@@ -153,6 +155,7 @@ impl Bug {
         (Bug::OwnDefinitions, "a process obeys its own file, not the log"),
         (Bug::FutureNotRecorded, "a time in the future is decided but not recorded"),
         (Bug::IdleBelowHigh, "an input is idle at the last stable offset, whatever is open above"),
+        (Bug::RestsElsewhere, "an input is idle although its end has moved since the reader came to rest"),
         (Bug::MarksFirst, "marks are published before what they vouch for"),
         (Bug::TrimmedTooFar, "the journal is trimmed up to an epoch that recovery needs"),
         (Bug::PeekCounts, "a record that has to wait already moves the watermark of verdicts"),

@@ -176,8 +176,8 @@ impl Log for KafkaLog {
         self.consumer.unsubscribe();
     }
 
-    fn at_end(&self, topic: TopicIx, partition: Partition) -> bool {
-        self.queues.at_end(topic, partition)
+    fn rests_at(&self, topic: TopicIx, partition: Partition) -> Option<Offset> {
+        self.queues.rests_at(topic, partition)
     }
 
     fn ends(&mut self, topic: TopicIx, partition: Partition) -> Result<Ends, Fatal> {

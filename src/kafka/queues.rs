@@ -24,7 +24,8 @@ struct Queue {
     partition: Partition,
     /// The next offset that is wanted.
     next: i64,
-    at_end: bool,
+    /// Where the client has reached the end; `None` while records come.
+    end: Option<Offset>,
     messages: Vec<Message>,
     taken: usize,
     native: Watched,
@@ -81,7 +82,7 @@ impl Queues {
         }
         self.places[t][p] = Some(self.queues.len());
         let messages = Vec::with_capacity(BATCH);
-        self.queues.push(Queue { topic, partition, next: at.0, at_end: false, messages, taken: 0, native });
+        self.queues.push(Queue { topic, partition, next: at.0, end: None, messages, taken: 0, native });
         Some(())
     }
 
@@ -119,9 +120,10 @@ impl Queues {
         self.place(topic, partition).is_some_and(|at| self.queues[at].first().is_some())
     }
 
-    /// True if no record waits and the client has said that the partition ends here.
-    pub fn at_end(&self, topic: TopicIx, partition: Partition) -> bool {
-        self.place(topic, partition).is_some_and(|at| self.queues[at].at_end && self.queues[at].first().is_none())
+    /// Where the client has said that the partition ends, if no record waits.
+    pub fn rests_at(&self, topic: TopicIx, partition: Partition) -> Option<Offset> {
+        let queue = &self.queues[self.place(topic, partition)?];
+        queue.end.filter(|_| queue.first().is_none())
     }
 
     /// `Log::hand_over`.
@@ -175,11 +177,11 @@ impl Queue {
                 // SAFETY: it is alive and ours.
                 let (code, offset) = unsafe { ((*message).err, (*message).offset) };
                 if code == native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && offset >= self.next {
-                    self.at_end = false;
+                    self.end = None;
                     return true;
                 }
                 if code != native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-                    self.note(code, errors);
+                    self.note(code, offset, errors);
                 }
                 self.drop_first();
             }
@@ -189,9 +191,9 @@ impl Queue {
         }
     }
 
-    fn note(&mut self, code: native::rd_kafka_resp_err_t, errors: &mut Vec<KafkaError>) {
+    fn note(&mut self, code: native::rd_kafka_resp_err_t, offset: i64, errors: &mut Vec<KafkaError>) {
         match RDKafkaErrorCode::from(code) {
-            RDKafkaErrorCode::PartitionEOF => self.at_end = true,
+            RDKafkaErrorCode::PartitionEOF => self.end = Some(Offset(offset)),
             other => errors.push(KafkaError::MessageConsumption(other)),
         }
     }

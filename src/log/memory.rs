@@ -171,8 +171,8 @@ impl Log for MemoryLog {
         self.seat.leave(&self.cluster, &self.options);
     }
 
-    fn at_end(&self, topic: TopicIx, partition: Partition) -> bool {
-        self.reader.at_end(topic, partition)
+    fn rests_at(&self, topic: TopicIx, partition: Partition) -> Option<Offset> {
+        self.reader.rests_at(topic, partition)
     }
 
     fn ends(&mut self, topic: TopicIx, partition: Partition) -> Result<Ends, Fatal> {

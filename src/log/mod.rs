@@ -203,7 +203,12 @@ pub trait Log {
     fn leave(&mut self);
 
     /// True if no record waits and the reader stands at the last stable offset of the partition (as far as it knows without asking).
-    fn at_end(&self, topic: TopicIx, partition: Partition) -> bool;
+    fn at_end(&self, topic: TopicIx, partition: Partition) -> bool {
+        self.rests_at(topic, partition).is_some()
+    }
+
+    /// The offset at which `at_end` is true. The end may have moved since: compare with `ends` where that matters.
+    fn rests_at(&self, topic: TopicIx, partition: Partition) -> Option<Offset>;
 
     /// Asks the broker for the ends of a partition.
     fn ends(&mut self, topic: TopicIx, partition: Partition) -> Result<Ends, Fatal>;

@@ -45,7 +45,8 @@ fn admitted(
     limit: Limit,
     latest: EventTime,
 ) -> Result<Option<Judged>, BadRecord> {
-    if time > latest {
+    // what was shown is decided: a clock that goes back, or another member's, must not take back a time that a mark carries
+    if time > latest && time > task.join.clocks[input.index()].peeked {
         let ahead = time.since(latest).0 / 1_000;
         let detail = format!(
             "event time {} ms lies {ahead} s beyond what `max_ahead` allows; check the producer's clock and the `unit` of `event_time`",

@@ -106,7 +106,7 @@ impl JoinStage {
             task.hanging[i].stuck_at = Some(ends.last_stable);
             tracing::error!("{}", stuck_message(topic_of(&self.settings, input), partition, &ends));
             self.declare(log, partition, input, Activity::Stuck);
-        } else if (ends.last_stable == ends.high || planted(Bug::IdleBelowHigh)) && log.at_end(topic, partition) {
+        } else if (ends.last_stable == ends.high || planted(Bug::IdleBelowHigh)) && rests(log, topic, partition, &ends) {
             if known.is_some() {
                 task.hanging[i].stuck_at = None;
                 tracing::info!("{}[{}]: the open transaction has ended", topic_of(&self.settings, input), partition.0);
@@ -130,6 +130,12 @@ impl JoinStage {
             e.hurry.get_or_insert(log.now_ms() + 50);
         }
     }
+}
+
+/// Whether the reader stands where the input ends now. It may have rested at an earlier end: a transaction that ended since has
+/// brought records that it has not seen.
+fn rests(log: &dyn Log, topic: TopicIx, partition: Partition, ends: &Ends) -> bool {
+    log.rests_at(topic, partition).is_some_and(|at| at >= ends.last_stable || planted(Bug::RestsElsewhere))
 }
 
 /// What is wrong, what driftline does about it, and what to do.

@@ -314,7 +314,8 @@ impl Audit {
 
     /// True if only the inputs decide alerts: nothing was lost or declared quiet before its end.
     pub fn timeless(&self) -> bool {
-        let lost = |t: &TaskHistory| t.decisions.iter().any(|d| matches!(d.decision, EdgeDecision::Lost { .. }));
+        let other = |d: &Decided| matches!(d.decision, EdgeDecision::Lost { .. } | EdgeDecision::Released { .. });
+        let lost = |t: &TaskHistory| t.decisions.iter().any(other);
         !self.tasks.iter().any(|t| t.was_quiet || lost(t))
     }
 
@@ -355,7 +356,7 @@ impl TaskHistory {
             }
             self.decisions.push(Decided { decision: *decision, shown });
         }
-        self.was_quiet |= epoch.activity.iter().any(|a| matches!(a, Activity::Idle | Activity::Silent));
+        self.was_quiet |= epoch.activity.iter().any(|a| matches!(a, Activity::Stuck | Activity::Idle | Activity::Silent));
         self.last = Some(epoch);
         Ok(())
     }

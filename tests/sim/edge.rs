@@ -184,8 +184,8 @@ impl Log for Edge {
         self.log.leave();
     }
 
-    fn at_end(&self, topic: TopicIx, partition: Partition) -> bool {
-        self.log.at_end(topic, partition)
+    fn rests_at(&self, topic: TopicIx, partition: Partition) -> Option<Offset> {
+        self.log.rests_at(topic, partition)
     }
 
     fn ends(&mut self, topic: TopicIx, partition: Partition) -> Result<Ends, Fatal> {

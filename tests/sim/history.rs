@@ -179,6 +179,9 @@ impl History {
             if left > 0 && turn >= gap {
                 gap = turn + 1 + self.draw.below(self.fault_gap()) as u64;
                 left -= usize::from(self.fault());
+                if left == 0 {
+                    self.processes.iter_mut().for_each(|p| p.slowness = 1); // the last fault is over, too
+                }
                 self.healed_at = self.healed_at.max(self.world.now());
             }
         }

@@ -10,7 +10,7 @@ use std::ops::Deref;
 const WIDTH: usize = 8;
 
 /// Ascending cuts.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(from = "Vec<f64>", into = "Vec<f64>")]
 pub struct Cuts {
     cuts: Vec<f64>,
@@ -32,6 +32,12 @@ impl From<Vec<f64>> for Cuts {
 impl From<Cuts> for Vec<f64> {
     fn from(cuts: Cuts) -> Vec<f64> {
         cuts.cuts
+    }
+}
+
+impl std::fmt::Debug for Cuts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.cuts.fmt(f)
     }
 }
 

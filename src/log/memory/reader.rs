@@ -47,9 +47,9 @@ impl Reader {
         self.readings.iter().find(|reading| (reading.topic, reading.partition) == (topic, partition))
     }
 
-    pub(super) fn at_end(&self, topic: TopicIx, partition: Partition) -> bool {
-        let ended = |reading: &Reading| reading.inbox.is_empty() && reading.stable.is_some_and(|stable| reading.position >= stable);
-        self.reading(topic, partition).is_some_and(ended)
+    pub(super) fn rests_at(&self, topic: TopicIx, partition: Partition) -> Option<Offset> {
+        let ended = |reading: &&Reading| reading.inbox.is_empty() && reading.stable.is_some_and(|stable| reading.position >= stable);
+        self.reading(topic, partition).filter(ended).map(|reading| reading.position)
     }
 
     pub(super) fn waits(&self, topic: TopicIx, partition: Partition) -> bool {
