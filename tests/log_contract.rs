@@ -200,6 +200,29 @@ fn records_that_are_not_taken_stay_until_the_partition_starts_again() {
     }
 }
 
+#[test]
+fn a_member_comes_to_rest_behind_the_marker_of_a_transaction() {
+    for world in World::both() {
+        let mut log = world.member(0);
+        assigned(&mut *log, &[0, 1]);
+        log.start(&[(IN, P0, Offset(0))]).expect("started");
+        for round in 0..2 {
+            log.begin_epoch();
+            let record = OutRecord { topic: "in".into(), partition: Some(P0), ..out("x") };
+            assert_eq!(log.commit(&[record], &[]).expect("no error"), Commit::Done);
+            let (begin, mut values) = (Instant::now(), Vec::new());
+            // a record and a marker each round
+            while values.len() != 1 || log.rests_at(IN, P0) != Some(Offset(2 * (round + 1))) {
+                poll(&mut *log, &mut values);
+                assert!(begin.elapsed() < PATIENCE, "{values:?} came, and it rests at {:?}", log.rests_at(IN, P0));
+            }
+            let ends = log.ends(IN, P0).expect("ends");
+            assert_eq!((ends.last_stable, ends.high), (Offset(2 * (round + 1)), Offset(2 * (round + 1))));
+        }
+        log.leave();
+    }
+}
+
 /// Fails without it after the 60 s of the transaction, not before: nobody else may end it earlier.
 #[test]
 fn a_member_that_is_back_ends_what_its_predecessor_left_open() {
