@@ -148,7 +148,11 @@ impl DetectStage {
         let summaries = self.settings.topic("summaries");
         for (partition, task) in &mut self.tasks {
             let (mut left, mut broken) = (TURN, None);
-            if self.epoch.is_none() && log.waits(TopicIx(0), *partition) {
+            // what comes from here on waits for the next turn: nothing is observed outside of an epoch
+            if !log.waits(TopicIx(0), *partition) {
+                continue;
+            }
+            if self.epoch.is_none() {
                 log.begin_epoch();
                 self.epoch = Some((now, None));
             }
