@@ -1,5 +1,6 @@
 //! Both stages of one pod on the in-memory log, as wall-clock time goes by.
 
+mod arrivals;
 mod journal;
 mod rounds;
 mod stops;
