@@ -2,7 +2,7 @@
 //!
 //! Guarantees: records of a partition come in offset order, none below its start, and stay in the client's memory until they are
 //! taken; a partition whose records are not taken holds back its own fetching alone (`queued.min.messages`).
-//! Why not the client's one common queue: taking messages in batches costs a third of polling them singly, and a record that may not
+//! Why not the client's one common queue: taking messages in batches costs about half of polling them singly, and a record that may not
 //! be judged yet can simply stay where it is.
 //! Never: hands over a record of a partition that was not started.
 
