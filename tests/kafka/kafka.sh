@@ -76,12 +76,12 @@ auto.create.topics.enable=false
 log.retention.check.interval.ms=1000
 log.cleaner.backoff.ms=500
 CONF
-  # A cluster id is 16 bytes as unpadded URL-safe base64.
-  local id
-  id=$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=')
+  # A cluster id is 16 bytes as unpadded URL-safe base64. With a dash in front it would be read as an option.
+  local id=-
+  while [[ $id == -* ]]; do id=$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | tr -d '='); done
   java -cp "$cache/libs/*" "-Dlog4j2.configurationFile=$dir/log4j2.properties" \
     kafka.tools.StorageTool format --standalone -t "$id" -c "$dir/server.properties" >"$dir/format.log" 2>&1 ||
-    die "formatting $dir failed, see $dir/format.log"
+    { cat "$dir/format.log" >&2; die "formatting $dir failed"; }
 }
 
 start() {
