@@ -78,14 +78,7 @@ pub struct JoinOutput {
 }
 
 /// The end of a join task's epoch: let go of what waits in vain, decide what time has settled, then partials, journal, mark.
-pub fn end_join_epoch(
-    task: &mut JoinTask,
-    d: &Definitions,
-    definitions: u32,
-    sources: u32,
-    wall: i64,
-    name: impl Fn(crate::codec::event::FeatureIx) -> String,
-) -> JoinOutput {
+pub fn end_join_epoch(task: &mut JoinTask, d: &Definitions, definitions: u32, sources: u32, wall: i64, plan: &Plan) -> JoinOutput {
     let seq = task.join.epoch;
     let mut decisions = std::mem::take(&mut task.decisions);
     let overdue: Vec<_> = task.join.overdue().chain(task.to_release.drain(..)).collect();
@@ -99,7 +92,7 @@ pub fn end_join_epoch(
     }
     task.decisions = decisions;
     let origin = Origin { source: task.partition, seq, definitions };
-    let partials = task.book.flush(origin, &task.join.cells, name);
+    let partials = task.book.flush(origin, &task.join.cells, plan);
     task.join.copy_forward();
     let floor = task.join.floor(seq);
     let epoch = Epoch {

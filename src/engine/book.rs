@@ -1,25 +1,29 @@
 //! The join task's book of one epoch: partial summaries by (pane, cell), flushed with each epoch.
 //!
-//! Guarantees: an event touches one entry; between epochs the book is empty, so nothing of it needs a journal.
+//! Guarantees: an event touches one entry; between epochs the book is empty, so nothing of it needs a journal; what is published
+//! depends on the events of each pane and cell alone, not on their order.
 //! Never: decides a verdict, sums floating point numbers.
 //! Comes from: `join` (verdicts), `codec` (values), `plan` (bins in force). Goes to: `partial`.
 
 use super::cell::{CellId, CellKey, Cells};
 use super::definitions::{Definitions, Task};
 use super::join::{Decision, PairKind, Pairing};
-use super::partial::{Origin, PartialEntry, encode};
+use super::partial::{Encoder, Origin};
 use super::plan::Plan;
-use super::summary::category::Categories;
-use super::summary::cell::{CellSummary, Counts, InputCounts, PairCounts, SignalSummary};
-use super::summary::form::{CategoryForm, NumericForm};
+use super::summary::cell::{Counts, InputCounts, PairCounts};
 use super::summary::numeric::NumericEdges;
-use super::types::{EventTime, PaneId, PaneKind, RequestKey, Span};
+use super::types::{EventTime, PaneId, PaneKind, Span};
 use crate::codec::event::{FeatureIx, Prediction, Value};
 use crate::planted::{Bug, planted};
 use hashbrown::HashMap;
-use std::collections::BTreeMap;
+use names::SignalNames;
+use rows::Rows;
+use signal::{Column, Signal};
 use std::rc::Rc;
-use std::sync::Arc;
+
+mod names;
+mod rows;
+mod signal;
 
 /// Signal of the score.
 pub const SCORE: &str = "score";
@@ -30,81 +34,53 @@ pub const ABS_ERROR: &str = "abs_error";
 /// Signal of score − observed.
 pub const BIAS: &str = "bias";
 
+/// Places of signals among those of an input entry; features follow.
+const INPUT: [&str; 2] = [SCORE, LABEL];
+/// The same of a pair entry.
+const PAIR: [&str; 2] = [ABS_ERROR, BIAS];
+
 /// The signal of a feature.
 pub fn feature_signal(name: &str) -> String {
     format!("feature:{name}")
 }
 
+/// What was booked of one cell in one pane.
 #[derive(Default)]
-struct Accumulator {
-    numeric: Option<(NumericForm, Option<Rc<NumericEdges>>)>,
-    category: Option<(CategoryForm, Option<Rc<Categories>>)>,
-}
-
-impl Accumulator {
-    fn number(&mut self, x: f64, hash: u64, edges: impl FnOnce() -> Option<Rc<NumericEdges>>) {
-        let (form, edges) = self.numeric.get_or_insert_with(|| {
-            let edges = edges();
-            (NumericForm::empty(edges.as_deref()), edges)
-        });
-        form.add(x, hash, edges.as_deref());
-    }
-
-    fn text(&mut self, value: &str, hash: u64, categories: impl FnOnce() -> Option<Rc<Categories>>) {
-        let (form, categories) = self.category.get_or_insert_with(|| {
-            let categories = categories();
-            (CategoryForm::empty(categories.as_deref()), categories)
-        });
-        form.add(value, hash, categories.as_deref());
-    }
-
-    /// `None` if nothing was seen.
-    fn summary(self) -> Option<SignalSummary> {
-        (self.numeric.is_some() || self.category.is_some())
-            .then(|| SignalSummary { numeric: self.numeric.map(|n| n.0), category: self.category.map(|c| c.0) })
-    }
-}
-
-struct InputEntry {
-    counts: InputCounts,
-    score: Accumulator,
-    label: Accumulator,
-    features: Vec<Accumulator>,
-}
-
-struct PairEntry {
-    counts: PairCounts,
-    abs_error: Accumulator,
-    bias: Accumulator,
+struct Entry<C> {
+    counts: C,
+    rows: Rows,
+    signals: Vec<Signal>,
 }
 
 /// Cell of what belongs to no model (orphans); real cells' numbers stay below it.
 const NOBODY: CellId = CellId(u32::MAX);
 
+/// Emptied entries that are kept for the next epoch at most.
+const SPARE: usize = 256;
+
+/// A record of a wide model that has only so many of its features, one in so many, is counted at once: rows would be mostly empty.
+const SPARSE: (usize, usize) = (64, 4);
+
 /// Partial summaries of one epoch.
-#[derive(Default)]
 pub struct Book {
-    input: HashMap<(PaneId, CellId), InputEntry>,
-    pair: HashMap<(PaneId, CellId), PairEntry>,
-    names: SignalNames,
+    input: HashMap<(PaneId, CellId), Entry<InputCounts>>,
+    pair: HashMap<(PaneId, CellId), Entry<PairCounts>>,
+    input_names: SignalNames,
+    pair_names: SignalNames,
+    spare: Vec<Entry<InputCounts>>,
+    column: Column,
 }
 
-/// Names of signals, made once.
-struct SignalNames {
-    features: Vec<Arc<str>>,
-    own: [Arc<str>; 4],
-}
-
-impl Default for SignalNames {
+impl Default for Book {
     fn default() -> Self {
-        SignalNames { features: Vec::new(), own: [SCORE, LABEL, ABS_ERROR, BIAS].map(Arc::from) }
-    }
-}
-
-impl SignalNames {
-    /// Knows all features below `count`.
-    fn extend(&mut self, count: usize, name: impl Fn(FeatureIx) -> String) {
-        (self.features.len()..count).for_each(|ix| self.features.push(feature_signal(&name(FeatureIx(ix as u32))).into()));
+        Book {
+            input: HashMap::new(),
+            pair: HashMap::new(),
+            input_names: SignalNames::of(&INPUT),
+            pair_names: SignalNames::of(&PAIR),
+            spare: Vec::new(),
+            column: Column::default(),
+        }
     }
 }
 
@@ -122,47 +98,51 @@ impl Book {
         self.input.len() + self.pair.len()
     }
 
-    fn input(&mut self, pane: PaneId, cell: CellId) -> &mut InputEntry {
-        self.input.entry((pane, cell)).or_insert_with(|| InputEntry {
-            counts: InputCounts::default(),
-            score: Accumulator::default(),
-            label: Accumulator::default(),
-            features: Vec::new(),
-        })
+    fn input(&mut self, pane: PaneId, cell: CellId) -> &mut Entry<InputCounts> {
+        self.input.entry((pane, cell)).or_insert_with(|| self.spare.pop().unwrap_or_default())
     }
 
-    fn pair(&mut self, pane: PaneId, cell: CellId) -> &mut PairEntry {
-        self.pair.entry((pane, cell)).or_insert_with(|| PairEntry {
-            counts: PairCounts::default(),
-            abs_error: Accumulator::default(),
-            bias: Accumulator::default(),
-        })
+    fn pair(&mut self, pane: PaneId, cell: CellId) -> &mut Entry<PairCounts> {
+        self.pair.entry((pane, cell)).or_default()
     }
 
     /// An accepted prediction.
     pub fn accepted(&mut self, pane: PaneId, cell: CellId, p: &Prediction<'_>, plan: &Plan, name: impl Fn(FeatureIx) -> String) {
-        let hash = p.key.sample_hash();
-        let model = p.model.as_ref();
-        let entry = self.input(pane, cell);
+        let (hash, model) = (p.key.sample_hash(), p.model.as_ref());
+        let features = p.features.iter().map(|f| f.0.0 as usize + 1).max().unwrap_or(0);
+        let width = INPUT.len() + features;
+        self.input_names.extend(width, name);
+        let (names, column) = (&self.input_names, &mut self.column);
+        let entry = self.input.entry((pane, cell)).or_insert_with(|| self.spare.pop().unwrap_or_default());
         entry.counts.rows += 1;
-        if let Some(score) = p.score {
-            entry.score.number(score, hash, || plan.numeric(model, SCORE, pane));
+        entry.widen(width);
+        let edges = |place: usize| plan.numeric(model, names.at(place), pane);
+        let sparse = width > SPARSE.0 && p.features.len() * SPARSE.1 < width;
+        if !sparse && entry.rows.is_full(width) {
+            entry.count(column, edges);
         }
+        let Entry { rows, signals, .. } = entry;
+        let mut row = if sparse { None } else { Some(rows.open(width, hash)) };
+        let mut number = |place: usize, x: f64, signals: &mut [Signal]| match &mut row {
+            Some(row) => row.set(place, x),
+            None => signals[place].numbers(&[x], &[hash], || edges(place)),
+        };
+        if let Some(score) = p.score {
+            number(0, score, signals);
+        }
+        let text = |place: usize, text: &str, signals: &mut [Signal]| {
+            signals[place].text(text, hash, || plan.categories(model, names.at(place), pane))
+        };
         if let Some(label) = &p.label {
-            entry.label.text(label, hash, || plan.categories(model, LABEL, pane));
+            text(1, label, signals);
         }
         for (ix, value) in &p.features {
-            let at = ix.0 as usize;
-            if entry.features.len() <= at {
-                entry.features.resize_with(at + 1, Accumulator::default);
-            }
-            let accumulator = &mut entry.features[at];
-            let signal = || feature_signal(&name(*ix));
+            let place = INPUT.len() + ix.0 as usize;
             match value {
                 Value::Null => {}
-                Value::Number(x) => accumulator.number(*x, hash, || plan.numeric(model, &signal(), pane)),
-                Value::Bool(b) => accumulator.text(if *b { "true" } else { "false" }, hash, || plan.categories(model, &signal(), pane)),
-                Value::Text(t) => accumulator.text(t, hash, || plan.categories(model, &signal(), pane)),
+                Value::Number(x) => number(place, *x, signals),
+                Value::Bool(b) => text(place, if *b { "true" } else { "false" }, signals),
+                Value::Text(t) => text(place, t, signals),
             }
         }
     }
@@ -180,9 +160,7 @@ impl Book {
     /// A pair; it belongs to the pane of max(t_p, e).
     pub fn paired(&mut self, pair: &Pairing, cells: &Cells, definitions: &Definitions, plan: &Plan) {
         let pane = definitions.pane.pane_of(if planted(Bug::PairByOutcome) { pair.e } else { pair.time.max(pair.e) });
-        let model = &cells.key(pair.cell).model;
-        let task = definitions.models.get(model).map_or(Task::Unknown, |m| m.task);
-        let entry = self.pair(pane, pair.cell);
+        let entry = self.pair.entry((pane, pair.cell)).or_default();
         match pair.kind {
             PairKind::Duplicate => entry.counts.duplicates += 1,
             PairKind::Conflicting => entry.counts.conflicting += 1,
@@ -190,12 +168,14 @@ impl Book {
                 let delay = pair.e.since(pair.time).max(Span::ZERO);
                 entry.counts.matched += 1;
                 entry.counts.delay_ms += delay.0 as u64;
-                match task {
+                let model = &cells.key(pair.cell).model;
+                match definitions.models.get(model).map_or(Task::Unknown, |m| m.task) {
                     Task::Binary | Task::Multiclass if pair.label != 0 && pair.outcome_label != 0 => {
                         entry.counts.errors.add(delay, pair.label != pair.outcome_label)
                     }
                     Task::Regression if !pair.score.is_nan() && !pair.outcome_value.is_nan() => {
-                        entry.difference(pair.score - pair.outcome_value, pair.key, model, pane, plan)
+                        let edges = |place: usize| plan.numeric(model, PAIR[place], pane);
+                        entry.difference(pair.score - pair.outcome_value, pair.key.sample_hash(), &mut self.column, edges)
                     }
                     _ => {}
                 }
@@ -213,26 +193,30 @@ impl Book {
         }
     }
 
-    /// Empties the book into records, by model in the order of names.
-    pub fn flush(&mut self, origin: Origin, cells: &Cells, name: impl Fn(FeatureIx) -> String) -> Vec<(String, Vec<u8>)> {
-        let mut models: BTreeMap<String, Vec<PartialEntry>> = BTreeMap::new();
-        self.names.extend(self.input.values().map(|e| e.features.len()).max().unwrap_or(0), name);
-        let names = &self.names;
-        for ((pane, cell), e) in self.input.drain() {
-            let cell = cells.key(cell).clone();
-            let summary = CellSummary { counts: Counts::Input(e.counts), signals: e.signals(names) };
-            models.entry(cell.model.clone()).or_default().push(PartialEntry { pane, cell, summary });
+    /// Empties the book into records, by model in the order of names. `plan`: it gives the panes of the book the bins that it gave them
+    /// when they were booked.
+    pub fn flush(&mut self, origin: Origin, cells: &Cells, plan: &Plan) -> Vec<(String, Vec<u8>)> {
+        let nobody = CellKey { model: String::new(), version: None, values: Vec::new() };
+        let key = |cell: CellId| if cell == NOBODY { &nobody } else { cells.key(cell) };
+        let mut entries: Vec<(&CellKey, PaneId, Booked)> = Vec::with_capacity(self.len());
+        entries.extend(self.input.drain().map(|((pane, cell), e)| (key(cell), pane, Booked::Input(e))));
+        entries.extend(self.pair.drain().map(|((pane, cell), e)| (key(cell), pane, Booked::Pair(e))));
+        entries.sort_by(|a, b| (&a.0.model, a.2.kind(), a.1, a.0).cmp(&(&b.0.model, b.2.kind(), b.1, b.0)));
+        let mut records = Vec::new();
+        for of_model in entries.chunk_by_mut(|a, b| a.0.model == b.0.model) {
+            let model = of_model[0].0.model.as_str();
+            let mut encoder = Encoder::new(origin, model);
+            for (cell, pane, entry) in of_model {
+                match entry {
+                    Booked::Input(e) => e.write(&mut encoder, (*pane, cell), &self.input_names, &mut self.column, plan),
+                    Booked::Pair(e) => e.write(&mut encoder, (*pane, cell), &self.pair_names, &mut self.column, plan),
+                }
+            }
+            records.extend(encoder.finish().into_iter().map(|bytes| (model.to_string(), bytes)));
         }
-        for ((pane, cell), e) in self.pair.drain() {
-            let cell =
-                if cell == NOBODY { CellKey { model: String::new(), version: None, values: Vec::new() } } else { cells.key(cell).clone() };
-            let summary = CellSummary { counts: Counts::Pair(e.counts), signals: e.signals(names) };
-            models.entry(cell.model.clone()).or_default().push(PartialEntry { pane, cell, summary });
-        }
-        models
-            .into_iter()
-            .flat_map(|(model, entries)| encode(origin, &model, entries).into_iter().map(move |bytes| (model.clone(), bytes)))
-            .collect()
+        let room = SPARE.saturating_sub(self.spare.len());
+        self.spare.extend(entries.into_iter().filter_map(|(_, _, e)| e.emptied()).take(room));
+        records
     }
 
     /// Which panes of `kind` have entries.
@@ -244,23 +228,83 @@ impl Book {
     }
 }
 
-impl InputEntry {
-    fn signals(self, names: &SignalNames) -> BTreeMap<Arc<str>, SignalSummary> {
-        let features = names.features.iter().zip(self.features);
-        let own = names.own.iter().zip([self.score, self.label]);
-        features.chain(own).filter_map(|(name, a)| Some((name.clone(), a.summary()?))).collect()
+/// An entry of either kind of pane.
+enum Booked {
+    Input(Entry<InputCounts>),
+    Pair(Entry<PairCounts>),
+}
+
+impl Booked {
+    fn kind(&self) -> PaneKind {
+        match self {
+            Booked::Input(_) => PaneKind::Input,
+            Booked::Pair(_) => PaneKind::Pair,
+        }
+    }
+
+    /// Its memory, for another input entry. Pair entries are small.
+    fn emptied(self) -> Option<Entry<InputCounts>> {
+        match self {
+            Booked::Input(mut e) => {
+                e.rows.clear();
+                e.counts = InputCounts::default();
+                Some(e)
+            }
+            Booked::Pair(_) => None,
+        }
     }
 }
 
-impl PairEntry {
-    fn difference(&mut self, difference: f64, key: RequestKey, model: &str, pane: PaneId, plan: &Plan) {
-        let hash = key.sample_hash();
-        self.abs_error.number(difference.abs(), hash, || plan.numeric(model, ABS_ERROR, pane));
-        self.bias.number(difference, hash, || plan.numeric(model, BIAS, pane));
+impl<C> Entry<C> {
+    fn widen(&mut self, width: usize) {
+        if self.signals.len() < width {
+            self.signals.resize_with(width, Signal::default);
+        }
     }
 
-    fn signals(self, names: &SignalNames) -> BTreeMap<Arc<str>, SignalSummary> {
-        let own = names.own[2..].iter().zip([self.abs_error, self.bias]);
-        own.filter_map(|(name, a)| Some((name.clone(), a.summary()?))).collect()
+    /// Counts what stands in rows, column by column.
+    fn count(&mut self, column: &mut Column, edges: impl Fn(usize) -> Option<Rc<NumericEdges>>) {
+        for (place, signal) in self.signals.iter_mut().enumerate().take(self.rows.width()) {
+            self.rows.column(place, column);
+            if !column.values.is_empty() {
+                signal.numbers(&column.values, &column.hashes, || edges(place));
+            }
+        }
+        self.rows.clear();
+    }
+}
+
+impl<C: Copy + Into<Counts>> Entry<C> {
+    /// Writes the entry; its signals are empty afterwards.
+    fn write<'a>(
+        &mut self,
+        encoder: &mut Encoder<'a>,
+        (pane, cell): (PaneId, &'a CellKey),
+        names: &'a SignalNames,
+        column: &mut Column,
+        plan: &Plan,
+    ) {
+        for place in names.sorted().iter().copied() {
+            let Some(signal) = self.signals.get_mut(place) else { continue };
+            self.rows.column(place, column);
+            let name = names.at(place);
+            let forms = signal.forms(column);
+            if forms != 0 {
+                signal.write(encoder.signal(name, forms), column, || plan.numeric(&cell.model, name, pane));
+            }
+        }
+        encoder.entry(pane, cell, &self.counts.into());
+    }
+}
+
+impl Entry<PairCounts> {
+    fn difference(&mut self, difference: f64, hash: u64, column: &mut Column, edges: impl Fn(usize) -> Option<Rc<NumericEdges>>) {
+        self.widen(PAIR.len());
+        if self.rows.is_full(PAIR.len()) {
+            self.count(column, edges);
+        }
+        let mut row = self.rows.open(PAIR.len(), hash);
+        row.set(0, difference.abs());
+        row.set(1, difference);
     }
 }

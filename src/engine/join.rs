@@ -15,7 +15,7 @@ pub use self::copy_forward::{Cleaning, Limits};
 use super::cell::{CellId, CellKey, Cells};
 use super::definitions::JoinRules;
 use super::journal::{Changes, Epoch};
-use super::pending::{Entry, NONE, Row, Since, Store, Waiting, Wheel};
+use super::pending::{Entry, NONE, Row, Said, Since, Store, Waiting, Wheel};
 use super::time::InputClock;
 use super::types::{EpochSeq, EventTime, Input, Offset, RequestKey, Span};
 use crate::planted::{self, Bug, planted};
@@ -294,14 +294,14 @@ impl Join {
     }
 
     fn pair(&mut self, slot: u32, e: EventTime, label: u64, value: f64) -> Pairing {
-        let row = *self.rows.at(slot);
+        let (row, said) = (*self.rows.at(slot), Said { label, value });
         let kind = match row.first() {
             None => PairKind::First,
-            Some(_) if row.outcome_label == label && row.outcome_value.to_bits() == value.to_bits() => PairKind::Duplicate,
+            Some(_) if self.rows.beside(slot).same(said) => PairKind::Duplicate,
             Some(_) => PairKind::Conflicting,
         };
         if kind == PairKind::First {
-            self.match_row(slot, e, label, value);
+            self.match_row(slot, e, said);
             if !planted(Bug::MatchNotJournalled) {
                 self.changes.matched(Offset(row.offset()), e, label, value);
             }
@@ -319,26 +319,26 @@ impl Join {
         }
     }
 
-    fn row_digest(&self, row: &Row) -> u64 {
-        row.digest(self.cells.content_hash(row.cell)).wrapping_add(row.match_digest())
-    }
-
     fn insert_row(&mut self, row: Row) -> u32 {
-        self.digest = self.digest.wrapping_add(self.row_digest(&row));
+        self.digest = self.digest.wrapping_add(row.digest(self.cells.content_hash(row.cell)));
         self.cells.hold(row.cell);
         self.rows.insert(row)
     }
 
-    fn match_row(&mut self, slot: u32, e: EventTime, label: u64, value: f64) {
-        let row = self.rows.at_mut(slot);
-        let before = row.match_digest();
-        row.set_first(e, label, value);
-        self.digest = self.digest.wrapping_sub(before).wrapping_add(row.match_digest());
+    fn match_row(&mut self, slot: u32, e: EventTime, said: Said) {
+        let before = self.match_digest(slot);
+        self.rows.at_mut(slot).set_first(e);
+        self.rows.set_beside(slot, said);
+        self.digest = self.digest.wrapping_sub(before).wrapping_add(self.match_digest(slot));
         // a row whose window passes first is found there
         let (settled, passed) = (e.plus(self.rules.settle), self.rows.at(slot).time.plus(self.rules.window));
         if settled < passed {
             self.by_settle.push(settled, slot);
         }
+    }
+
+    fn match_digest(&self, slot: u32) -> u64 {
+        self.rows.at(slot).match_digest(self.rows.beside(slot))
     }
 
     fn insert_waiting(&mut self, w: Waiting) {
@@ -398,7 +398,8 @@ impl Join {
 
     fn remove_row(&mut self, slot: u32) {
         let row = *self.rows.at(slot);
-        self.digest = self.digest.wrapping_sub(self.row_digest(&row));
+        let digest = row.digest(self.cells.content_hash(row.cell)).wrapping_add(self.match_digest(slot));
+        self.digest = self.digest.wrapping_sub(digest);
         self.cells.let_go(row.cell);
         self.rows.remove(slot);
     }
@@ -466,14 +467,14 @@ impl Recovery {
         self.join.rows_since.note(p.time, self.join.epoch);
         self.rows.insert(p.offset, slot);
         if let Some((e, label, value)) = matched {
-            self.join.match_row(slot, e, label, value);
+            self.join.match_row(slot, e, Said { label, value });
         }
     }
 
     /// The first match of a row; ignored if the row is not known (it left before the floor).
     pub fn matched(&mut self, row: Offset, e: EventTime, label: u64, value: f64) {
         if let Some(slot) = self.rows.get(&row) {
-            self.join.match_row(*slot, e, label, value);
+            self.join.match_row(*slot, e, Said { label, value });
         }
     }
 

@@ -62,53 +62,90 @@ pub struct Origin {
 /// Encodes entries of one model, split over as many records as their size asks for. Entries are sorted here.
 pub fn encode(origin: Origin, model: &str, mut entries: Vec<PartialEntry>) -> Vec<Vec<u8>> {
     entries.sort_by(|a, b| (a.kind(), a.pane, &a.cell).cmp(&(b.kind(), b.pane, &b.cell)));
-    let mut records = Vec::new();
-    let mut rest = entries.as_slice();
-    while !rest.is_empty() {
-        let (record, used) = encode_some(origin, model, rest);
-        records.push(record);
-        rest = &rest[used..];
-    }
-    records
-}
-
-fn encode_some(origin: Origin, model: &str, entries: &[PartialEntry]) -> (Vec<u8>, usize) {
-    let (mut names, mut cells) = (Dictionary::default(), Dictionary::default());
-    let mut body = Writer::new();
-    let mut used = 0;
-    for e in entries {
-        body.byte(u8::from(e.kind() == PaneKind::Pair));
-        body.int(e.pane.0);
-        body.uint(cells.number(&e.cell));
-        write_counts(&mut body, &e.summary.counts);
-        body.uint(e.summary.signals.len() as u64);
+    let mut encoder = Encoder::new(origin, model);
+    for e in &entries {
         for (name, signal) in &e.summary.signals {
-            body.uint(names.number(name));
-            body.byte(u8::from(signal.numeric.is_some()) | u8::from(signal.category.is_some()) << 1);
+            let w = encoder.signal(name, u8::from(signal.numeric.is_some()) | u8::from(signal.category.is_some()) << 1);
             if let Some(form) = &signal.numeric {
-                form.write(&mut body);
+                form.write(w);
             }
             if let Some(form) = &signal.category {
-                form.write(&mut body);
+                form.write(w);
             }
         }
-        used += 1;
+        encoder.entry(e.pane, &e.cell, &e.summary.counts);
+    }
+    encoder.finish()
+}
+
+/// Builds the records of one model from entries that come in order: by kind of pane, pane, cell.
+pub struct Encoder<'a> {
+    origin: Origin,
+    model: &'a str,
+    names: Dictionary<'a, Arc<str>>,
+    cells: Dictionary<'a, CellKey>,
+    body: Writer,
+    entries: u64,
+    /// Signals of the entry that is being built.
+    signals: Writer,
+    count: u64,
+    records: Vec<Vec<u8>>,
+}
+
+impl<'a> Encoder<'a> {
+    /// Of nothing yet.
+    pub fn new(origin: Origin, model: &'a str) -> Encoder<'a> {
+        let (names, cells) = (Dictionary::default(), Dictionary::default());
+        Encoder { origin, model, names, cells, body: Writer::new(), entries: 0, signals: Writer::new(), count: 0, records: Vec::new() }
+    }
+
+    /// A signal of the entry that comes next; signals come in the order of their names. `forms`: bit 0 if numbers follow, bit 1 if
+    /// texts do; the caller writes them.
+    pub fn signal(&mut self, name: &'a Arc<str>, forms: u8) -> &mut Writer {
+        self.count += 1;
+        self.signals.uint(self.names.number(name));
+        self.signals.byte(forms);
+        &mut self.signals
+    }
+
+    /// The entry that has the signals since the last one.
+    pub fn entry(&mut self, pane: PaneId, cell: &'a CellKey, counts: &Counts) {
+        let body = &mut self.body;
+        body.byte(u8::from(counts.kind() == PaneKind::Pair));
+        body.int(pane.0);
+        body.uint(self.cells.number(cell));
+        write_counts(body, counts);
+        body.uint(std::mem::take(&mut self.count));
+        body.bytes.append(&mut self.signals.bytes);
+        self.entries += 1;
         if body.bytes.len() > RECORD_BYTES {
-            break;
+            self.end_record();
         }
     }
-    let mut w = Writer::new();
-    w.int(i64::from(origin.source.0));
-    w.uint(origin.seq.0);
-    w.uint(u64::from(origin.definitions));
-    w.text(model);
-    w.uint(names.order.len() as u64);
-    names.order.iter().for_each(|n| w.text(n));
-    w.uint(cells.order.len() as u64);
-    cells.order.iter().for_each(|c| write_cell_key(&mut w, c));
-    w.uint(used as u64);
-    w.bytes.extend_from_slice(&body.bytes);
-    (w.sealed(Kind::Partial), used)
+
+    /// The records.
+    pub fn finish(mut self) -> Vec<Vec<u8>> {
+        if self.entries > 0 {
+            self.end_record();
+        }
+        self.records
+    }
+
+    fn end_record(&mut self) {
+        let (names, cells) = (std::mem::take(&mut self.names), std::mem::take(&mut self.cells));
+        let mut w = Writer::new();
+        w.int(i64::from(self.origin.source.0));
+        w.uint(self.origin.seq.0);
+        w.uint(u64::from(self.origin.definitions));
+        w.text(self.model);
+        w.uint(names.order.len() as u64);
+        names.order.iter().for_each(|n| w.text(n));
+        w.uint(cells.order.len() as u64);
+        cells.order.iter().for_each(|c| write_cell_key(&mut w, c));
+        w.uint(std::mem::take(&mut self.entries));
+        w.bytes.append(&mut self.body.bytes);
+        self.records.push(w.sealed(Kind::Partial));
+    }
 }
 
 struct Dictionary<'a, T> {

@@ -5,9 +5,9 @@
 //! Never: decides anything (that is `join`).
 
 use super::cell::CellId;
+use super::index::Index;
 use super::types::{EpochSeq, EventTime, Offset, RequestKey};
 use crate::planted::{Bug, planted};
-use hashbrown::HashTable;
 use std::collections::BTreeMap;
 
 /// No entry.
@@ -15,6 +15,8 @@ pub const NONE: u32 = u32::MAX;
 
 /// An entry of a `Store`.
 pub trait Entry: Copy {
+    /// What is kept for it at some distance, because it is seldom read.
+    type Beside: Copy + Default;
     /// Its request key.
     fn key(&self) -> RequestKey;
     /// Its input offset; -1 marks a free place.
@@ -27,8 +29,10 @@ pub trait Entry: Copy {
     fn clear(&mut self);
 }
 
-/// An accepted prediction: 48 bytes and four stored values.
+/// An accepted prediction: 48 bytes and two stored values, in one line of the cache. What its first outcome said is beside it
+/// (`Said`): written once, read only for later outcomes of the same request.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
 pub struct Row {
     key: [u64; 2],
     offset: i64,
@@ -43,12 +47,30 @@ pub struct Row {
     pub score: f64,
     /// XXH3-64 of the predicted class; 0 if there is none.
     pub label: u64,
-    /// Observed number of the first outcome; NaN if there is none.
-    pub outcome_value: f64,
-    /// XXH3-64 of the observed class of the first outcome; 0 if there is none.
-    pub outcome_label: u64,
 }
-const _: () = assert!(std::mem::size_of::<Row>() == 80, "48 bytes and four values of 8");
+const _: () = assert!(std::mem::size_of::<Row>() == 64, "48 bytes and two values of 8");
+
+/// What a row's first outcome said.
+#[derive(Clone, Copy, Debug)]
+pub struct Said {
+    /// XXH3-64 of the observed class; 0 if there is none.
+    pub label: u64,
+    /// Observed number; NaN if there is none.
+    pub value: f64,
+}
+
+impl Default for Said {
+    fn default() -> Said {
+        Said { label: 0, value: f64::NAN }
+    }
+}
+
+impl Said {
+    /// Whether both say the same, bit for bit.
+    pub fn same(self, other: Said) -> bool {
+        self.label == other.label && self.value.to_bits() == other.value.to_bits()
+    }
+}
 
 const UNMATCHED: i64 = i64::MIN;
 const UNLABELLED: i64 = i64::MIN + 1;
@@ -57,7 +79,7 @@ impl Row {
     /// A row without outcome.
     pub fn new(key: RequestKey, offset: Offset, time: EventTime, cell: CellId, score: f64, label: u64) -> Row {
         let key = [key.0 as u64, (key.0 >> 64) as u64];
-        Row { key, offset: offset.0, time, first: UNMATCHED, cell, next: NONE, score, label, outcome_value: f64::NAN, outcome_label: 0 }
+        Row { key, offset: offset.0, time, first: UNMATCHED, cell, next: NONE, score, label }
     }
 
     /// Effective time of the first outcome.
@@ -66,10 +88,8 @@ impl Row {
     }
 
     /// Remembers the first outcome.
-    pub fn set_first(&mut self, e: EventTime, label: u64, value: f64) {
+    pub fn set_first(&mut self, e: EventTime) {
         self.first = e.0.max(UNLABELLED + 1);
-        self.outcome_label = label;
-        self.outcome_value = value;
     }
 
     /// Whether it was decided that no outcome came in time.
@@ -91,15 +111,16 @@ impl Row {
     }
 
     /// A hash of its first outcome; 0 if it has none. With `digest` it is everything that later verdicts depend on.
-    pub fn match_digest(&self) -> u64 {
+    pub fn match_digest(&self, said: Said) -> u64 {
         let Some(first) = self.first() else { return 0 };
-        let label = if planted(Bug::DigestWithoutOutcome) { 0 } else { self.outcome_label };
-        let said = fold(self.outcome_value.to_bits() ^ SEEDS[2], label ^ SEEDS[3]);
+        let label = if planted(Bug::DigestWithoutOutcome) { 0 } else { said.label };
+        let said = fold(said.value.to_bits() ^ SEEDS[2], label ^ SEEDS[3]);
         fold(self.key[0] ^ self.offset as u64 ^ SEEDS[5], first.0 as u64 ^ said.rotate_left(23))
     }
 }
 
 impl Entry for Row {
+    type Beside = Said;
     fn key(&self) -> RequestKey {
         RequestKey(u128::from(self.key[0]) | u128::from(self.key[1]) << 64)
     }
@@ -146,6 +167,7 @@ impl Waiting {
 }
 
 impl Entry for Waiting {
+    type Beside = ();
     fn key(&self) -> RequestKey {
         RequestKey(u128::from(self.key[0]) | u128::from(self.key[1]) << 64)
     }
@@ -181,21 +203,18 @@ fn fold(a: u64, b: u64) -> u64 {
 }
 
 /// Entries in a slab, with one index from key to the first entry of that key.
-pub struct Store<E> {
+pub struct Store<E: Entry> {
     entries: Vec<E>,
+    beside: Vec<E::Beside>,
     free: Vec<u32>,
-    index: HashTable<u32>,
+    index: Index,
     live: usize,
 }
 
 impl<E: Entry> Default for Store<E> {
     fn default() -> Self {
-        Store { entries: Vec::new(), free: Vec::new(), index: HashTable::new(), live: 0 }
+        Store { entries: Vec::new(), beside: Vec::new(), free: Vec::new(), index: Index::default(), live: 0 }
     }
-}
-
-fn short(key: RequestKey) -> u64 {
-    key.0 as u64 // the key is a hash already
 }
 
 impl<E: Entry> Store<E> {
@@ -216,7 +235,7 @@ impl<E: Entry> Store<E> {
 
     /// Bytes held, free places included.
     pub fn bytes(&self) -> usize {
-        self.entries.capacity() * size_of::<E>() + (self.free.capacity() + self.index.capacity()) * 5
+        self.entries.capacity() * (size_of::<E>() + size_of::<E::Beside>()) + self.free.capacity() * 4 + self.index.bytes()
     }
 
     /// The entry at `slot` if it is live.
@@ -234,69 +253,80 @@ impl<E: Entry> Store<E> {
         &mut self.entries[slot as usize]
     }
 
+    /// What is kept beside a live entry.
+    pub fn beside(&self, slot: u32) -> E::Beside {
+        self.beside[slot as usize]
+    }
+
+    /// Keeps something beside a live entry.
+    pub fn set_beside(&mut self, slot: u32, beside: E::Beside) {
+        self.beside[slot as usize] = beside;
+    }
+
     /// The first entry of a key, or `NONE`.
     pub fn first(&self, key: RequestKey) -> u32 {
-        self.index.find(short(key), |s| self.entries[*s as usize].key() == key).copied().unwrap_or(NONE)
+        self.index.find(key, |s| self.entries[s as usize].key() == key).unwrap_or(NONE)
     }
 
     /// Adds an entry in its place by offset among those with its key; returns its slot.
     pub fn insert(&mut self, entry: E) -> u32 {
-        let (key, offset) = (entry.key(), entry.offset());
-        let slot = match self.free.pop() {
+        let (key, offset, head) = (entry.key(), entry.offset(), self.first(entry.key()));
+        let slot = self.place(entry);
+        if head == NONE {
+            self.entries[slot as usize].set_next(NONE);
+            self.index.insert(key, slot);
+        } else if self.entries[head as usize].offset() > offset || planted(Bug::LastFirst) {
+            self.entries[slot as usize].set_next(head);
+            let entries = &self.entries;
+            self.index.replace(key, slot, |s| entries[s as usize].key() == key);
+        } else {
+            let mut before = head;
+            loop {
+                let next = self.entries[before as usize].next();
+                if next == NONE || self.entries[next as usize].offset() > offset {
+                    break;
+                }
+                before = next;
+            }
+            let after = self.entries[before as usize].next();
+            self.entries[slot as usize].set_next(after);
+            self.entries[before as usize].set_next(slot);
+        }
+        slot
+    }
+
+    /// Finds room.
+    fn place(&mut self, entry: E) -> u32 {
+        self.live += 1;
+        match self.free.pop() {
             Some(slot) => {
                 self.entries[slot as usize] = entry;
+                self.beside[slot as usize] = E::Beside::default();
                 slot
             }
             None => {
                 self.entries.push(entry);
+                self.beside.push(E::Beside::default());
                 self.entries.len() as u32 - 1
             }
-        };
-        self.live += 1;
-        let entries = &mut self.entries;
-        match self.index.find_mut(short(key), |s| entries[*s as usize].key() == key) {
-            None => {
-                entries[slot as usize].set_next(NONE);
-                self.index.insert_unique(short(key), slot, |s| short(entries[*s as usize].key()));
-            }
-            Some(head) if entries[*head as usize].offset() > offset || planted(Bug::LastFirst) => {
-                entries[slot as usize].set_next(*head);
-                *head = slot;
-            }
-            Some(head) => {
-                let mut before = *head;
-                loop {
-                    let next = entries[before as usize].next();
-                    if next == NONE || entries[next as usize].offset() > offset {
-                        break;
-                    }
-                    before = next;
-                }
-                let after = entries[before as usize].next();
-                entries[slot as usize].set_next(after);
-                entries[before as usize].set_next(slot);
-            }
         }
-        slot
     }
 
     /// Removes a live entry.
     pub fn remove(&mut self, slot: u32) {
         let (key, next) = (self.entries[slot as usize].key(), self.entries[slot as usize].next());
+        let head = self.first(key);
         let entries = &mut self.entries;
-        if let Ok(mut found) = self.index.find_entry(short(key), |s| entries[*s as usize].key() == key) {
-            let head = *found.get();
-            if head != slot {
-                let mut before = head;
-                while entries[before as usize].next() != slot {
-                    before = entries[before as usize].next();
-                }
-                entries[before as usize].set_next(next);
-            } else if next == NONE {
-                found.remove();
-            } else {
-                *found.get_mut() = next;
+        if head != slot {
+            let mut before = head;
+            while entries[before as usize].next() != slot {
+                before = entries[before as usize].next();
             }
+            entries[before as usize].set_next(next);
+        } else if next == NONE {
+            self.index.remove(key, |s| s == slot);
+        } else {
+            self.index.replace(key, next, |s| s == slot);
         }
         self.entries[slot as usize].clear();
         self.free.push(slot);

@@ -16,6 +16,12 @@ use std::ffi::{CStr, CString};
 /// Messages that are taken from the client at once.
 const BATCH: usize = 512;
 
+/// A message's value is asked for so many messages before it is shown, the message itself twice as many.
+const AHEAD: usize = 4;
+
+/// Bytes that memory hands over at once.
+const LINE: usize = 64;
+
 type Message = *mut native::rd_kafka_message_t;
 
 /// One partition.
@@ -138,6 +144,7 @@ impl Queues {
         let queue = &mut self.queues[at];
         while queue.fill(errors) {
             let Some(message) = queue.first() else { return };
+            queue.fetch_ahead();
             // SAFETY: the message is ours until `take`.
             let handed = unsafe { shown(message, queue.topic, queue.partition, sink) };
             if handed == Handed::Stays {
@@ -155,6 +162,19 @@ impl Queues {
 impl Queue {
     fn first(&self) -> Option<Message> {
         self.messages.get(self.taken).copied()
+    }
+
+    /// Asks for the memory of a message that is shown soon, so that nobody waits for it then.
+    #[inline]
+    fn fetch_ahead(&self) {
+        if let Some(message) = self.messages.get(self.taken + 2 * AHEAD) {
+            prefetch((*message).cast::<u8>(), size_of::<native::rd_kafka_message_t>());
+        }
+        if let Some(message) = self.messages.get(self.taken + AHEAD) {
+            // SAFETY: it is alive and ours, and so is its value, which may be null: nothing is read from it.
+            let (value, length) = unsafe { ((**message).payload, (**message).len) };
+            prefetch(value.cast::<u8>(), length.min(LINE * 8));
+        }
     }
 
     /// Releases the first message.
@@ -282,4 +302,17 @@ impl Headers for Lazy {
             Some((name, (!value.is_null()).then(|| std::slice::from_raw_parts(value.cast::<u8>(), size))))
         }
     }
+}
+
+/// Asks for memory; reads nothing.
+#[inline]
+fn prefetch(from: *const u8, length: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for line in (0..length).step_by(LINE) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch of any address is no access.
+        unsafe { _mm_prefetch(from.wrapping_add(line).cast::<i8>(), _MM_HINT_T0) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (from, length); // elsewhere the machine guesses alone
 }

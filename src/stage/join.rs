@@ -351,15 +351,12 @@ impl JoinStage {
     fn collect(&mut self, versioned: &Rc<Versioned>, now: i64) -> (Vec<OutRecord>, Vec<Position>) {
         let s = &self.settings;
         let (summaries, journal) = (s.topic("summaries"), s.topic("journal"));
-        let decoder = &self.predictions;
         let mut records = std::mem::take(&mut self.dead_letters);
         let mut positions = Vec::new();
         let mut marks = Vec::new();
         for task in self.tasks.values_mut().filter(|t| t.changed) {
             let seq = task.join.epoch;
-            let out = flow::end_join_epoch(task, &versioned.definitions, versioned.version, self.sources, now, |ix| {
-                decoder.feature_name(ix).to_string()
-            });
+            let out = flow::end_join_epoch(task, &versioned.definitions, versioned.version, self.sources, now, &self.plan);
             records.extend(out.partials.into_iter().map(|(model, value)| plain(&summaries, None, Some(model.into_bytes()), value)));
             self.running.journal_bytes += out.journal.iter().map(|j| j.len() as u64).sum::<u64>();
             records.extend(out.journal.into_iter().map(|value| plain(&journal, Some(task.partition), None, value)));

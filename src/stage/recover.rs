@@ -6,6 +6,7 @@
 
 use super::join_task::JoinTask;
 use crate::config::settings::{Settings, StartFrom};
+use crate::engine::book::Book;
 use crate::engine::definitions::Definitions;
 use crate::engine::join::Recovery;
 use crate::engine::journal::{self, EdgeDecision, Epoch};
@@ -75,6 +76,7 @@ pub fn recover_join(
         && ([Some(task.next[0]), Some(task.next[1])] == [committed[0].next, committed[1].next] || planted(Bug::ParkedUnseen))
     {
         task.blocked = [false; 2];
+        task.book = Book::default(); // features may be numbered anew since
         return Ok(Recovered::Parked(Box::new(task)));
     }
     let mut read = read_journal(log, settings, partition, d, pointers[0])?;

@@ -43,7 +43,7 @@ impl Draw {
     }
 }
 
-fn definitions() -> Definitions {
+pub fn definitions() -> Definitions {
     let rules = |task| ModelRules { task, positive: None };
     Definitions {
         app: "laws".into(),
@@ -144,10 +144,10 @@ impl Source {
     }
 
     /// What an epoch that reached `self.pane` publishes.
-    fn epoch(&mut self, activity: Activity) -> Vec<Vec<u8>> {
+    fn epoch(&mut self, activity: Activity, plan: &Plan) -> Vec<Vec<u8>> {
         self.seq += 1;
         let origin = Origin { source: Partition(self.number), seq: EpochSeq(self.seq), definitions: 1 };
-        let mut records: Vec<Vec<u8>> = self.book.flush(origin, &self.cells, name).into_iter().map(|r| r.1).collect();
+        let mut records: Vec<Vec<u8>> = self.book.flush(origin, &self.cells, plan).into_iter().map(|r| r.1).collect();
         let highest = SIZE.start(PaneId(self.pane));
         let mark = Mark {
             source: Partition(self.number),
@@ -212,7 +212,7 @@ fn told(seed: u64) -> Told {
     let mut sources: Vec<Source> =
         (0..SOURCES).map(|n| Source { number: n as i32, pane: 0, seq: 0, book: Book::default(), cells: Cells::default() }).collect();
     for s in &mut sources {
-        s.epoch(Activity::Active).into_iter().for_each(|record| write(&mut monitor, &mut plan, record));
+        s.epoch(Activity::Active, &plan).into_iter().for_each(|record| write(&mut monitor, &mut plan, record));
     }
     while sources.iter().any(|s| s.pane < PANES) {
         let slowest = sources.iter().map(|s| s.pane).min().unwrap();
@@ -230,10 +230,10 @@ fn told(seed: u64) -> Told {
             s.events((s.pane - 30).max(0), &definitions, &plan, r);
         }
         let activity = if r.percent(5) { Activity::Idle } else { Activity::Active };
-        s.epoch(activity).into_iter().for_each(|record| write(&mut monitor, &mut plan, record));
+        s.epoch(activity, &plan).into_iter().for_each(|record| write(&mut monitor, &mut plan, record));
     }
     for s in &mut sources {
-        s.epoch(Activity::Finished).into_iter().for_each(|record| write(&mut monitor, &mut plan, record));
+        s.epoch(Activity::Finished, &plan).into_iter().for_each(|record| write(&mut monitor, &mut plan, record));
     }
     assert!(monitor.finished());
     said.end(&mut monitor, Offset(log.len() as i64));

@@ -293,7 +293,7 @@ fn flushed(events: &[Event], known: bool) -> Vec<(String, Vec<u8>)> {
             book.late(PaneId(e.pane), cell);
         }
     }
-    book.flush(Origin { source: Partition(3), seq: EpochSeq(9), definitions: 1 }, &cells, name)
+    book.flush(Origin { source: Partition(3), seq: EpochSeq(9), definitions: 1 }, &cells, &plan)
 }
 
 fn opened(record: &[u8]) -> Partial {

@@ -216,7 +216,7 @@ impl<'s> Oracle<'s> {
         source.join.expire(&mut decisions);
         decisions.into_iter().for_each(|decision| source.book.decided(decision, d));
         let origin = Origin { source: source.partition, seq: EpochSeq(source.seq), definitions: 1 };
-        source.book.flush(origin, &source.join.cells, |ix| self.predictions.feature_name(ix).to_string())
+        source.book.flush(origin, &source.join.cells, &self.plan)
     }
 
     fn observe(&mut self, p: usize, bytes: &[u8]) {

@@ -11,7 +11,7 @@
 //! Comes from: `Join` (rows, waiting outcomes). Goes to: `journal`.
 
 use super::super::journal::Changes;
-use super::super::pending::{Entry, Row};
+use super::super::pending::{Entry, Row, Said};
 use super::super::types::{EpochSeq, Input, Offset};
 use super::{Join, NewOutcome, NewPrediction};
 use crate::planted::{Bug, planted};
@@ -200,7 +200,7 @@ impl Join {
             // an entry may have gone since the copy began, and another may have taken its place
             if self.is_in(copying.input, copying.bucket, slot) {
                 match copying.input {
-                    Input::Predictions => copy_row(&mut self.changes, &mut self.cells, self.rows.at(slot)),
+                    Input::Predictions => copy_row(&mut self.changes, &mut self.cells, self.rows.at(slot), self.rows.beside(slot)),
                     Input::Outcomes => {
                         let w = self.waiting.at(slot);
                         let o = NewOutcome { offset: Offset(w.offset()), key: w.key(), time: w.e, label: w.label, value: w.value };
@@ -214,8 +214,8 @@ impl Join {
     }
 }
 
-fn copy_row(changes: &mut Changes, cells: &mut super::Cells, row: &Row) {
+fn copy_row(changes: &mut Changes, cells: &mut super::Cells, row: &Row, said: Said) {
     let p =
         NewPrediction { offset: Offset(row.offset()), key: row.key(), time: row.time, cell: row.cell, score: row.score, label: row.label };
-    changes.copy(cells, &p, row.first().filter(|_| !planted(Bug::CopyWithoutMatch)).map(|e| (e, row.outcome_label, row.outcome_value)));
+    changes.copy(cells, &p, row.first().filter(|_| !planted(Bug::CopyWithoutMatch)).map(|e| (e, said.label, said.value)));
 }

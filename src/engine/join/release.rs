@@ -15,7 +15,7 @@ use super::super::types::{EventTime, Input, Span};
 use super::{Decision, Join};
 
 /// Bytes that a row takes with its place in the index and the wheels.
-const ROW_BYTES: usize = 100;
+const ROW_BYTES: usize = 104;
 /// The same of a waiting outcome.
 const WAITING_BYTES: usize = 76;
 /// A store is made anew when it has so many more free places than entries. A small one is, often: that costs little.
@@ -106,13 +106,14 @@ impl Join {
     /// Makes stores anew that are mostly free places: what was let go must not stay in memory.
     fn give_back(&mut self) {
         if self.rows.free() > self.rows.len() + FREE_PLACES {
-            let live: Vec<_> = self.rows.iter().map(|(_, row)| *row).collect();
+            let live: Vec<_> = self.rows.iter().map(|(slot, row)| (*row, self.rows.beside(slot))).collect();
             self.rows = Store::default();
             for wheel in [&mut self.by_window, &mut self.by_settle, &mut self.by_duplicates] {
                 wheel.clear();
             }
-            for row in live {
+            for (row, said) in live {
                 let slot = self.rows.insert(row);
+                self.rows.set_beside(slot, said);
                 // if the window is over, the next `expire` finds it there and knows that it was decided
                 self.by_window.push(row.time.plus(self.rules.window), slot);
                 if let Some(first) = row.first() {

@@ -68,6 +68,18 @@ pub enum Counts {
     Pair(PairCounts),
 }
 
+impl From<InputCounts> for Counts {
+    fn from(counts: InputCounts) -> Counts {
+        Counts::Input(counts)
+    }
+}
+
+impl From<PairCounts> for Counts {
+    fn from(counts: PairCounts) -> Counts {
+        Counts::Pair(counts)
+    }
+}
+
 impl Counts {
     /// The kind of pane that has such counts.
     pub fn kind(&self) -> PaneKind {

@@ -77,6 +77,38 @@ impl NumericForm {
         }
     }
 
+    /// Counts values with the sample hashes of their events.
+    pub fn add_all(&mut self, values: &[f64], hashes: &[u64], edges: Option<&NumericEdges>) {
+        if let (NumericForm::Rows(kept), Some(edges)) = (&*self, edges)
+            && kept.len() + values.len() > ROWS
+        {
+            self.to_bins(edges);
+        }
+        match (&mut *self, edges) {
+            (NumericForm::Bins { bins, .. }, Some(edges)) => bins.add_all(values, edges),
+            _ => values.iter().zip(hashes).for_each(|(x, hash)| self.add(*x, *hash, edges)),
+        }
+    }
+
+    /// Writes the form that has these values (at least one), without building it. Their order is lost; `bins` is scratch.
+    pub fn write_of(w: &mut Writer, values: &mut [f64], hashes: &[u64], edges: Option<&NumericEdges>, bins: &mut NumericBins) {
+        match edges {
+            Some(_) if values.len() <= ROWS => write_rows(w, values),
+            Some(edges) => {
+                bins.reset(edges.bins());
+                bins.add_all(values, edges);
+                w.byte(BINS);
+                w.uint(u64::from(edges.version));
+                write_bins(w, bins);
+            }
+            None => {
+                let mut form = NumericForm::empty(None);
+                form.add_all(values, hashes, None);
+                form.write(w);
+            }
+        }
+    }
+
     /// Values seen, NaN included.
     pub fn present(&self) -> u64 {
         match self {
@@ -145,13 +177,7 @@ impl NumericForm {
     /// Writes the canonical encoding.
     pub fn write(&self, w: &mut Writer) {
         match self {
-            NumericForm::Rows(values) => {
-                w.byte(0);
-                let mut sorted = values.clone();
-                sorted.sort_by(f64::total_cmp);
-                w.uint(sorted.len() as u64);
-                sorted.iter().for_each(|x| w.float(*x));
-            }
+            NumericForm::Rows(values) => write_rows(w, &mut values.clone()),
             NumericForm::Bins { version, bins } => {
                 w.byte(BINS);
                 w.uint(u64::from(*version));
@@ -183,6 +209,14 @@ impl NumericForm {
             _ => return Err(Malformed::Value("a numeric form")),
         })
     }
+}
+
+/// Values as they are, in the order of numbers.
+fn write_rows(w: &mut Writer, values: &mut [f64]) {
+    w.byte(0);
+    values.sort_by(f64::total_cmp);
+    w.uint(values.len() as u64);
+    values.iter().for_each(|x| w.float(*x));
 }
 
 fn write_bins(w: &mut Writer, b: &NumericBins) {

@@ -79,13 +79,33 @@ pub struct NumericBins {
     pub counts: Vec<u64>,
 }
 
+impl Default for NumericBins {
+    fn default() -> NumericBins {
+        NumericBins::empty(0)
+    }
+}
+
 impl NumericBins {
     /// Of no events.
     pub fn empty(bins: usize) -> NumericBins {
         NumericBins { n: 0, nan: 0, clipped: 0, sum: 0, sum_squares: 0, min: f64::INFINITY, max: f64::NEG_INFINITY, counts: vec![0; bins] }
     }
 
+    /// Makes it what `empty` gives; the memory stays.
+    pub fn reset(&mut self, bins: usize) {
+        let mut counts = std::mem::take(&mut self.counts);
+        counts.clear();
+        counts.resize(bins, 0);
+        *self = NumericBins { counts, ..NumericBins::empty(0) };
+    }
+
+    /// Counts values.
+    pub fn add_all(&mut self, values: &[f64], edges: &NumericEdges) {
+        values.iter().for_each(|x| self.add(*x, edges));
+    }
+
     /// Counts one value.
+    #[inline]
     pub fn add(&mut self, x: f64, edges: &NumericEdges) {
         if x.is_nan() {
             self.nan += 1;

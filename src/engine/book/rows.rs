@@ -1,0 +1,100 @@
+//! Numbers of a cell's latest rows, row by row, until there are enough of them to be counted column by column.
+//!
+//! Guarantees: what is read back of a column are its values in the order they came; a value that a row did not have is not read.
+//! Why: counting a number at once touches its signal's edges, sums and bins, of as many signals as the record has features; a row is
+//! one stretch of memory, and a column of a few dozen numbers is counted in one go.
+
+use super::signal::Column;
+
+/// Rows that are kept at most.
+pub const ROWS: usize = 64;
+
+/// No value: a NaN that no number is stored as.
+const ABSENT: u64 = 0x7ff8_0000_0000_ab5e;
+
+/// The rows.
+#[derive(Default)]
+pub struct Rows {
+    values: Vec<u64>,
+    hashes: Vec<u64>,
+    width: usize,
+}
+
+/// A row that is being filled.
+pub struct Row<'a>(&'a mut [u64]);
+
+impl Row<'_> {
+    /// The row's value in a column.
+    #[inline]
+    pub fn set(&mut self, column: usize, x: f64) {
+        self.0[column] = if x.is_nan() { f64::NAN.to_bits() } else { x.to_bits() };
+    }
+}
+
+impl Rows {
+    /// True if a row of `width` columns has no room.
+    pub fn is_full(&self, width: usize) -> bool {
+        self.hashes.len() == ROWS || (width > self.width && !self.hashes.is_empty())
+    }
+
+    /// A new row of at least `width` columns, of the event with sample hash `hash`. Not if it is full.
+    pub fn open(&mut self, width: usize, hash: u64) -> Row<'_> {
+        debug_assert!(!self.is_full(width));
+        self.width = self.width.max(width);
+        self.hashes.push(hash);
+        let begin = self.values.len();
+        self.values.resize(begin + self.width, ABSENT);
+        Row(&mut self.values[begin..])
+    }
+
+    /// Columns in use.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// A column's values, with the hashes of their events.
+    pub fn column(&self, place: usize, column: &mut Column) {
+        column.values.clear();
+        column.hashes.clear();
+        if place >= self.width {
+            return;
+        }
+        for (row, hash) in self.values.chunks_exact(self.width).zip(&self.hashes) {
+            if row[place] != ABSENT {
+                column.values.push(f64::from_bits(row[place]));
+                column.hashes.push(*hash);
+            }
+        }
+    }
+
+    /// Forgets all rows; the memory stays.
+    pub fn clear(&mut self) {
+        self.values.clear();
+        self.hashes.clear();
+        self.width = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_has_the_values_that_rows_had_in_it() {
+        let mut rows = Rows::default();
+        rows.open(3, 70).set(2, 1.5);
+        let mut second = rows.open(2, 80);
+        second.set(0, -0.0);
+        second.set(2, f64::from_bits(ABSENT)); // a NaN like any other
+        assert!(rows.is_full(4) && !rows.is_full(3));
+        let mut column = Column::default();
+        rows.column(2, &mut column);
+        assert_eq!((column.values[0], column.values[1].is_nan(), &column.hashes[..]), (1.5, true, &[70, 80][..]));
+        rows.column(0, &mut column);
+        assert_eq!((column.values[0].to_bits(), &column.hashes[..]), ((-0.0f64).to_bits(), &[80][..]));
+        for empty in [1, 3] {
+            rows.column(empty, &mut column);
+            assert!(column.values.is_empty());
+        }
+    }
+}
