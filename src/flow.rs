@@ -51,17 +51,32 @@ pub fn prediction(
     task.pairs = pairs;
 }
 
-/// One outcome, judged and booked.
+/// Outcomes that are judged together: enough to ask for all their rows before the first one is needed.
+const TOGETHER: usize = 16;
+
+/// One outcome: its time counts at once, it is judged with those after it. `outcomes` ends that.
 pub fn outcome(task: &mut JoinTask, offset: Offset, o: &Outcome<'_>, d: &Definitions, plan: &Plan) {
+    let e = task.join.outcome_time(o.time);
+    task.tally.outcome_time_raised += u64::from(e != o.time);
     let new = NewOutcome { offset, key: o.key, time: o.time, label: class_hash(o.label.as_deref()), value: o.value.unwrap_or(f64::NAN) };
-    let (verdict, raised) = task.join.outcome(&new);
-    task.tally.outcome_time_raised += u64::from(raised);
-    match verdict {
-        OutcomeVerdict::Paired(pair) => {
-            task.tally.pair(&pair);
-            task.book.paired(&pair, &task.join.cells, d, plan);
+    task.join.expect_outcome(o.key, false);
+    task.outcomes.push((new, e));
+    if task.outcomes.len() == TOGETHER {
+        outcomes(task, d, plan);
+    }
+}
+
+/// The outcomes that are not judged yet, judged and booked. Call it before anything else happens to the task.
+pub fn outcomes(task: &mut JoinTask, d: &Definitions, plan: &Plan) {
+    task.outcomes.iter().for_each(|(o, _)| task.join.expect_outcome(o.key, true));
+    for (o, e) in task.outcomes.drain(..) {
+        match task.join.outcome_at(&o, e) {
+            OutcomeVerdict::Paired(pair) => {
+                task.tally.pair(&pair);
+                task.book.paired(&pair, &task.join.cells, d, plan);
+            }
+            OutcomeVerdict::Waiting => task.tally.waiting += 1,
         }
-        OutcomeVerdict::Waiting => task.tally.waiting += 1,
     }
 }
 

@@ -12,4 +12,5 @@ pub mod kafka;
 pub mod log;
 pub mod ops;
 pub mod planted;
+mod prefetch;
 pub mod stage;

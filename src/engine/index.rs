@@ -7,6 +7,7 @@
 //! Never: holds a key twice (entries of one key are chained by `Store`).
 
 use super::types::RequestKey;
+use crate::prefetch::{LINE, prefetch};
 
 /// Linear probing; at most three of four cells are in use.
 pub struct Index {
@@ -66,6 +67,18 @@ impl Index {
     #[inline]
     pub fn find(&self, key: RequestKey, same: impl Fn(u32) -> bool) -> Option<u32> {
         self.place(key, same).map(|at| slot_in(self.cells[at]))
+    }
+
+    /// `find` is asked for this key soon.
+    #[inline]
+    pub fn expect(&self, key: RequestKey) {
+        prefetch(&raw const self.cells[self.home(tag(key))], LINE);
+    }
+
+    /// A slot that `find` would have to look at for this key.
+    #[inline]
+    pub fn likely(&self, key: RequestKey) -> Option<u32> {
+        self.find(key, |_| true)
     }
 
     #[inline]

@@ -157,6 +157,9 @@ pub struct Join {
     popped: Vec<u32>,
 }
 
+/// Memory of an entry is asked for so many entries before its turn.
+const AHEAD: usize = 4;
+
 fn bucket_width(span: i64) -> i64 {
     (span / 4096).clamp(1_000, 3_600_000)
 }
@@ -220,13 +223,24 @@ impl Join {
 
     /// Judges an outcome. The flag says that its time was raised to the watermark (its topic is not sorted by time).
     pub fn outcome(&mut self, o: &NewOutcome) -> (OutcomeVerdict, bool) {
-        let e = if planted(Bug::OwnTime) { o.time } else { o.time.max(self.clocks[1].before()) };
-        self.clocks[1].consume(o.time);
-        let raised = e != o.time;
+        let e = self.outcome_time(o.time);
+        (self.outcome_at(o, e), e != o.time)
+    }
+
+    /// An outcome of this time has come: its effective time. Judge it with `outcome_at`, in the same order; nothing but other outcomes
+    /// may come between the two.
+    pub fn outcome_time(&mut self, time: EventTime) -> EventTime {
+        let e = if planted(Bug::OwnTime) { time } else { time.max(self.clocks[1].before()) };
+        self.clocks[1].consume(time);
+        e
+    }
+
+    /// Judges an outcome whose effective time is known.
+    pub fn outcome_at(&mut self, o: &NewOutcome, e: EventTime) -> OutcomeVerdict {
         let mut slot = self.rows.first(o.key);
         while slot != NONE {
             if self.fits(slot, e) {
-                return (OutcomeVerdict::Paired(self.pair(slot, e, o.label, o.value)), raised);
+                return OutcomeVerdict::Paired(self.pair(slot, e, o.label, o.value));
             }
             slot = self.rows.at(slot).next();
         }
@@ -236,7 +250,20 @@ impl Join {
         if !planted(Bug::WaitingNotJournalled) {
             self.changes.waiting(o, e);
         }
-        (OutcomeVerdict::Waiting, raised)
+        OutcomeVerdict::Waiting
+    }
+
+    /// A prediction with this key is judged soon.
+    #[inline]
+    pub fn expect_prediction(&self, key: RequestKey) {
+        self.rows.expect(key);
+        self.rows.expect_insert();
+    }
+
+    /// Outcomes with these keys are judged soon. First for all of them, then once more with `near`.
+    #[inline]
+    pub fn expect_outcome(&self, key: RequestKey, near: bool) {
+        if near { self.rows.expect_entry(key) } else { self.rows.expect(key) }
     }
 
     /// Takes out what time has decided. Call it at an epoch's end, before the journal is written.
@@ -364,7 +391,8 @@ impl Join {
             (self.rules, self.clocks[0].before(), self.clocks[usize::from(!planted(Bug::UnlabelledByPredictions))].watermark());
         let mut popped = std::mem::take(&mut self.popped);
         self.by_window.pop(wo, |s| self.rows.get(s).map(|r| r.time.plus(rules.window)), &mut popped);
-        for slot in &popped {
+        for (at, slot) in popped.iter().enumerate() {
+            self.expect_popped(&popped, at);
             let Some(row) = self.rows.get(*slot).copied() else { continue };
             if row.first().is_none() && !row.is_unlabelled() {
                 self.rows.at_mut(*slot).set_unlabelled();
@@ -393,6 +421,16 @@ impl Join {
             self.remove_row(slot);
         } else {
             self.by_duplicates.push(row.time.plus(self.rules.duplicates), slot);
+        }
+    }
+
+    /// Memory of the entry that is `AHEAD` in a list of slots.
+    fn expect_popped(&self, popped: &[u32], at: usize) {
+        if let Some(slot) = popped.get(at + 2 * AHEAD) {
+            self.rows.expect_slot(*slot);
+        }
+        if let Some(row) = popped.get(at + AHEAD).and_then(|slot| self.rows.get(*slot)) {
+            self.rows.expect(row.key());
         }
     }
 

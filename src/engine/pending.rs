@@ -8,6 +8,7 @@ use super::cell::CellId;
 use super::index::Index;
 use super::types::{EpochSeq, EventTime, Offset, RequestKey};
 use crate::planted::{Bug, planted};
+use crate::prefetch::prefetch;
 use std::collections::BTreeMap;
 
 /// No entry.
@@ -266,6 +267,36 @@ impl<E: Entry> Store<E> {
     /// The first entry of a key, or `NONE`.
     pub fn first(&self, key: RequestKey) -> u32 {
         self.index.find(key, |s| self.entries[s as usize].key() == key).unwrap_or(NONE)
+    }
+
+    /// Entries of this key are looked for soon.
+    #[inline]
+    pub fn expect(&self, key: RequestKey) {
+        self.index.expect(key);
+    }
+
+    /// The same, when the index has been waited for.
+    #[inline]
+    pub fn expect_entry(&self, key: RequestKey) {
+        if let Some(slot) = self.index.likely(key) {
+            self.expect_slot(slot);
+        }
+    }
+
+    /// This place is looked at soon.
+    #[inline]
+    pub fn expect_slot(&self, slot: u32) {
+        if let Some(entry) = self.entries.get(slot as usize) {
+            prefetch(entry, size_of::<E>());
+        }
+    }
+
+    /// An entry is added soon.
+    #[inline]
+    pub fn expect_insert(&self) {
+        if let Some(slot) = self.free.last() {
+            self.expect_slot(*slot);
+        }
     }
 
     /// Adds an entry in its place by offset among those with its key; returns its slot.

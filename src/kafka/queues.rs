@@ -9,6 +9,7 @@
 use super::wake::{Wake, Watched};
 use crate::engine::types::{Offset, Partition};
 use crate::log::{Handed, Headers, Record, TopicIx};
+use crate::prefetch::{LINE, prefetch};
 use rdkafka::bindings as native;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use std::ffi::{CStr, CString};
@@ -18,9 +19,6 @@ const BATCH: usize = 512;
 
 /// A message's value is asked for so many messages before it is shown, the message itself twice as many.
 const AHEAD: usize = 4;
-
-/// Bytes that memory hands over at once.
-const LINE: usize = 64;
 
 type Message = *mut native::rd_kafka_message_t;
 
@@ -168,12 +166,12 @@ impl Queue {
     #[inline]
     fn fetch_ahead(&self) {
         if let Some(message) = self.messages.get(self.taken + 2 * AHEAD) {
-            prefetch((*message).cast::<u8>(), size_of::<native::rd_kafka_message_t>());
+            prefetch(*message, size_of::<native::rd_kafka_message_t>());
         }
         if let Some(message) = self.messages.get(self.taken + AHEAD) {
             // SAFETY: it is alive and ours, and so is its value, which may be null: nothing is read from it.
             let (value, length) = unsafe { ((**message).payload, (**message).len) };
-            prefetch(value.cast::<u8>(), length.min(LINE * 8));
+            prefetch(value, length.min(8 * LINE));
         }
     }
 
@@ -302,17 +300,4 @@ impl Headers for Lazy {
             Some((name, (!value.is_null()).then(|| std::slice::from_raw_parts(value.cast::<u8>(), size))))
         }
     }
-}
-
-/// Asks for memory; reads nothing.
-#[inline]
-fn prefetch(from: *const u8, length: usize) {
-    #[cfg(target_arch = "x86_64")]
-    for line in (0..length).step_by(LINE) {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch of any address is no access.
-        unsafe { _mm_prefetch(from.wrapping_add(line).cast::<i8>(), _MM_HINT_T0) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (from, length); // elsewhere the machine guesses alone
 }

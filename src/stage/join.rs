@@ -289,11 +289,13 @@ impl JoinStage {
         };
         log.hand_over(TopicIx(run.input.index() as u8), partition, &mut |r| match judge.record(task, run.input, &r) {
             false => Handed::Stays,
-            true if judge.judged < TURN && run.goes_on(task) => Handed::Next,
+            true if judge.judged < TURN && run.goes_on(task, judge.judged) => Handed::Next,
             true => Handed::Enough,
         })?;
         epoch.records += judge.judged;
-        if judge.urgent {
+        let urgent = judge.urgent;
+        flow::outcomes(task, d, &self.plan);
+        if urgent {
             epoch.hurry = Some(now);
         } else if passed_a_pane(task, d) {
             epoch.hurry.get_or_insert(now + 50);

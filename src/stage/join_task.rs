@@ -8,12 +8,16 @@ use super::counters::JoinTally;
 use super::quiet::Hanging;
 use crate::engine::book::Book;
 use crate::engine::definitions::JoinRules;
-use crate::engine::join::{Decision, Join, Pairing};
+use crate::engine::join::{Decision, Join, NewOutcome, Pairing};
 use crate::engine::journal::{Activity, EdgeDecision};
 use crate::engine::types::{EpochSeq, EventTime, Input, Offset, Partition, Span};
 
 /// An input may be this far ahead of the other one while that one is backlogged.
 const ALIGNMENT: Span = Span::minutes(5);
+/// Predictions that are judged in one go although outcomes of the same time wait: to change sides with every record costs more than to
+/// judge it.
+const IN_ONE_GO: u64 = 256;
+
 /// State of one partition.
 pub struct JoinTask {
     /// Which one.
@@ -46,6 +50,8 @@ pub struct JoinTask {
     pub marked: [EventTime; 2],
     /// Counts since the last epoch.
     pub tally: JoinTally,
+    /// Outcomes with their effective times that are judged together, within one run.
+    pub outcomes: Vec<(NewOutcome, EventTime)>,
     /// Scratch.
     pub pairs: Vec<Pairing>,
     /// Scratch.
@@ -72,6 +78,7 @@ impl JoinTask {
             floor: EpochSeq(1),
             marked,
             tally: JoinTally::default(),
+            outcomes: Vec::new(),
             pairs: Vec::new(),
             decisions: Vec::new(),
         }
@@ -86,17 +93,17 @@ impl JoinTask {
     pub fn choose(&self, waits: [bool; 2], at_end: [bool; 2]) -> Option<Run> {
         let ready = [0, 1].map(|i| waits[i] && !self.blocked[i]);
         let time = |i: usize| self.join.clocks[i].peeked;
-        let (i, until) = match ready {
+        let (i, until, at_least) = match ready {
             [false, false] => return None,
-            [true, true] if time(1) < time(0) => (1, EventTime(time(0).0 - 1)),
-            [true, true] => (0, time(1)),
+            [true, true] if time(1) < time(0) => (1, EventTime(time(0).0 - 1), 0),
+            [true, true] => (0, time(1), IN_ONE_GO),
             [first, _] => {
                 let (i, other) = if first { (0, 1) } else { (1, 0) };
                 let backlogged = !waits[other] && !at_end[other];
-                (i, if backlogged { time(other).plus(ALIGNMENT) } else { EventTime::MAX })
+                (i, if backlogged { time(other).plus(ALIGNMENT) } else { EventTime::MAX }, 0)
             }
         };
-        (time(i) <= until).then_some(Run { input: Input::BOTH[i], until })
+        (time(i) <= until).then_some(Run { input: Input::BOTH[i], until, at_least })
     }
 }
 
@@ -105,13 +112,16 @@ impl JoinTask {
 pub struct Run {
     /// Which input.
     pub input: Input,
-    /// The run ends when the input's highest event time is above it.
+    /// The run ends when the input's highest event time is above it,
     until: EventTime,
+    /// but not before so many records, unless event time runs off.
+    at_least: u64,
 }
 
 impl Run {
-    /// True while the next record is judged in this run.
-    pub fn goes_on(&self, task: &JoinTask) -> bool {
-        task.join.clocks[self.input.index()].peeked <= self.until
+    /// True while the next record is judged in this run, after `judged` ones.
+    pub fn goes_on(&self, task: &JoinTask, judged: u64) -> bool {
+        let time = task.join.clocks[self.input.index()].peeked;
+        time <= self.until || judged < self.at_least && time <= self.until.plus(ALIGNMENT)
     }
 }
