@@ -264,6 +264,7 @@ impl<C> Entry<C> {
 
     /// Counts what stands in rows, column by column.
     fn count(&mut self, column: &mut Column, edges: impl Fn(usize) -> Option<Rc<NumericEdges>>) {
+        self.rows.close();
         for (place, signal) in self.signals.iter_mut().enumerate().take(self.rows.width()) {
             self.rows.column(place, column);
             if !column.values.is_empty() {
@@ -284,6 +285,7 @@ impl<C: Copy + Into<Counts>> Entry<C> {
         column: &mut Column,
         plan: &Plan,
     ) {
+        self.rows.close();
         for place in names.sorted().iter().copied() {
             let Some(signal) = self.signals.get_mut(place) else { continue };
             self.rows.column(place, column);

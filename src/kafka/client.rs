@@ -91,6 +91,11 @@ pub fn producer(kafka: &Kafka, transactional_id: &str) -> ClientConfig {
     c
 }
 
+/// True if the user says how records are compressed.
+pub fn compression_is_set(kafka: &Kafka) -> bool {
+    ["compression.type", "compression.codec"].iter().any(|key| kafka.client.contains_key(*key))
+}
+
 /// Zero-pads the digits at the end of an instance's name, so that members sort as numbers do: `app-7` → `app-0007`.
 pub fn padded(instance: &str) -> String {
     let digits = instance.len() - instance.trim_end_matches(|c: char| c.is_ascii_digit()).len();

@@ -5,6 +5,7 @@
 
 use super::client;
 use super::context::ProducerContext;
+use super::uncompressed::Uncompressed;
 use super::wake::{Wake, Watched};
 use crate::config::settings::Kafka;
 use crate::log::{Commit, Fatal, OutRecord};
@@ -23,6 +24,10 @@ const REQUEST: Duration = Duration::from_secs(20);
 pub struct Transactions {
     kafka: Kafka,
     id: String,
+    /// Its records are not compressed, unless the user has a word about compression.
+    journal: Option<String>,
+    /// Before the producer, so that it ends first.
+    uncompressed: Option<Uncompressed>,
     /// Rung when the broker has answered. Before the producer, so that the watch ends first.
     answers: Option<Watched>,
     producer: Option<BaseProducer<ProducerContext>>,
@@ -30,18 +35,22 @@ pub struct Transactions {
 }
 
 impl Transactions {
-    /// Not connected yet: `renew` does that, or the first commit.
-    pub fn new(kafka: &Kafka, id: &str) -> Transactions {
-        Transactions { kafka: kafka.clone(), id: id.to_string(), answers: None, producer: None, wake: Box::default() }
+    /// Not connected yet: `renew` does that, or the first commit. `journal`: the topic that it keeps one in.
+    pub fn new(kafka: &Kafka, id: &str, journal: Option<String>) -> Transactions {
+        let journal = journal.filter(|_| !client::compression_is_set(kafka));
+        let (kafka, id) = (kafka.clone(), id.to_string());
+        Transactions { kafka, id, journal, uncompressed: None, answers: None, producer: None, wake: Box::default() }
     }
 
     /// A new producer: aborts what an older one with the same id left open, and fences it.
     pub fn renew(&mut self) -> Result<(), Fatal> {
-        (self.answers, self.producer) = (None, None);
+        (self.uncompressed, self.answers, self.producer) = (None, None, None);
         let config = client::producer(&self.kafka, &self.id);
         let producer = BaseProducer::from_config_and_context(&config, ProducerContext::default())
             .map_err(|e| Fatal(format!("Kafka producer: {e}; check kafka.client")))?;
         super::reader::insist(&format!("starting transactions as {}", self.id), || producer.init_transactions(REQUEST))?;
+        // SAFETY: the producer outlives the handle.
+        self.uncompressed = self.journal.as_ref().and_then(|topic| unsafe { Uncompressed::new(producer.client().native_ptr(), topic) });
         // SAFETY: the handle is ours alone; producer and bell outlive it, and the bell is in a box.
         self.answers = unsafe { Watched::new(rd_kafka_queue_get_main(producer.client().native_ptr()), &self.wake) };
         self.producer = Some(producer);
