@@ -59,6 +59,7 @@ fn range(text: &str) -> Result<Range<u64>, String> {
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    driftline::ops::memory::ordinary_pages();
     std::panic::set_hook(Box::new(|_| {})); // a panic is a failure of its history and is shown there
     let seeds = options.seed.map_or(options.seeds.clone(), |seed| seed..seed + 1);
     if options.planted {

@@ -210,7 +210,7 @@ impl Audit {
         let (kind, mut body) = Reader::open(value).map_err(|e| e.to_string())?;
         let shard = &mut self.shards[p as usize];
         if kind == Kind::Partial as u8 {
-            let partial = partial::read(&mut body).map_err(|e| e.to_string())?;
+            let partial = partial::read_head(&mut body).map_err(|e| e.to_string())?;
             let last = shard.marks.get(&partial.source.0).copied().unwrap_or(0);
             if partial.seq.0 != last + 1 {
                 return Err(format!("a partial of epoch {} of source {} after the mark of epoch {last}", partial.seq.0, partial.source.0));

@@ -177,8 +177,8 @@ fn judge(inputs: &[Told; 2], d: &Definitions, counted: &mut Counted) {
 fn of_summaries(published: &Published) -> Counted {
     let mut counted = Counted::new();
     for ((kind, pane, _), summary) in published.merged() {
-        let c = counted.entry((kind == PaneKind::Pair, pane.0)).or_default();
-        match summary.counts {
+        let c = counted.entry((*kind == PaneKind::Pair, pane.0)).or_default();
+        match &summary.counts {
             Counts::Input(i) => {
                 c.accepted += i.rows;
                 c.late += i.late;
