@@ -139,12 +139,16 @@ fn close(reports: &BTreeMap<u64, Result<Report, String>>, seconds: f64) {
     }
     let faults: Vec<String> = faults.iter().map(|(kind, n)| format!("{kind} {n}")).collect();
     println!(
-        "{} histories, {} failures, {} records, {} alerts, {} restores, {:.1} histories/s, digest {:016x}; faults: {}",
+        "{} histories, {} failures, {} records, {} alerts, {} restores, {} turns ({} within calls), {} inputs stuck, {} releases, {:.1} histories/s, digest {:016x}; faults: {}",
         reports.len(),
         reports.len() - good.len(),
         good.iter().map(|r| r.records).sum::<u64>(),
         good.iter().map(|r| r.alerts).sum::<usize>(),
         good.iter().map(|r| r.counted.restores).sum::<u64>(),
+        good.iter().map(|r| r.turns).sum::<u64>(),
+        good.iter().map(|r| r.within).sum::<u64>(),
+        good.iter().map(|r| r.stuck).sum::<u64>(),
+        good.iter().map(|r| r.released).sum::<u64>(),
         reports.len() as f64 / seconds,
         trace::combined(good.iter().map(|r| r.digest)),
         faults.join(", ")

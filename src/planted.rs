@@ -43,6 +43,10 @@ pub enum Bug {
     IdleBelowHigh,
     /// An input is idle although its end has moved since the reader came to rest.
     RestsElsewhere,
+    /// An input that was stuck stays so although records come.
+    StuckStays,
+    /// What was released is not recorded.
+    ReleaseNotRecorded,
     /// Marks are published before what they vouch for.
     MarksFirst,
     /// The journal is trimmed up to an epoch that recovery needs.
@@ -131,6 +135,10 @@ pub enum Bug {
     SegmentsByName,
     /// A record of the summaries is skipped after a restart.
     DetectSkips,
+    /// Records that come between a look and the hand-over are observed outside of an epoch.
+    ObservedOutside,
+    /// A record of a newer format version is read as if it were of this one.
+    AnyVersion,
     /// A detect epoch sends no positions for partitions that closed nothing.
     NoOffsetsOfOthers,
 }
@@ -156,6 +164,8 @@ impl Bug {
         (Bug::FutureNotRecorded, "a time in the future is decided but not recorded"),
         (Bug::IdleBelowHigh, "an input is idle at the last stable offset, whatever is open above"),
         (Bug::RestsElsewhere, "an input is idle although its end has moved since the reader came to rest"),
+        (Bug::StuckStays, "an input that was stuck stays so although records come"),
+        (Bug::ReleaseNotRecorded, "what was released is not recorded"),
         (Bug::MarksFirst, "marks are published before what they vouch for"),
         (Bug::TrimmedTooFar, "the journal is trimmed up to an epoch that recovery needs"),
         (Bug::PeekCounts, "a record that has to wait already moves the watermark of verdicts"),
@@ -200,6 +210,8 @@ impl Bug {
         (Bug::EdgesAtOnce, "bins take effect in the next pane"),
         (Bug::SegmentsByName, "segments are admitted by name, not by size"),
         (Bug::DetectSkips, "a record of the summaries is skipped after a restart"),
+        (Bug::ObservedOutside, "records that come between a look and the hand-over are observed outside of an epoch"),
+        (Bug::AnyVersion, "a record of a newer format version is read as if it were of this one"),
         (Bug::NoOffsetsOfOthers, "a detect epoch sends no positions for partitions that closed nothing"),
     ];
 }
