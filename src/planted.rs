@@ -51,6 +51,8 @@ pub enum Bug {
     MarksFirst,
     /// The journal is trimmed up to an epoch that recovery needs.
     TrimmedTooFar,
+    /// What a member knows of the journal's ends outlasts its partitions.
+    EndsKept,
     /// A record that has to wait already moves the watermark of verdicts.
     PeekCounts,
     /// A prediction on its watermark is late.
@@ -168,6 +170,7 @@ impl Bug {
         (Bug::ReleaseNotRecorded, "what was released is not recorded"),
         (Bug::MarksFirst, "marks are published before what they vouch for"),
         (Bug::TrimmedTooFar, "the journal is trimmed up to an epoch that recovery needs"),
+        (Bug::EndsKept, "what a member knows of the journal's ends outlasts its partitions"),
         (Bug::PeekCounts, "a record that has to wait already moves the watermark of verdicts"),
         (Bug::LatenessOffByOne, "a prediction on its watermark is late"),
         (Bug::WindowOffByOne, "an outcome at the end of the window does not match"),
