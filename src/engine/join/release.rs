@@ -59,6 +59,8 @@ impl Join {
             Input::Predictions => self.release_rows(up_to, decisions),
             Input::Outcomes => self.release_waiting(up_to, decisions),
         }
+        debug_assert!(input == Input::Outcomes || self.rows.iter().all(|(_, r)| r.time > up_to), "a row was not let go");
+        debug_assert!(input == Input::Predictions || self.waiting.iter().all(|(_, w)| w.e > up_to), "an outcome was not let go");
         let gone = before - self.rows.len() - self.waiting.len();
         self.give_back();
         gone as u64
