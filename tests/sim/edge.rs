@@ -6,8 +6,8 @@
 
 use super::draw::Draw;
 use super::trace::Trace;
-use driftline::engine::types::{Offset, Partition};
 use driftline::broker::Producer;
+use driftline::engine::types::{Offset, Partition};
 use driftline::log::memory::{CommitFault, MemoryLog, SharedCluster, Step};
 use driftline::log::{Commit, CommittedPosition, Ends, Fatal, Handed, Log, OutRecord, Polled, Position, Record, Sink, TopicIx};
 use std::cell::{Cell, RefCell};
@@ -81,8 +81,6 @@ pub struct World {
     pub others: RefCell<Option<Rc<dyn Fn() -> bool>>>,
     /// Commits that are under way.
     pub committing: Cell<u32>,
-    /// Somebody waited until a transaction under way ran into its timeout.
-    pub waited_out: Cell<bool>,
     /// Turns within calls.
     pub within: Cell<u64>,
     depth: Cell<u32>,
@@ -104,7 +102,6 @@ impl World {
             whims: RefCell::new(Draw::new(seed, "whims")),
             others: RefCell::new(None),
             committing: Cell::new(0),
-            waited_out: Cell::new(false),
             within: Cell::new(0),
             depth: Cell::new(0),
         }
@@ -193,6 +190,8 @@ pub struct Edge {
     pub arrives_late: Option<i64>,
     /// Where it stands still in its next commit.
     pub freeze: Rc<Cell<Option<Freeze>>>,
+    /// One of its commits took longer than a transaction may: it may find itself fenced.
+    pub late: bool,
     /// Said about fences: the client can't tell them from a lost answer.
     pub vague: bool,
     /// Records handed over and commits that were done.
@@ -215,6 +214,7 @@ impl Edge {
             asked: false,
             arrives_late: None,
             freeze,
+            late: false,
             vague: false,
             work: 0,
         }
@@ -361,7 +361,6 @@ impl Log for Edge {
         self.meanwhile()?;
         // a transaction under way: its producer can't go on before this call is over, so it runs into its timeout
         if self.world.committing.get() > 0 && self.log.is_undecided(of)? {
-            self.world.waited_out.set(true);
             self.world.spend(TRANSACTION_MS);
         }
         let positions = self.log.committed(of)?;
@@ -392,7 +391,9 @@ impl Log for Edge {
         let what = digest(records, positions);
         let generation = self.log.generation();
         self.world.committing.set(self.world.committing.get() + 1);
+        let began = self.world.now();
         let ended = self.log.commit(records, positions);
+        self.late |= self.world.now() - began >= TRANSACTION_MS;
         self.world.committing.set(self.world.committing.get() - 1);
         let how = ended.as_ref().map_or("killed", word);
         self.note(("commit", what, how), || {

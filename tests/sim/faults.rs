@@ -4,8 +4,8 @@
 //! format; what a member does when it meets a newer one is in `newer`.
 
 use super::draw::Draw;
-use super::history::History;
 use super::edge::Freeze;
+use super::history::History;
 use super::process::{Process, Seat};
 use driftline::engine::types::Offset;
 use driftline::log::memory::{CommitFault, Step};
@@ -209,7 +209,6 @@ fn one(h: &mut History, p: usize, fault: Fault) -> bool {
             let replaced = h.draw.chance(0.3);
             h.processes[p].edge.freeze.set(Some(Freeze { step, ms, replaced }));
             h.processes[p].edge.vague = h.draw.chance(0.3);
-            h.late_commits = true;
         }
         Fault::Pause | Fault::Replace => {
             let ms = SESSION_MS + h.draw.between(-20_000, 60_000);
@@ -236,7 +235,6 @@ fn one(h: &mut History, p: usize, fault: Fault) -> bool {
             h.processes[p].edge.vague = h.draw.chance(0.5);
             let ms = h.draw.between(31_000, 60_000);
             h.processes[p].edge.faults.push(CommitFault::Slow(ms));
-            h.late_commits = true;
         }
         Fault::ClockJump => {
             // a clock that runs ahead of the broker's lets future records in, one that trails calls good ones future

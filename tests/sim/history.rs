@@ -8,10 +8,10 @@ use super::faults::{Fault, inflict};
 use super::inputs::scene;
 use super::oracle::{Oracle, sorted};
 use super::process::{Counted, Process, Seat};
-use super::rules;
 use super::scenario::Scenario;
 use super::supply::Supply;
 use super::trace::Trace;
+use super::{newer, rules};
 use driftline::config::settings::Settings;
 use driftline::engine::types::{Input, Offset};
 use driftline::kafka::topics::{Inputs, own_topics};
@@ -83,10 +83,10 @@ pub struct History {
     pub expiries: Vec<(i64, &'static str)>,
     /// Records were deleted before they were read: a reader may have to end.
     pub overtaken: bool,
-    /// A transaction ran into its timeout: its producer may have to end.
-    pub late_commits: bool,
     /// Who is within a call while others have a turn.
     pub inside: Vec<Inside>,
+    /// What members have said that ended, where that is expected of them.
+    pub refusals: Option<Vec<String>>,
     /// What went wrong within a call.
     failed: Option<String>,
     order: Draw,
@@ -111,9 +111,11 @@ pub fn run(scenario: &Scenario, show: bool) -> Result<Report, String> {
     let others = move || weak.upgrade().is_some_and(|history| turn_within(&history));
     history.borrow().world.others.replace(Some(Rc::new(others)));
     play(&history)?;
-    let mut history = history.borrow_mut();
-    history.reckon()?;
-    Ok(history.report.clone())
+    history.borrow_mut().reckon()?;
+    if scenario.newer {
+        newer::refused(&history, scenario.seed)?;
+    }
+    Ok(history.borrow().report.clone())
 }
 
 fn play(history: &RefCell<History>) -> Result<(), String> {
@@ -149,7 +151,7 @@ fn play(history: &RefCell<History>) -> Result<(), String> {
 }
 
 /// Time passes, upstream writes, and everybody who is not within a call has a turn. True if somebody worked.
-fn turn_of_all(history: &RefCell<History>, busy: bool) -> Result<bool, String> {
+pub fn turn_of_all(history: &RefCell<History>, busy: bool) -> Result<bool, String> {
     let turns = {
         let h = &mut *history.borrow_mut();
         h.pass_time(busy && !h.processes.is_empty());
@@ -210,7 +212,8 @@ impl History {
         let scene = scene(s);
         let report = Report { oddities: scene.oddities.clone(), ..Report::default() };
         let mut draw = Draw::new(s.seed, "faults");
-        let mut seats: Vec<Seat> = (0..s.joiners).map(|n| Seat::new(true, n, 0)).chain((0..s.detectors).map(|n| Seat::new(false, n, 0))).collect();
+        let mut seats: Vec<Seat> =
+            (0..s.joiners).map(|n| Seat::new(true, n, 0)).chain((0..s.detectors).map(|n| Seat::new(false, n, 0))).collect();
         // a rolling change of the configuration under way: which file is the first to be heard is a matter of timing
         if draw.chance(0.2) {
             seats.iter_mut().for_each(|seat| seat.changed = draw.chance(0.5));
@@ -228,8 +231,8 @@ impl History {
             draw,
             expiries: Vec::new(),
             overtaken: false,
-            late_commits: false,
             inside: Vec::new(),
+            refusals: None,
             failed: None,
             order: Draw::new(s.seed, "turns"),
             last_id: 0,
@@ -323,10 +326,15 @@ impl History {
         let process = &self.processes[p];
         let name = self.seats[process.seat].name.clone();
         self.world.trace.event(self.world.now(), &name, "ends", || format!("ends: {why}"));
+        if let Some(refusals) = &mut self.refusals {
+            refusals.push(why.to_string());
+            self.kill(p, None);
+            return Ok(());
+        }
         let killed = why.starts_with("killed");
         let fenced = why.contains("another instance with the same id") || why.contains("another process has this member's");
         // of two processes with one name the one that joins last wins, whichever was meant to
-        let allowed = killed || (process.had_twin || self.late_commits || self.world.waited_out.get()) && fenced || self.overtaken && why.starts_with("reading ");
+        let allowed = killed || (process.had_twin || process.edge.late) && fenced || self.overtaken && why.starts_with("reading ");
         if !allowed {
             return Err(format!("{name} ended: {why}"));
         }

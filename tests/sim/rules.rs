@@ -165,7 +165,8 @@ fn judge(inputs: &[Told; 2], releases: &[Release], d: &Definitions, counted: &mu
         let e = o.highest.map_or(o.time, |h| o.time.max(h - d.join.lateness[1].0));
         let left = gone(Input::Outcomes, o.offset, e);
         let meets = |r: &Row| left.is_none_or(|g| r.offset < g.next[0]) && r.gone.is_none_or(|g| o.offset < g.next[1]);
-        let fits = |r: &&mut Row| meets(r) && e >= r.time - early && e <= r.time + window && r.first.as_ref().is_none_or(|f| e <= f.0 + settle);
+        let fits =
+            |r: &&mut Row| meets(r) && e >= r.time - early && e <= r.time + window && r.first.as_ref().is_none_or(|f| e <= f.0 + settle);
         match rows.get_mut(o.id.as_str()).and_then(|rows| rows.iter_mut().find(fits)) {
             Some(row) => match &row.first {
                 None => {
@@ -176,7 +177,9 @@ fn judge(inputs: &[Told; 2], releases: &[Release], d: &Definitions, counted: &mu
                 Some(_) => add(true, row.time.max(e), |c| &mut c.conflicting),
             },
             None if left.is_none() && last[0].is_none_or(|w| e + early >= w) => {} // not decided when the inputs end
-            None if start.filter(|s| left.is_none_or(|g| s.0 < g.next[0])).is_none_or(|s| e + early < s.1) => add(true, e + early, |c| &mut c.before_start),
+            None if start.filter(|s| left.is_none_or(|g| s.0 < g.next[0])).is_none_or(|s| e + early < s.1) => {
+                add(true, e + early, |c| &mut c.before_start)
+            }
             None => add(true, e + early, |c| &mut c.orphans),
         }
     }

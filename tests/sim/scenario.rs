@@ -70,6 +70,8 @@ pub struct Scenario {
     pub memory: Option<u64>,
     /// How fast state is written again.
     pub pace: Pace,
+    /// In the end a newer driftline has been at work.
+    pub newer: bool,
 }
 
 impl Scenario {
@@ -117,6 +119,7 @@ impl Scenario {
             meddling: more.of(&[0.0, 0.004, 0.01, 0.03]),
             hold: more.chance(0.25).then(|| more.between(1, 20)),
             memory: more.chance(0.15).then(|| more.between(2, 30) as u64 * 1_024),
+            newer: more.chance(0.1),
             pace: more.of(&[
                 Pace::default(),
                 Pace { round: Span(60_000), closings: 64 },
