@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::process::ExitCode;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 #[global_allocator]
@@ -43,6 +43,9 @@ struct Options {
     /// Only this bug.
     #[arg(long)]
     bug: Option<String>,
+    /// Of the planted bugs only every Nth, from number K on: K/N.
+    #[arg(long, default_value = "0/1", value_parser = part)]
+    part: (usize, usize),
     /// Without faults.
     #[arg(long)]
     calm: bool,
@@ -57,9 +60,20 @@ fn range(text: &str) -> Result<Range<u64>, String> {
     Ok(number(from)?..number(to)?)
 }
 
+fn part(text: &str) -> Result<(usize, usize), String> {
+    let (k, n) = text.split_once('/').ok_or("wanted: K/N")?;
+    let number = |t: &str| t.parse::<usize>().map_err(|e| e.to_string());
+    let (k, n) = (number(k)?, number(n)?);
+    if k < n { Ok((k, n)) } else { Err("K is below N".into()) }
+}
+
 fn main() -> ExitCode {
     let options = Options::parse();
+    driftline::ops::memory::ordinary_pages();
     std::panic::set_hook(Box::new(|_| {})); // a panic is a failure of its history and is shown there
+    if options.trace {
+        tracing_subscriber::fmt().without_time().with_target(false).init(); // what members themselves say
+    }
     let seeds = options.seed.map_or(options.seeds.clone(), |seed| seed..seed + 1);
     if options.planted {
         return planted(&options, &seeds);
@@ -87,30 +101,34 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(reports.values().any(Result::is_err)))
 }
 
-/// Looks for each planted bug in turn.
+/// Looks for each planted bug.
 fn planted(options: &Options, seeds: &Range<u64>) -> ExitCode {
     if !cfg!(any(debug_assertions, feature = "planted")) {
         println!("this build has no planted bugs: build it with --features planted");
         return ExitCode::from(2);
     }
-    let mut missed = 0;
-    for (bug, what) in Bug::ALL {
-        let name = format!("{bug:?}");
-        if options.bug.as_ref().is_some_and(|wanted| *wanted != name) {
-            continue;
+    let (part, of) = options.part;
+    let named = |bug: Bug| options.bug.as_ref().is_none_or(|wanted| *wanted == format!("{bug:?}"));
+    let bugs: Vec<_> = Bug::ALL.iter().enumerate().filter(|(i, (bug, _))| i % of == part && named(*bug)).map(|(_, b)| *b).collect();
+    let (next, missed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..options.jobs {
+            scope.spawn(|| {
+                while let Some((bug, what)) = bugs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let name = format!("{bug:?}");
+                    let Some((seed, why)) = find(*bug, seeds.clone()) else {
+                        missed.fetch_add(1, Ordering::Relaxed);
+                        println!("{name:<24} NOT FOUND in {} seeds: {what}", seeds.end - seeds.start);
+                        continue;
+                    };
+                    let first: String = why.lines().next().unwrap_or_default().chars().take(150).collect();
+                    println!("{name:<24} found after {:>4} seeds: {what}; {first}", seed - seeds.start + 1);
+                }
+            });
         }
-        match find(*bug, seeds.clone()) {
-            Some((seed, why)) => {
-                let first: String = why.lines().next().unwrap_or_default().chars().take(150).collect();
-                println!("{name:<24} found after {:>4} seeds: {what}; {first}", seed - seeds.start + 1);
-            }
-            None => {
-                missed += 1;
-                println!("{name:<24} NOT FOUND in {} seeds: {what}", seeds.end - seeds.start);
-            }
-        }
-    }
-    println!("{} planted bugs, {missed} not found", Bug::ALL.len());
+    });
+    let missed = missed.into_inner();
+    println!("{} of {} planted bugs looked for, {missed} not found", bugs.len(), Bug::ALL.len());
     ExitCode::from(u8::from(missed > 0))
 }
 
@@ -118,6 +136,9 @@ fn one(seed: u64, options: &Options) -> Result<Report, String> {
     let mut scenario = Scenario::of(seed);
     if options.calm {
         scenario.faults = 0;
+    }
+    if options.trace {
+        println!("{scenario:?}");
     }
     let report = simulate(&scenario, options.trace)?;
     if options.twice {
@@ -138,12 +159,16 @@ fn close(reports: &BTreeMap<u64, Result<Report, String>>, seconds: f64) {
     }
     let faults: Vec<String> = faults.iter().map(|(kind, n)| format!("{kind} {n}")).collect();
     println!(
-        "{} histories, {} failures, {} records, {} alerts, {} restores, {:.1} histories/s, digest {:016x}; faults: {}",
+        "{} histories, {} failures, {} records, {} alerts, {} restores, {} turns ({} within calls), {} inputs stuck, {} releases, {:.1} histories/s, digest {:016x}; faults: {}",
         reports.len(),
         reports.len() - good.len(),
         good.iter().map(|r| r.records).sum::<u64>(),
         good.iter().map(|r| r.alerts).sum::<usize>(),
         good.iter().map(|r| r.counted.restores).sum::<u64>(),
+        good.iter().map(|r| r.turns).sum::<u64>(),
+        good.iter().map(|r| r.within).sum::<u64>(),
+        good.iter().map(|r| r.stuck).sum::<u64>(),
+        good.iter().map(|r| r.released).sum::<u64>(),
         reports.len() as f64 / seconds,
         trace::combined(good.iter().map(|r| r.digest)),
         faults.join(", ")

@@ -43,10 +43,16 @@ pub enum Bug {
     IdleBelowHigh,
     /// An input is idle although its end has moved since the reader came to rest.
     RestsElsewhere,
+    /// An input that was stuck stays so although records come.
+    StuckStays,
+    /// What was released is not recorded.
+    ReleaseNotRecorded,
     /// Marks are published before what they vouch for.
     MarksFirst,
     /// The journal is trimmed up to an epoch that recovery needs.
     TrimmedTooFar,
+    /// What a member knows of the journal's ends outlasts its partitions.
+    EndsKept,
     /// A record that has to wait already moves the watermark of verdicts.
     PeekCounts,
     /// A prediction on its watermark is late.
@@ -131,6 +137,10 @@ pub enum Bug {
     SegmentsByName,
     /// A record of the summaries is skipped after a restart.
     DetectSkips,
+    /// Records that come between a look and the hand-over are observed outside of an epoch.
+    ObservedOutside,
+    /// A record of a newer format version is read as if it were of this one.
+    AnyVersion,
     /// A detect epoch sends no positions for partitions that closed nothing.
     NoOffsetsOfOthers,
 }
@@ -156,8 +166,11 @@ impl Bug {
         (Bug::FutureNotRecorded, "a time in the future is decided but not recorded"),
         (Bug::IdleBelowHigh, "an input is idle at the last stable offset, whatever is open above"),
         (Bug::RestsElsewhere, "an input is idle although its end has moved since the reader came to rest"),
+        (Bug::StuckStays, "an input that was stuck stays so although records come"),
+        (Bug::ReleaseNotRecorded, "what was released is not recorded"),
         (Bug::MarksFirst, "marks are published before what they vouch for"),
         (Bug::TrimmedTooFar, "the journal is trimmed up to an epoch that recovery needs"),
+        (Bug::EndsKept, "what a member knows of the journal's ends outlasts its partitions"),
         (Bug::PeekCounts, "a record that has to wait already moves the watermark of verdicts"),
         (Bug::LatenessOffByOne, "a prediction on its watermark is late"),
         (Bug::WindowOffByOne, "an outcome at the end of the window does not match"),
@@ -200,6 +213,8 @@ impl Bug {
         (Bug::EdgesAtOnce, "bins take effect in the next pane"),
         (Bug::SegmentsByName, "segments are admitted by name, not by size"),
         (Bug::DetectSkips, "a record of the summaries is skipped after a restart"),
+        (Bug::ObservedOutside, "records that come between a look and the hand-over are observed outside of an epoch"),
+        (Bug::AnyVersion, "a record of a newer format version is read as if it were of this one"),
         (Bug::NoOffsetsOfOthers, "a detect epoch sends no positions for partitions that closed nothing"),
     ];
 }

@@ -4,6 +4,7 @@
 
 use crate::engine::definitions::Definitions;
 use crate::engine::join::Limits;
+use crate::engine::monitor::chunks::Pace;
 use crate::engine::types::Span;
 use secrecy::SecretString;
 use std::collections::BTreeMap;
@@ -51,6 +52,8 @@ pub struct Settings {
     pub memory_limit: u64,
     /// When and how fast the journal is cleaned (not in the file: there is nothing to choose).
     pub journal: Limits,
+    /// How fast a monitor's state is written again (not in the file either).
+    pub state: Pace,
 }
 
 /// How to reach Kafka.

@@ -199,6 +199,7 @@ impl Join {
         if self.has_twin(p.key, watermark) {
             return PredictionVerdict::Duplicate;
         }
+        debug_assert!(p.time > self.released[0], "what was let go comes again");
         self.first_prediction.get_or_insert(p.time);
         let slot = self.insert_row(Row::new(p.key, p.offset, p.time, p.cell, p.score, p.label));
         self.by_window.push(p.time.plus(self.rules.window), slot);

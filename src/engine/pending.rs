@@ -9,7 +9,7 @@ use super::index::Index;
 use super::types::{EpochSeq, EventTime, Offset, RequestKey};
 use crate::planted::{Bug, planted};
 use crate::prefetch::prefetch;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 
 /// No entry.
 pub const NONE: u32 = u32::MAX;
@@ -451,13 +451,15 @@ impl Wheel {
 pub struct Since {
     width: i64,
     first: BTreeMap<i64, EpochSeq>,
+    /// The same, the oldest epoch first.
+    by_epoch: BTreeSet<(EpochSeq, i64)>,
     last: i64,
 }
 
 impl Since {
     /// With buckets of `width` ms.
     pub fn new(width: i64) -> Since {
-        Since { width, first: BTreeMap::new(), last: i64::MIN }
+        Since { width, first: BTreeMap::new(), by_epoch: BTreeSet::new(), last: i64::MIN }
     }
 
     /// An entry of `time` came in `epoch`.
@@ -465,7 +467,10 @@ impl Since {
         let bucket = time.0.div_euclid(self.width);
         if bucket != self.last {
             self.last = bucket;
-            self.first.entry(bucket).or_insert(epoch);
+            if let btree_map::Entry::Vacant(place) = self.first.entry(bucket) {
+                place.insert(epoch);
+                self.by_epoch.insert((epoch, bucket));
+            }
         }
     }
 
@@ -481,19 +486,25 @@ impl Since {
 
     /// The bucket with the oldest first epoch, and that epoch.
     pub fn oldest(&self) -> Option<(EpochSeq, i64)> {
-        self.first.iter().map(|(bucket, first)| (*first, *bucket)).min()
+        self.by_epoch.first().copied()
     }
 
     /// Nothing of a bucket is needed from before `epoch`.
     pub fn begins(&mut self, bucket: i64, epoch: EpochSeq) {
-        self.first.insert(bucket, epoch);
+        if let Some(before) = self.first.insert(bucket, epoch) {
+            self.by_epoch.remove(&(before, bucket));
+        }
+        self.by_epoch.insert((epoch, bucket));
     }
 
     /// The oldest epoch that still matters when entries before `horizon` are over; forgets their buckets.
     pub fn floor(&mut self, horizon: EventTime) -> EpochSeq {
         let width = self.width;
         self.last = i64::MIN; // its bucket may go
-        self.first.retain(|bucket, _| (bucket + 1).saturating_mul(width) > horizon.0);
-        self.first.values().copied().min().unwrap_or(EpochSeq(u64::MAX))
+        while let Some(oldest) = self.first.first_entry().filter(|e| (e.key() + 1).saturating_mul(width) <= horizon.0) {
+            let (bucket, epoch) = oldest.remove_entry();
+            self.by_epoch.remove(&(epoch, bucket));
+        }
+        self.oldest().map_or(EpochSeq(u64::MAX), |oldest| oldest.0)
     }
 }

@@ -24,6 +24,7 @@ use commit::Transactions;
 use kafka_protocol::ResponseError;
 use membership::Seat;
 use reader::Reader;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// Who a member is.
@@ -86,6 +87,27 @@ impl MemoryLog {
         self.transactions.fault = Some(fault);
     }
 
+    /// Calls `hook` at every step of every commit, while the cluster is free for others: they may act inside of it.
+    pub fn between_steps(&mut self, hook: Rc<dyn Fn(Step)>) {
+        self.transactions.between = Some(hook);
+    }
+
+    /// Takes in what has arrived, as a client's own thread does at any time between two calls.
+    pub fn fetch(&mut self) -> Result<(), Fatal> {
+        if self.seat.reads() { self.reader.take_in(&self.cluster, &self.options) } else { Ok(()) }
+    }
+
+    /// True while a transaction is open that holds a position of this member's group in one of these places: `committed` waits for it.
+    pub fn is_undecided(&self, of: &[(TopicIx, Partition)]) -> Result<bool, Fatal> {
+        for (topic, partition) in of {
+            let place = (self.name(*topic)?.to_string(), partition.0);
+            if self.cluster.with(|cluster| cluster.is_undecided(&self.options.group, &place)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The connection broke: answers of the group that it waits for will never come, it asks again.
     pub fn lose_connection(&mut self) {
         self.seat.ask_again();
@@ -125,9 +147,7 @@ impl Log for MemoryLog {
             }
             return Ok(change);
         }
-        if self.seat.reads() {
-            self.reader.take_in(&self.cluster, &self.options)?;
-        }
+        self.fetch()?;
         Ok(Polled::Records)
     }
 

@@ -263,10 +263,38 @@ impl std::fmt::Display for Pointer {
 impl std::str::FromStr for Pointer {
     type Err = String;
     fn from_str(text: &str) -> Result<Pointer, String> {
-        let wrong = || format!("offset metadata {text:?} was not written by this version of driftline");
+        if let Some(newer) = newer_than_this(text) {
+            return Err(format!("offset metadata {text:?} has format version {newer}; this driftline reads version 1: upgrade it"));
+        }
+        let wrong = || {
+            format!(
+                "offset metadata {text:?} is not driftline's: the group's offsets were reset or belong to another application; see \
+                 docs/operations.md, `Offsets were reset`"
+            )
+        };
         let rest = text.strip_prefix("driftline/1 ").ok_or_else(wrong)?;
         let field =
             |name: &str| rest.split(' ').find_map(|p| p.strip_prefix(name)).and_then(|v| v.parse().ok()).map(EpochSeq).ok_or_else(wrong);
         Ok(Pointer { seq: field("seq=")?, floor: field("floor=")? })
+    }
+}
+
+/// The version of a pointer that a newer driftline has written.
+fn newer_than_this(text: &str) -> Option<u32> {
+    text.strip_prefix("driftline/")?.split(' ').next()?.parse().ok().filter(|version| *version > 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pointer;
+
+    #[test]
+    fn positions_of_a_newer_driftline_ask_for_an_upgrade_not_for_a_reset() {
+        let said = |text: &str| text.parse::<Pointer>().unwrap_err();
+        assert!(said("driftline/2 seq=7 floor=3 shards=1").contains("format version 2; this driftline reads version 1: upgrade it"));
+        for foreign in ["", "driftline", "driftline/1 seq=x floor=1", "somebody else's"] {
+            assert!(said(foreign).contains("reset") && !said(foreign).contains("upgrade"), "{foreign}");
+        }
+        assert_eq!("driftline/1 seq=7 floor=3".parse::<Pointer>().map(|p| (p.seq.0, p.floor.0)), Ok((7, 3)));
     }
 }

@@ -8,7 +8,7 @@ use super::join::{plain, proposal, word};
 use super::recover::recover_monitor;
 use crate::codec::alert::{AlertError, Format, encode, headers};
 use crate::config::settings::{AlertFormat, Settings};
-use crate::engine::monitor::chunks::CHUNKS;
+use crate::engine::monitor::chunks::{CHUNKS, Pace};
 use crate::engine::monitor::state::{Rewrite, StateRecord};
 use crate::engine::monitor::{Effects, Monitor, Raised};
 use crate::engine::plan::{Progress, Versioned};
@@ -26,10 +26,6 @@ pub use super::join::Step;
 const TURN: usize = 2_000;
 /// An epoch ends this long after a pane closed (ms).
 const AFTER_CLOSE: i64 = 50;
-/// Every chunk of the state is rewritten within this time (ms); 15 minutes are promised.
-const ROUND: i64 = 600_000;
-/// Chunks are rewritten faster while the head carries more closings than this (history that is read fast).
-const CLOSINGS: usize = 256;
 /// Bytes of chunks that an epoch rewrites (the last chunk may go beyond), and the last epoch before a stop.
 const REWRITE: usize = 256 * 1024;
 const REWRITE_AT_STOP: usize = 4 * 1024 * 1024;
@@ -41,7 +37,7 @@ struct DetectTask {
     monitor: Monitor,
     next: Offset,
     seq: EpochSeq,
-    /// Wall clock up to which chunks have been rewritten at the pace of `ROUND`.
+    /// Wall clock up to which chunks have been rewritten at the pace of `Pace::round`.
     paced: i64,
     effects: Effects,
     changed: bool,
@@ -49,15 +45,16 @@ struct DetectTask {
 
 impl DetectTask {
     /// The epoch's state: head, shared part, and the chunks that are due.
-    fn state(&mut self, now: i64, stopping: bool) -> Vec<StateRecord> {
-        let due = (CHUNKS as i64 * (now - self.paced).max(0) / ROUND) as usize;
-        let behind = self.monitor.closings().saturating_sub(CLOSINGS) / 4;
+    fn state(&mut self, now: i64, stopping: bool, pace: Pace) -> Vec<StateRecord> {
+        let round = pace.round.0;
+        let due = (CHUNKS as i64 * (now - self.paced).max(0) / round) as usize;
+        let behind = self.monitor.closings().saturating_sub(pace.closings) / 4;
         let rewrite = match stopping {
             true => Rewrite { chunks: CHUNKS, bytes: REWRITE_AT_STOP },
             false => Rewrite { chunks: (due + behind).min(CHUNKS), bytes: REWRITE },
         };
         let (records, written) = self.monitor.state(self.seq, self.next, rewrite);
-        self.paced = (self.paced + written.min(due) as i64 * ROUND / CHUNKS as i64).max(now - ROUND);
+        self.paced = (self.paced + written.min(due) as i64 * round / CHUNKS as i64).max(now - round);
         records
     }
 }
@@ -149,10 +146,11 @@ impl DetectStage {
         for (partition, task) in &mut self.tasks {
             let (mut left, mut broken) = (TURN, None);
             // what comes from here on waits for the next turn: nothing is observed outside of an epoch
-            if !log.waits(TopicIx(0), *partition) {
+            let waits = log.waits(TopicIx(0), *partition);
+            if !waits && !planted(Bug::ObservedOutside) {
                 continue;
             }
-            if self.epoch.is_none() {
+            if self.epoch.is_none() && waits {
                 log.begin_epoch();
                 self.epoch = Some((now, None));
             }
@@ -259,7 +257,7 @@ impl DetectStage {
                 records.push(alert_record(&self.settings, *partition, raised)?);
             }
             publish_plan(&self.settings, &effects, task.monitor.progress(), &mut records);
-            records.extend(state_records(&self.settings, *partition, task.state(now, stopping)));
+            records.extend(state_records(&self.settings, *partition, task.state(now, stopping, self.settings.state)));
             let metadata = Pointer { seq: task.seq, floor: task.monitor.oldest_chunk() }.to_string();
             if planted(Bug::NoOffsetsOfOthers) && !effects.moved {
                 continue;

@@ -411,14 +411,24 @@ impl JoinStage {
     fn revoked(&mut self, log: &mut dyn Log) -> Result<(), Fatal> {
         self.end_epoch(log)?;
         self.parked = std::mem::take(&mut self.tasks);
+        self.forget_ends();
         self.assigned = None;
         self.started = false;
         log.release()
     }
 
+    /// Others may have written between a commit and the question where the journal ends: what is known of its ends holds only for as
+    /// long as its partitions are ours.
+    fn forget_ends(&mut self) {
+        if !planted(Bug::EndsKept) {
+            self.trims.clear();
+        }
+    }
+
     fn drop_state(&mut self) {
         self.tasks.clear();
         self.parked.clear();
+        self.forget_ends();
         self.assigned = None;
         self.started = false;
         self.epoch = None;

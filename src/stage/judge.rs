@@ -128,7 +128,9 @@ impl Judge<'_> {
         self.counters.records[i] += 1;
         task.next[i] = Offset(r.offset.0 + 1);
         task.changed = true;
-        task.activity[i] = Activity::Active;
+        if task.activity[i] != Activity::Stuck || !planted(Bug::StuckStays) {
+            task.activity[i] = Activity::Active;
+        }
         task.quiet_since[i] = i64::MAX;
         true
     }

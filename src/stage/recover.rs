@@ -46,11 +46,7 @@ impl Recovered {
 fn pointer(position: &CommittedPosition) -> Result<Option<Pointer>, Fatal> {
     match position.next {
         None => Ok(None),
-        Some(_) => position.metadata.parse().map(Some).map_err(|e| {
-            Fatal(format!(
-                "{e}: the group's offsets were reset or belong to another application; see docs/operations.md, `offsets were reset`"
-            ))
-        }),
+        Some(_) => position.metadata.parse().map(Some).map_err(Fatal),
     }
 }
 

@@ -12,6 +12,7 @@ use driftline::engine::types::{PaneId, PaneKind, Partition};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::sync::OnceLock;
 
 /// Everything that a run leaves in its output topics.
 #[derive(Default)]
@@ -21,6 +22,8 @@ pub struct Published {
     pub partials: Vec<Vec<u8>>,
     pub edges: Vec<EdgesRecord>,
     pub letters: Letters,
+    /// `partials`, merged when somebody first asked for it.
+    pub summaries: OnceLock<BTreeMap<Place, CellSummary>>,
 }
 
 /// An alert record.
@@ -69,7 +72,18 @@ impl Alerts {
 
 impl Published {
     /// All partials of each cell and pane in one.
-    pub fn merged(&self) -> BTreeMap<Place, CellSummary> {
+    pub fn merged(&self) -> &BTreeMap<Place, CellSummary> {
+        self.summaries.get_or_init(|| self.merge_partials())
+    }
+
+    /// Alerts, bins and dead letters alone.
+    pub fn without_summaries(mut self) -> Published {
+        self.partials.clear();
+        self.summaries.take();
+        self
+    }
+
+    fn merge_partials(&self) -> BTreeMap<Place, CellSummary> {
         let mut plan = Plan::default();
         self.edges.iter().for_each(|e| plan.observe(PlanRecord::Edges(e.clone())));
         let mut sum: BTreeMap<Place, CellSummary> = BTreeMap::new();

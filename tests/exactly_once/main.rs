@@ -53,7 +53,7 @@ fn the_scene_has_everything_that_real_topics_have() {
 #[test]
 fn the_engine_counts_what_the_rules_say() {
     let naive = brute::count(scene(), &offline().definitions.join);
-    let summaries = brute::of_summaries(&expected().merged());
+    let summaries = brute::of_summaries(expected().merged());
     for pane in naive.keys().chain(summaries.keys()) {
         assert_eq!(summaries.get(pane), naive.get(pane), "(is a pair pane, pane) = {pane:?}: summaries against a naive count");
     }

@@ -14,7 +14,7 @@ use driftline::engine::mark::Mark;
 use driftline::engine::monitor::{Effects, Monitor};
 use driftline::engine::partial;
 use driftline::engine::plan::{Plan, PlanRecord, Progress, Versioned};
-use driftline::engine::types::{EventTime, Offset, Partition};
+use driftline::engine::types::{EventTime, Input, Offset, Partition};
 use driftline::log::memory::{MemberOptions, MemoryLog};
 use driftline::log::{Log, Record};
 use driftline::planted;
@@ -29,6 +29,17 @@ pub struct Decided {
     pub shown: EventTime,
 }
 
+/// Rows that were let go.
+#[derive(Clone, Copy, Debug)]
+pub struct Release {
+    /// Where both inputs stood.
+    pub next: [Offset; 2],
+    /// Whose rows.
+    pub input: Input,
+    /// Everything up to this time.
+    pub up_to: EventTime,
+}
+
 /// What the journal says of a task.
 #[derive(Default)]
 pub struct TaskHistory {
@@ -36,10 +47,14 @@ pub struct TaskHistory {
     pub last: Option<Epoch>,
     /// Decisions in their order.
     pub decisions: Vec<Decided>,
+    /// Releases in their order, each once.
+    pub releases: Vec<Release>,
     /// A transaction has been hanging in an input for long.
     pub hung: [bool; 2],
     /// An input was declared idle or silent, so panes closed by timing.
     pub was_quiet: bool,
+    /// How often an input was declared stuck.
+    pub stuck: u64,
     begun: Option<(Epoch, u64, u64)>,
 }
 
@@ -116,7 +131,7 @@ impl Audit {
         // whoever commits between two looks may have decided a session before
         let long_ago = self.observed_at - 60_000;
         for (p, task) in self.tasks.iter_mut().enumerate() {
-            task.hung = [0, 1].map(|i| world.hanging.borrow().iter().any(|h| (h.0, h.1) == (i, p) && h.2 < long_ago));
+            task.hung = [0, 1].map(|i| world.hanging.borrow().iter().any(|h| (h.input, h.partition) == (i, p) && h.since < long_ago));
         }
         self.observed_at = world.now();
         planted::without(|| {
@@ -210,7 +225,7 @@ impl Audit {
         let (kind, mut body) = Reader::open(value).map_err(|e| e.to_string())?;
         let shard = &mut self.shards[p as usize];
         if kind == Kind::Partial as u8 {
-            let partial = partial::read(&mut body).map_err(|e| e.to_string())?;
+            let partial = partial::read_head(&mut body).map_err(|e| e.to_string())?;
             let last = shard.marks.get(&partial.source.0).copied().unwrap_or(0);
             if partial.seq.0 != last + 1 {
                 return Err(format!("a partial of epoch {} of source {} after the mark of epoch {last}", partial.seq.0, partial.source.0));
@@ -314,8 +329,7 @@ impl Audit {
 
     /// True if only the inputs decide alerts: nothing was lost or declared quiet before its end.
     pub fn timeless(&self) -> bool {
-        let other = |d: &Decided| matches!(d.decision, EdgeDecision::Lost { .. } | EdgeDecision::Released { .. });
-        let lost = |t: &TaskHistory| t.decisions.iter().any(other);
+        let lost = |t: &TaskHistory| t.decisions.iter().any(|d| matches!(d.decision, EdgeDecision::Lost { .. })) || !t.releases.is_empty();
         !self.tasks.iter().any(|t| t.was_quiet || lost(t))
     }
 
@@ -340,7 +354,8 @@ impl TaskHistory {
             return Err(format!("epoch {} goes back from {next:?} to {:?}", epoch.seq.0, epoch.next));
         }
         let before = known.map_or([Activity::Active; 2], |l| l.activity);
-        if let Some(i) = (0..2).find(|i| self.hung[*i] && epoch.activity[*i] > before[*i]) {
+        let quieter = |i: &usize| epoch.activity[*i] > before[*i] && epoch.activity[*i] != Activity::Stuck;
+        if let Some(i) = (0..2).find(|i| self.hung[*i] && quieter(i)) {
             return Err(format!("epoch {} calls input {i} {:?} while a transaction hangs in it", epoch.seq.0, epoch.activity[i]));
         }
         if epoch.floor.0 < floor || epoch.floor > epoch.seq {
@@ -354,8 +369,15 @@ impl TaskHistory {
                     return Err(format!("{decision:?}, but reading stood at {next:?}"));
                 }
             }
+            if let EdgeDecision::Released { input, up_to } = *decision {
+                if self.releases.iter().all(|r| r.input != input || r.up_to < up_to) {
+                    self.releases.push(Release { next: epoch.next, input, up_to });
+                }
+                continue;
+            }
             self.decisions.push(Decided { decision: *decision, shown });
         }
+        self.stuck += (0..2).filter(|i| epoch.activity[*i] == Activity::Stuck && before[*i] != Activity::Stuck).count() as u64;
         self.was_quiet |= epoch.activity.iter().any(|a| matches!(a, Activity::Stuck | Activity::Idle | Activity::Silent));
         self.last = Some(epoch);
         Ok(())

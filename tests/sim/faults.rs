@@ -1,11 +1,12 @@
 //! What goes wrong, and how it is done to the world. What is wrong with the inputs themselves is in `inputs`.
 //!
-//! Left out, as there is nothing yet that it could hit: torn local files and lost volumes (no state is on disks), and a rolling upgrade
-//! between two wire formats (there is one).
+//! Left out, as there is nothing yet that it could hit: torn local files and lost volumes (no state is on disks). There is one wire
+//! format; what a member does when it meets a newer one is in `newer`.
 
 use super::draw::Draw;
+use super::edge::Freeze;
 use super::history::History;
-use super::process::Process;
+use super::process::{Process, Seat};
 use driftline::engine::types::Offset;
 use driftline::log::memory::{CommitFault, Step};
 
@@ -28,6 +29,12 @@ pub enum Fault {
     Pause,
     /// The same, while another one is started in its place.
     Replace,
+    /// A process stands still within its next commit, perhaps longer than its session, perhaps while it is replaced.
+    Freeze,
+    /// A further process joins.
+    Join,
+    /// A process leaves for good.
+    Retire,
     /// All brokers are away, and groups forget who was waiting.
     Outage,
     /// The group's coordinator moves: who waits must ask again, and a commit is refused.
@@ -38,6 +45,8 @@ pub enum Fault {
     AmbiguousDone,
     /// The answer of a commit is lost, and it never happened.
     AmbiguousNot,
+    /// The answer of a commit is lost, and it happens a little later, perhaps after the next producer has begun.
+    AmbiguousLate,
     /// A commit is aborted.
     Aborted,
     /// Requests to write are sent twice.
@@ -52,7 +61,7 @@ pub enum Fault {
     Overtaken,
     /// Records are deleted that everybody has read.
     Retention,
-    /// A transaction upstream hangs, then commits or aborts.
+    /// A transaction upstream hangs, perhaps for so long that its input counts as stuck, then commits or aborts.
     HungUpstream,
     /// The clock of a process jumps.
     ClockJump,
@@ -76,10 +85,14 @@ impl Fault {
         (Fault::Pause, 3),
         (Fault::Replace, 2),
         (Fault::Outage, 2),
+        (Fault::Freeze, 5),
+        (Fault::Join, 2),
+        (Fault::Retire, 1),
         (Fault::Move, 3),
         (Fault::LostAnswer, 3),
         (Fault::AmbiguousDone, 8),
         (Fault::AmbiguousNot, 8),
+        (Fault::AmbiguousLate, 4),
         (Fault::Aborted, 5),
         (Fault::Retried, 3),
         (Fault::TimedOut, 2),
@@ -110,6 +123,10 @@ impl Fault {
 
 /// A session is over after this.
 const SESSION_MS: i64 = 45_000;
+/// All steps of a commit.
+const STEPS: [Step; 5] = [Step::Begun, Step::HalfPublished, Step::Published, Step::OffsetsSent, Step::Committed];
+/// A stage has no more processes than this.
+const MOST_SEATS: usize = 5;
 
 /// Does a fault. False if there is nobody to do it to now.
 pub fn inflict(h: &mut History, fault: Fault) -> bool {
@@ -118,6 +135,7 @@ pub fn inflict(h: &mut History, fault: Fault) -> bool {
         Fault::Squeeze => return squeeze(h),
         Fault::Retention => return retain(h),
         Fault::ExpiredOffsets => return expire_offsets(h),
+        Fault::Join => return join(h),
         Fault::Outage => {
             let until = h.world.now() + h.draw.between(100, 30_000);
             h.world.away_until.set(until);
@@ -137,7 +155,7 @@ pub fn inflict(h: &mut History, fault: Fault) -> bool {
             h.processes[p].edge.faults.push(CommitFault::Aborted);
         }
         Fault::HungUpstream => {
-            let ms = h.draw.between(1_000, 300_000);
+            let ms = if h.draw.chance(0.3) { h.draw.between(600_000, 880_000) } else { h.draw.between(1_000, 300_000) };
             let commit = h.draw.chance(0.7);
             h.supply.hang_next(ms, commit);
         }
@@ -158,7 +176,7 @@ fn one(h: &mut History, p: usize, fault: Fault) -> bool {
             h.kill(p, Some(ms));
         }
         Fault::KillInCommit => {
-            let step = h.draw.of(&[Step::Begun, Step::HalfPublished, Step::Published, Step::OffsetsSent, Step::Committed]);
+            let step = h.draw.of(&STEPS);
             h.processes[p].edge.faults.push(CommitFault::Killed(step));
         }
         Fault::DelayedEnd => {
@@ -176,6 +194,22 @@ fn one(h: &mut History, p: usize, fault: Fault) -> bool {
             let ms = if fault == Fault::Leave { h.draw.between(1_000, 90_000) } else { away };
             h.stop(p, ms);
         }
+        Fault::Retire => {
+            let seat = h.processes[p].seat;
+            let others = |s: &(usize, &Seat)| s.0 != seat && s.1.joins == h.seats[seat].joins && !s.1.retired;
+            if h.seats.iter().enumerate().filter(others).count() == 0 {
+                return false;
+            }
+            h.seats[seat].retired = true;
+            h.stop(p, 0);
+        }
+        Fault::Freeze => {
+            let ms = h.draw.of(&[300, 5_000, 20_000, 28_000, 40_000, 60_000]) + h.draw.between(0, 10_000);
+            let step = h.draw.of(&STEPS);
+            let replaced = h.draw.chance(0.3);
+            h.processes[p].edge.freeze.set(Some(Freeze { step, ms, replaced }));
+            h.processes[p].edge.vague = h.draw.chance(0.3);
+        }
         Fault::Pause | Fault::Replace => {
             let ms = SESSION_MS + h.draw.between(-20_000, 60_000);
             let until = h.world.now() + ms;
@@ -191,13 +225,16 @@ fn one(h: &mut History, p: usize, fault: Fault) -> bool {
         Fault::LostAnswer => h.processes[p].edge.log.lose_connection(),
         Fault::AmbiguousDone => h.processes[p].edge.faults.push(CommitFault::Unknown { happened: true }),
         Fault::AmbiguousNot => h.processes[p].edge.faults.push(CommitFault::Unknown { happened: false }),
+        Fault::AmbiguousLate => {
+            h.processes[p].edge.faults.push(CommitFault::Unknown { happened: false });
+            h.processes[p].edge.arrives_late = Some(h.draw.of(&[1, 5, 20, 1_000]));
+        }
         Fault::Aborted => h.processes[p].edge.faults.push(CommitFault::Aborted),
         Fault::Retried => h.processes[p].edge.faults.push(CommitFault::Retried),
         Fault::TimedOut => {
             h.processes[p].edge.vague = h.draw.chance(0.5);
             let ms = h.draw.between(31_000, 60_000);
             h.processes[p].edge.faults.push(CommitFault::Slow(ms));
-            h.late_commits = true;
         }
         Fault::ClockJump => {
             // a clock that runs ahead of the broker's lets future records in, one that trails calls good ones future
@@ -219,16 +256,31 @@ fn somebody(h: &mut History) -> Option<usize> {
     (!awake.is_empty()).then(|| h.draw.of(&awake))
 }
 
+/// A further process of a stage.
+fn join(h: &mut History) -> bool {
+    let joins = h.draw.chance(0.6);
+    let of_stage = h.seats.iter().filter(|s| s.joins == joins);
+    if of_stage.clone().filter(|s| !s.retired).count() >= MOST_SEATS {
+        return false;
+    }
+    let (number, now) = (of_stage.count(), h.world.now());
+    h.seats.push(Seat::new(joins, number, now));
+    true
+}
+
 /// Kills all members of a stage until their sessions are over, then forgets the group's positions.
 fn expire_offsets(h: &mut History) -> bool {
     let joins = h.draw.chance(0.5);
     let group = if joins { "sim-join" } else { "sim-detect" };
     let ms = SESSION_MS + h.draw.between(1_000, 10_000);
+    if h.inside.iter().any(|i| h.seats[i.seat].joins == joins) {
+        return false; // a group that has a member keeps its positions
+    }
     while let Some(p) = h.processes.iter().position(|p: &Process| h.seats[p.seat].joins == joins) {
         h.kill(p, None);
     }
     let at = h.world.now() + ms;
-    for seat in h.seats.iter_mut().filter(|s| s.joins == joins) {
+    for seat in h.seats.iter_mut().filter(|s| s.joins == joins && !s.retired) {
         seat.starts_at = Some(at + 1_000);
     }
     h.expiries.push((at, group));

@@ -3,22 +3,22 @@
 use super::audit::Audit;
 use super::compare::Published;
 use super::draw::Draw;
-use super::edge::World;
+use super::edge::{LateEnd, World};
 use super::faults::{Fault, inflict};
 use super::inputs::scene;
 use super::oracle::{Oracle, sorted};
 use super::process::{Counted, Process, Seat};
-use super::rules;
 use super::scenario::Scenario;
 use super::supply::Supply;
 use super::trace::Trace;
+use super::{newer, rules};
 use driftline::config::settings::Settings;
 use driftline::engine::types::{Input, Offset};
 use driftline::kafka::topics::{Inputs, own_topics};
 use driftline::log::Fatal;
 use driftline::log::memory::SharedCluster;
 use driftline::planted;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -47,8 +47,14 @@ pub struct Report {
     pub exits: u64,
     /// What processes counted.
     pub counted: Counted,
-    /// Turns.
+    /// Turns, and those within a call of somebody else.
     pub turns: u64,
+    /// Turns of others within a call.
+    pub within: u64,
+    /// Inputs that were declared stuck, and rows that were let go.
+    pub stuck: u64,
+    /// Times at which rows were let go.
+    pub released: u64,
     /// Simulated ms.
     pub took_ms: i64,
     /// True if the alerts were compared with an oracle that closes panes by itself.
@@ -77,19 +83,114 @@ pub struct History {
     pub expiries: Vec<(i64, &'static str)>,
     /// Records were deleted before they were read: a reader may have to end.
     pub overtaken: bool,
-    /// A transaction ran into its timeout: its producer may have to end.
-    pub late_commits: bool,
-    ends: Vec<(i64, String, driftline::broker::Producer)>,
+    /// Who is within a call while others have a turn.
+    pub inside: Vec<Inside>,
+    /// What members have said that ended, where that is expected of them.
+    pub refusals: Option<Vec<String>>,
+    /// What went wrong within a call.
+    failed: Option<String>,
+    order: Draw,
+    last_id: u64,
     healed_at: i64,
     report: Report,
 }
 
+/// A process that is within one of its calls while others have a turn.
+pub struct Inside {
+    id: u64,
+    /// Its seat.
+    pub seat: usize,
+    had_twin: bool,
+    replaced: bool,
+}
+
 /// Runs the history of a scenario. An error is what a reader should see first.
 pub fn run(scenario: &Scenario, show: bool) -> Result<Report, String> {
-    let mut history = History::new(scenario, show);
-    history.play()?;
-    history.reckon()?;
-    Ok(history.report)
+    let history = Rc::new(RefCell::new(History::new(scenario, show)));
+    let weak = Rc::downgrade(&history);
+    let others = move || weak.upgrade().is_some_and(|history| turn_within(&history));
+    history.borrow().world.others.replace(Some(Rc::new(others)));
+    play(&history)?;
+    history.borrow_mut().reckon()?;
+    if scenario.newer {
+        newer::refused(&history, scenario.seed)?;
+    }
+    Ok(history.borrow().report.clone())
+}
+
+fn play(history: &RefCell<History>) -> Result<(), String> {
+    let (mut idle, mut gap) = (0, 0);
+    let mut left = history.borrow().scenario.faults;
+    for turn in 0..TURNS {
+        let work = turn_of_all(history, idle < LULL)?;
+        idle = if work { 0 } else { idle + 1 };
+        let h = &mut *history.borrow_mut();
+        h.report.turns = turn;
+        if let Some(why) = h.failed.take() {
+            return Err(why);
+        }
+        if turn % 16 == 0 || left == 0 && idle > 2 {
+            h.audit.observe(&h.world);
+            if let Some(wrong) = h.audit.wrong.take() {
+                return Err(wrong);
+            }
+            if left == 0 && h.is_over()? {
+                return Ok(());
+            }
+        }
+        if left > 0 && turn >= gap {
+            gap = turn + 1 + h.draw.below(h.scenario.fault_gap()) as u64;
+            left -= usize::from(h.fault());
+            if left == 0 {
+                h.processes.iter_mut().for_each(|p| p.slowness = 1); // the last fault is over, too
+            }
+            h.healed_at = h.healed_at.max(h.world.now());
+        }
+    }
+    Err(format!("no end after {TURNS} turns: {}", history.borrow().what_is_missing().unwrap_or_default()))
+}
+
+/// Time passes, upstream writes, and everybody who is not within a call has a turn. True if somebody worked.
+pub fn turn_of_all(history: &RefCell<History>, busy: bool) -> Result<bool, String> {
+    let turns = {
+        let h = &mut *history.borrow_mut();
+        h.pass_time(busy && !h.processes.is_empty());
+        h.supply.deliver(&h.world);
+        h.do_what_is_due();
+        let mut turns: Vec<u64> = h.processes.iter().map(|p| p.id).collect();
+        h.order.shuffle(&mut turns);
+        turns
+    };
+    let (mut worked, mut ended) = (false, Vec::new());
+    for id in turns {
+        let Some((at, mut process)) = history.borrow_mut().take(id) else { continue };
+        let before = process.edge.work;
+        let stepped = process.step();
+        if stepped.is_err() {
+            process.asleep_until = i64::MAX; // dead, whoever has a turn until it is buried
+        }
+        worked |= process.edge.work != before;
+        history.borrow_mut().put_back(at, process);
+        if let Err(Fatal(why)) = stepped {
+            ended.push((at, id, why));
+        }
+    }
+    ended.sort();
+    for (_, id, why) in ended.into_iter().rev() {
+        history.borrow_mut().ended(id, &why)?;
+    }
+    Ok(worked)
+}
+
+/// A turn of all others while somebody is within a call. False if nobody may act now.
+fn turn_within(history: &RefCell<History>) -> bool {
+    if history.try_borrow_mut().is_err() {
+        return false; // a clean stop, or a fault at work
+    }
+    if let Err(why) = turn_of_all(history, true) {
+        history.borrow_mut().failed.get_or_insert(why);
+    }
+    true
 }
 
 impl History {
@@ -107,28 +208,12 @@ impl History {
             cluster.create_topic(&spec.name, spec.partitions, &config).expect("made");
         }
         cluster.advance(s.wall_ms);
-        let durations = RefCell::new(Draw::new(s.seed, "durations"));
-        let hanging = RefCell::default();
-        let world = Rc::new(World {
-            cluster,
-            trace: Trace::new(show),
-            away_until: Cell::new(0),
-            hanging,
-            deletions: RefCell::default(),
-            durations,
-        });
+        let world = Rc::new(World::new(cluster, Trace::new(show), s.seed, s.meddling));
         let scene = scene(s);
         let report = Report { oddities: scene.oddities.clone(), ..Report::default() };
-        let seat = |joins: bool| {
-            move |n: usize| Seat {
-                name: format!("{}-{n:04}", if joins { "join" } else { "detect" }),
-                joins,
-                changed: false,
-                starts_at: Some(0),
-            }
-        };
         let mut draw = Draw::new(s.seed, "faults");
-        let mut seats: Vec<Seat> = (0..s.joiners).map(seat(true)).chain((0..s.detectors).map(seat(false))).collect();
+        let mut seats: Vec<Seat> =
+            (0..s.joiners).map(|n| Seat::new(true, n, 0)).chain((0..s.detectors).map(|n| Seat::new(false, n, 0))).collect();
         // a rolling change of the configuration under way: which file is the first to be heard is a matter of timing
         if draw.chance(0.2) {
             seats.iter_mut().for_each(|seat| seat.changed = draw.chance(0.5));
@@ -146,8 +231,11 @@ impl History {
             draw,
             expiries: Vec::new(),
             overtaken: false,
-            late_commits: false,
-            ends: Vec::new(),
+            inside: Vec::new(),
+            refusals: None,
+            failed: None,
+            order: Draw::new(s.seed, "turns"),
+            last_id: 0,
             healed_at: s.wall_ms,
             report,
             world,
@@ -155,45 +243,27 @@ impl History {
         }
     }
 
-    fn play(&mut self) -> Result<(), String> {
-        let mut order = Draw::new(self.scenario.seed, "turns");
-        let (mut idle, mut gap) = (0, 0);
-        let mut left = self.scenario.faults;
-        for turn in 0..TURNS {
-            self.report.turns = turn;
-            let busy = idle < LULL && !self.processes.is_empty();
-            self.pass_time(&mut order, busy);
-            self.supply.deliver(&self.world);
-            self.do_what_is_due();
-            let work = self.step_all(&mut order)?;
-            idle = if work { 0 } else { idle + 1 };
-            if turn % 16 == 0 || left == 0 && idle > 2 {
-                self.audit.observe(&self.world);
-                if let Some(wrong) = self.audit.wrong.take() {
-                    return Err(wrong);
-                }
-                if left == 0 && self.is_over()? {
-                    return Ok(());
-                }
-            }
-            if left > 0 && turn >= gap {
-                gap = turn + 1 + self.draw.below(self.fault_gap()) as u64;
-                left -= usize::from(self.fault());
-                if left == 0 {
-                    self.processes.iter_mut().for_each(|p| p.slowness = 1); // the last fault is over, too
-                }
-                self.healed_at = self.healed_at.max(self.world.now());
-            }
+    /// A process has its turn if it is awake and neither gone nor within a call.
+    fn take(&mut self, id: u64) -> Option<(usize, Process)> {
+        let at = self.processes.iter().position(|p| p.id == id)?;
+        let process = &self.processes[at];
+        if process.asleep_until > self.world.now() || self.order.below(process.slowness) > 0 {
+            return None;
         }
-        Err(format!("no end after {TURNS} turns: {}", self.what_is_missing().unwrap_or_default()))
+        let process = self.processes.remove(at);
+        self.inside.push(Inside { id, seat: process.seat, had_twin: process.had_twin, replaced: process.replaced });
+        Some((at, process))
     }
 
-    /// Turns between two faults at most, so that they are spread over the whole history.
-    fn fault_gap(&self) -> usize {
-        2 * self.scenario.turns() / self.scenario.faults + 1
+    fn put_back(&mut self, at: usize, mut process: Process) {
+        if let Some(inside) = self.inside.iter().position(|i| i.id == process.id).map(|i| self.inside.remove(i)) {
+            (process.had_twin, process.replaced) = (inside.had_twin, inside.replaced);
+        }
+        self.processes.insert(at.min(self.processes.len()), process);
     }
 
-    fn pass_time(&self, order: &mut Draw, busy: bool) {
+    fn pass_time(&mut self, busy: bool) {
+        let order = &mut self.order;
         let live = !self.scenario.once && !self.supply.is_over();
         let ms = match (busy, live) {
             (true, false) => order.between(10, 100),
@@ -210,12 +280,11 @@ impl History {
             self.world.cluster.with(|cluster| cluster.restarted());
             self.processes.iter_mut().for_each(|p| p.edge.log.lose_connection());
         }
-        let (due, ends) = std::mem::take(&mut self.ends).into_iter().partition(|e| e.0 <= now);
-        self.ends = ends;
-        let due: Vec<_> = due;
-        for (_, id, producer) in due {
-            let came = self.world.cluster.with(|cluster| cluster.end_transaction(&id, producer, true));
-            self.world.trace.event(now, "network", came.is_ok(), || format!("the request of {id} to commit arrives: {came:?}"));
+        self.world.deliver_ends();
+        for (name, at) in self.world.replacements.take() {
+            let Some(seat) = self.seats.iter().position(|s| s.name == name && !s.retired) else { continue };
+            self.seats[seat].starts_at = Some(at);
+            self.inside.iter_mut().filter(|i| i.seat == seat).for_each(|i| i.replaced = true);
         }
         let (due, expiries) = std::mem::take(&mut self.expiries).into_iter().partition(|e| e.0 <= now);
         self.expiries = expiries;
@@ -229,52 +298,43 @@ impl History {
         }
         for seat in 0..self.seats.len() {
             if self.seats[seat].starts_at.is_some_and(|at| at <= now) && now >= self.world.away_until.get() {
-                self.seats[seat].starts_at = None;
-                self.world.trace.event(now, &self.seats[seat].name, "starts", || "starts");
-                let place = &self.seats[seat];
-                let settings = &self.files[usize::from(place.changed)];
-                let mut process = Process::start(&self.scenario, &self.world, settings, place, seat).expect("started");
-                for twin in self.processes.iter_mut().filter(|p| p.seat == seat) {
-                    (twin.had_twin, process.had_twin) = (true, true);
-                }
-                self.processes.push(process);
+                self.start(seat);
             }
         }
     }
 
-    /// A turn for everybody, in some order. True if somebody worked.
-    fn step_all(&mut self, order: &mut Draw) -> Result<bool, String> {
-        let mut turns: Vec<usize> = (0..self.processes.len()).collect();
-        order.shuffle(&mut turns);
-        let (mut worked, mut ended) = (false, Vec::new());
-        for p in turns {
-            let process = &mut self.processes[p];
-            if process.asleep_until > self.world.now() || order.below(process.slowness) > 0 {
-                continue;
-            }
-            let before = process.edge.work;
-            let stepped = process.step();
-            worked |= process.edge.work != before;
-            if let Err(Fatal(why)) = stepped {
-                ended.push((p, why));
-            }
+    fn start(&mut self, seat: usize) {
+        self.seats[seat].starts_at = None;
+        self.world.trace.event(self.world.now(), &self.seats[seat].name, "starts", || "starts");
+        let place = &self.seats[seat];
+        let settings = &self.files[usize::from(place.changed)];
+        let mut process = Process::start(&self.scenario, &self.world, settings, place, seat).expect("started");
+        self.last_id += 1;
+        process.id = self.last_id;
+        for twin in self.processes.iter_mut().filter(|p| p.seat == seat) {
+            (twin.had_twin, process.had_twin) = (true, true);
         }
-        ended.sort();
-        for (p, why) in ended.into_iter().rev() {
-            self.ended(p, &why)?;
+        for twin in self.inside.iter_mut().filter(|i| i.seat == seat) {
+            (twin.had_twin, process.had_twin) = (true, true);
         }
-        Ok(worked)
+        self.processes.push(process);
     }
 
     /// A process has ended by itself: expected or not, whoever runs it starts it again.
-    fn ended(&mut self, p: usize, why: &str) -> Result<(), String> {
+    fn ended(&mut self, id: u64, why: &str) -> Result<(), String> {
+        let Some(p) = self.processes.iter().position(|p| p.id == id) else { return Ok(()) };
         let process = &self.processes[p];
         let name = self.seats[process.seat].name.clone();
         self.world.trace.event(self.world.now(), &name, "ends", || format!("ends: {why}"));
+        if let Some(refusals) = &mut self.refusals {
+            refusals.push(why.to_string());
+            self.kill(p, None);
+            return Ok(());
+        }
         let killed = why.starts_with("killed");
         let fenced = why.contains("another instance with the same id") || why.contains("another process has this member's");
         // of two processes with one name the one that joins last wins, whichever was meant to
-        let allowed = killed || (process.had_twin || self.late_commits) && fenced || self.overtaken && why.starts_with("reading ");
+        let allowed = killed || (process.had_twin || process.edge.late) && fenced || self.overtaken && why.starts_with("reading ");
         if !allowed {
             return Err(format!("{name} ended: {why}"));
         }
@@ -282,7 +342,8 @@ impl History {
         if self.processes[p].edge.asked {
             let (id, producer) = self.processes[p].edge.log.producer();
             let due = self.world.now() + self.draw.between(1, 20_000);
-            self.ends.push((due, id.to_string(), producer));
+            let end = LateEnd { at: due, id: id.to_string(), producer };
+            self.world.late_ends.borrow_mut().push(end);
         }
         let away = self.draw.of(&[0, 100, 2_000, 20_000, 60_000]);
         self.kill(p, Some(away));
@@ -295,7 +356,7 @@ impl History {
         process.count(&mut self.report.counted);
         let now = self.world.now();
         self.world.trace.event(now, &self.seats[process.seat].name, ("gone", away), || format!("is gone, for {away:?} ms"));
-        if !process.replaced {
+        if !process.replaced && !self.seats[process.seat].retired {
             self.seats[process.seat].starts_at = away.map(|ms| now + ms);
         }
         self.heal_at(now + away.unwrap_or(0));
@@ -337,7 +398,7 @@ impl History {
     /// True if everything is published. An error if it takes too long.
     fn is_over(&self) -> Result<bool, String> {
         let now = self.world.now();
-        if !self.supply.is_over() || now < self.healed_at || !self.ends.is_empty() {
+        if !self.supply.is_over() || now < self.healed_at || !self.world.late_ends.borrow().is_empty() {
             return Ok(false);
         }
         let missing = self.what_is_missing();
@@ -362,6 +423,9 @@ impl History {
         }
         self.report.took_ms = self.world.now() - self.scenario.wall_ms;
         self.report.records = self.supply.records;
+        self.report.within = self.world.within.get();
+        self.report.stuck = self.audit.tasks.iter().map(|t| t.stuck).sum();
+        self.report.released = self.audit.tasks.iter().map(|t| t.releases.len() as u64).sum();
         self.report.alerts = self.audit.published.alerts.count();
         if self.report.counted.digests > 0 {
             return Err(format!("{} rebuilt tasks differ from their digest", self.report.counted.digests));
@@ -385,7 +449,7 @@ impl History {
             alerts: std::mem::take(&mut self.audit.expected.alerts),
             edges: std::mem::take(&mut self.audit.expected.edges),
             letters: sorted(&expected.letters),
-            partials: expected.partials,
+            ..expected
         };
         let published = &self.audit.published;
         check(|| published.must_equal("the run", &expected, "the oracle"))?;
@@ -394,11 +458,9 @@ impl History {
         if self.report.timeless
             && let Some(definitions) = self.audit.definitions.clone()
         {
-            let mut alone = Oracle::new(&self.supply, &self.audit, &settings).alerts(definitions);
             // summaries are compared already
-            alone.partials.clear();
-            self.audit.published.partials.clear();
-            let published = &self.audit.published;
+            let alone = Oracle::new(&self.supply, &self.audit, &settings).alerts(definitions).without_summaries();
+            let published = std::mem::take(&mut self.audit.published).without_summaries();
             check(|| published.must_equal("the run", &alone, "the oracle with its own panes"))?;
         }
         Ok(())

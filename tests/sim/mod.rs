@@ -14,6 +14,7 @@ pub mod edge;
 pub mod faults;
 pub mod history;
 pub mod inputs;
+pub mod newer;
 pub mod oracle;
 pub mod process;
 pub mod rules;

@@ -4,7 +4,7 @@
 //! reads each input to its end, predictions before outcomes, in one epoch: what merges to one summary per cell and pane must not
 //! depend on how a run was cut. `alerts` closes panes too: with inputs that end for good, nothing of a run's timing may show in them.
 
-use super::audit::{Audit, Decided};
+use super::audit::{Audit, Decided, Release};
 use super::compare::{Alerts, Letters, Published};
 use super::supply::{Supply, Written};
 use driftline::codec::alert::{Format, encode, headers};
@@ -41,6 +41,7 @@ struct Source<'s> {
     partition: Partition,
     written: [Vec<&'s Written>; 2],
     decided: &'s [Decided],
+    releases: &'s [Release],
     next: [usize; 2],
     join: Join,
     book: Book,
@@ -69,6 +70,7 @@ impl<'s> Oracle<'s> {
             partition: Partition(p as i32),
             written: [0, 1].map(|i| supply.written[i][p].iter().filter(|w| w.visible).collect()),
             decided: &audit.tasks[p].decisions,
+            releases: &audit.tasks[p].releases,
             next: [0; 2],
             join: Join::new(d.join),
             book: Book::default(),
@@ -90,14 +92,32 @@ impl<'s> Oracle<'s> {
     pub fn summaries(mut self, plan: Plan) -> (Published, Censuses) {
         self.plan = plan;
         for s in 0..self.sources.len() {
-            for input in Input::BOTH {
-                while self.step(s, input, Some([PaneId(i64::MAX); 2])) == Stepped::Judged {}
+            for release in self.sources[s].releases {
+                self.read_up_to(s, release.next);
+                self.release(s, release);
             }
+            self.read_up_to(s, [Offset(i64::MAX); 2]);
             let partials = self.end_epoch(s);
             self.published.partials.extend(partials.into_iter().map(|p| p.1));
         }
         let censuses = self.sources.iter().map(|s| s.join.census()).collect();
         (self.published, censuses)
+    }
+
+    fn read_up_to(&mut self, s: usize, next: [Offset; 2]) {
+        for input in Input::BOTH {
+            let i = input.index();
+            while self.sources[s].written[i].get(self.sources[s].next[i]).is_some_and(|w| w.offset < next[i]) {
+                self.step(s, input, Some([PaneId(i64::MAX); 2]));
+            }
+        }
+    }
+
+    fn release(&mut self, s: usize, release: &Release) {
+        let (d, source) = (&self.settings.definitions, &mut self.sources[s]);
+        let mut decisions = Vec::new();
+        source.join.release(release.input, release.up_to, &mut decisions);
+        decisions.into_iter().for_each(|decision| source.book.decided(decision, d));
     }
 
     /// Everything, when inputs end for good and nothing was lost or declared silent before.

@@ -29,10 +29,22 @@ pub struct Seat {
     pub changed: bool,
     /// Nobody starts it before this time; `None`: until somebody wants it again.
     pub starts_at: Option<i64>,
+    /// Nobody starts it ever again.
+    pub retired: bool,
+}
+
+impl Seat {
+    /// Number `n` of a stage, to be taken from `starts_at` on.
+    pub fn new(joins: bool, n: usize, starts_at: i64) -> Seat {
+        let name = format!("{}-{n:04}", if joins { "join" } else { "detect" });
+        Seat { name, joins, changed: false, starts_at: Some(starts_at), retired: false }
+    }
 }
 
 /// A running process.
 pub struct Process {
+    /// Its number.
+    pub id: u64,
     /// Its seat.
     pub seat: usize,
     /// Its log.
@@ -80,7 +92,7 @@ impl Process {
         };
         let log = MemoryLog::open(world.cluster.clone(), options)?;
         let edge = Edge::new(log, world.clone(), &place.name);
-        Ok(Process { seat, edge, stage, asleep_until: 0, replaced: false, had_twin: false, slowness: 1, finished: false })
+        Ok(Process { id: 0, seat, edge, stage, asleep_until: 0, replaced: false, had_twin: false, slowness: 1, finished: false })
     }
 
     /// One turn.

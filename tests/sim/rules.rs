@@ -1,7 +1,7 @@
 //! The rules of the join, written down naively: whole inputs in memory, no expiry, no epochs, nothing of `engine::join`. And the sum of
 //! it all: each record of an input ends in exactly one counter.
 
-use super::audit::{Audit, Decided};
+use super::audit::{Audit, Decided, Release};
 use super::compare::Published;
 use super::supply::{Supply, Written};
 use driftline::config::settings::Settings;
@@ -34,6 +34,7 @@ type Counted = BTreeMap<(bool, i64), Count>;
 
 /// A record that can be read.
 struct Event {
+    offset: Offset,
     id: String,
     time: i64,
     /// What an outcome says.
@@ -51,7 +52,10 @@ struct Told {
 }
 
 struct Row {
+    offset: Offset,
     time: i64,
+    /// What let it go.
+    gone: Option<Release>,
     first: Option<(i64, String)>,
 }
 
@@ -65,7 +69,7 @@ pub fn check(supply: &Supply, audit: &Audit, settings: &Settings) -> Result<(), 
             *sum += input.events.len() as u64;
             unreadable += input.unreadable;
         }
-        judge(&inputs, &settings.definitions, &mut expected);
+        judge(&inputs, &task.releases, &settings.definitions, &mut expected);
     }
     let counted = of_summaries(&audit.published);
     for pane in expected.keys().chain(counted.keys()) {
@@ -114,7 +118,7 @@ fn read(written: &[Written], input: Input, decided: &[Decided]) -> Told {
         let future = decided.iter().any(|d| d.decision == EdgeDecision::Future { input, offset: w.offset });
         match w.value.as_deref().and_then(event).filter(|_| !future) {
             Some((id, time, says)) => {
-                told.events.push(Event { id, time, says, highest: told.highest });
+                told.events.push(Event { offset: w.offset, id, time, says, highest: told.highest });
                 told.highest = told.highest.max(Some(time));
             }
             None => told.unreadable += 1,
@@ -131,30 +135,38 @@ fn event(value: &str) -> Option<(String, i64, String)> {
     Some((id, time, format!("{} {}", json["label"], json["value"])))
 }
 
-fn judge(inputs: &[Told; 2], d: &Definitions, counted: &mut Counted) {
+fn judge(inputs: &[Told; 2], releases: &[Release], d: &Definitions, counted: &mut Counted) {
     let mut add = |pair: bool, time: i64, what: fn(&mut Count) -> &mut u64| {
         *what(counted.entry((pair, d.pane.pane_of(EventTime(time)).0)).or_default()) += 1;
     };
     let (window, early, settle) = (d.join.window.0, d.join.early.0, d.join.settle.0);
     let last = [0, 1].map(|i| inputs[i].highest.map(|h| h - d.join.lateness[i].0));
+    // what let go of a record: the first release that finds it and covers it
+    let gone = |input: Input, offset: Offset, time: i64| {
+        releases.iter().find(|r| r.input == input && offset < r.next[input.index()] && time <= r.up_to.0).copied()
+    };
     let mut rows: HashMap<&str, Vec<Row>> = HashMap::new();
-    let mut start = None;
+    let mut start: Option<(Offset, i64)> = None;
     for p in &inputs[0].events {
-        let same = rows.entry(&p.id).or_default();
+        let all = rows.entry(&p.id).or_default();
+        let same: Vec<&Row> = all.iter().filter(|r| r.gone.is_none_or(|g| p.offset < g.next[0])).collect();
         match p.highest.map(|h| h - d.join.lateness[0].0) {
             Some(w) if p.time < w => add(false, w, |c| &mut c.late),
             Some(w) if same.iter().any(|r| w <= r.time + d.join.duplicates.0) => add(false, p.time, |c| &mut c.repeated),
             None if !same.is_empty() => add(false, p.time, |c| &mut c.repeated),
             _ => {
-                start.get_or_insert(p.time);
+                start.get_or_insert((p.offset, p.time));
                 add(false, p.time, |c| &mut c.accepted);
-                same.push(Row { time: p.time, first: None });
+                all.push(Row { offset: p.offset, time: p.time, gone: gone(Input::Predictions, p.offset, p.time), first: None });
             }
         }
     }
     for o in &inputs[1].events {
         let e = o.highest.map_or(o.time, |h| o.time.max(h - d.join.lateness[1].0));
-        let fits = |r: &&mut Row| e >= r.time - early && e <= r.time + window && r.first.as_ref().is_none_or(|f| e <= f.0 + settle);
+        let left = gone(Input::Outcomes, o.offset, e);
+        let meets = |r: &Row| left.is_none_or(|g| r.offset < g.next[0]) && r.gone.is_none_or(|g| o.offset < g.next[1]);
+        let fits =
+            |r: &&mut Row| meets(r) && e >= r.time - early && e <= r.time + window && r.first.as_ref().is_none_or(|f| e <= f.0 + settle);
         match rows.get_mut(o.id.as_str()).and_then(|rows| rows.iter_mut().find(fits)) {
             Some(row) => match &row.first {
                 None => {
@@ -164,12 +176,15 @@ fn judge(inputs: &[Told; 2], d: &Definitions, counted: &mut Counted) {
                 Some((_, says)) if *says == o.says => add(true, row.time.max(e), |c| &mut c.duplicates),
                 Some(_) => add(true, row.time.max(e), |c| &mut c.conflicting),
             },
-            None if last[0].is_none_or(|w| e + early >= w) => {} // not decided when the inputs end
-            None if start.is_none_or(|s| e + early < s) => add(true, e + early, |c| &mut c.before_start),
+            None if left.is_none() && last[0].is_none_or(|w| e + early >= w) => {} // not decided when the inputs end
+            None if start.filter(|s| left.is_none_or(|g| s.0 < g.next[0])).is_none_or(|s| e + early < s.1) => {
+                add(true, e + early, |c| &mut c.before_start)
+            }
             None => add(true, e + early, |c| &mut c.orphans),
         }
     }
-    for row in rows.values().flatten().filter(|r| r.first.is_none() && last[1].is_some_and(|w| r.time + window < w)) {
+    let over = |r: &&Row| r.gone.is_some() || last[1].is_some_and(|w| r.time + window < w);
+    for row in rows.values().flatten().filter(|r| r.first.is_none()).filter(over) {
         add(true, row.time + window, |c| &mut c.unlabelled);
     }
 }
@@ -177,8 +192,8 @@ fn judge(inputs: &[Told; 2], d: &Definitions, counted: &mut Counted) {
 fn of_summaries(published: &Published) -> Counted {
     let mut counted = Counted::new();
     for ((kind, pane, _), summary) in published.merged() {
-        let c = counted.entry((kind == PaneKind::Pair, pane.0)).or_default();
-        match summary.counts {
+        let c = counted.entry((*kind == PaneKind::Pair, pane.0)).or_default();
+        match &summary.counts {
             Counts::Input(i) => {
                 c.accepted += i.rows;
                 c.late += i.late;

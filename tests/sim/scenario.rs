@@ -4,6 +4,8 @@ use super::draw::Draw;
 use driftline::config::load_text;
 use driftline::config::settings::Settings;
 use driftline::engine::join::Limits;
+use driftline::engine::monitor::chunks::Pace;
+use driftline::engine::types::Span;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -60,12 +62,22 @@ pub struct Scenario {
     pub loses: bool,
     /// Faults to come.
     pub faults: usize,
+    /// How often others act within a call of a process.
+    pub meddling: f64,
+    /// The join's patience with an input that has stopped, in panes.
+    pub hold: Option<i64>,
+    /// Bytes that live rows of a process may take.
+    pub memory: Option<u64>,
+    /// How fast state is written again.
+    pub pace: Pace,
+    /// In the end a newer driftline has been at work.
+    pub newer: bool,
 }
 
 impl Scenario {
     /// What `seed` stands for.
     pub fn of(seed: u64) -> Scenario {
-        let d = &mut Draw::new(seed, "scenario");
+        let (d, more) = (&mut Draw::new(seed, "scenario"), &mut Draw::new(seed, "more"));
         let once = d.chance(0.5);
         let pane_ms = d.of(&[10_000, 10_000, 20_000, 60_000]);
         let panes = d.between(320, 430);
@@ -104,6 +116,16 @@ impl Scenario {
             append_time: !once && d.chance(0.2),
             loses: d.chance(if once { 0.25 } else { 0.5 }),
             faults: d.between(30, 200) as usize,
+            meddling: more.of(&[0.0, 0.004, 0.01, 0.03]),
+            hold: more.chance(0.25).then(|| more.between(1, 20)),
+            memory: more.chance(0.15).then(|| more.between(2, 30) as u64 * 1_024),
+            newer: more.chance(0.1),
+            pace: more.of(&[
+                Pace::default(),
+                Pace { round: Span(60_000), closings: 64 },
+                Pace { round: Span(5_000), closings: 16 },
+                Pace { round: Span(600_000), closings: 24 },
+            ]),
         }
     }
 
@@ -111,6 +133,11 @@ impl Scenario {
     pub fn turns(&self) -> usize {
         let most = (self.per_pane * self.panes * 2) as usize / (self.most_per_poll * self.joiners);
         if self.once { most.clamp(100, 3_000) } else { 2_500 }
+    }
+
+    /// Turns between two faults at most, so that they are spread over the whole history.
+    pub fn fault_gap(&self) -> usize {
+        2 * self.turns() / self.faults + 1
     }
 
     /// The longest that inputs may still come after the last fault.
@@ -130,7 +157,7 @@ app: sim
 kafka: {{ brokers: 'nowhere:9092' }}
 predictions: {{ topic: p, lateness: {lateness} }}
 outcomes: {{ topic: o, lateness: {lateness} }}
-join: {{ window: {window}, early: {early}, settle: {settle}, duplicates: {duplicates} }}
+join: {{ window: {window}, early: {early}, settle: {settle}, duplicates: {duplicates}, hold: {hold} }}
 models:
 {models}segments: {{ by: {by}, cap: {cap} }}
 panes: {{ size: {pane}s }}
@@ -147,6 +174,7 @@ alerts: {{ topic: sim.alerts, format: json, reminder: {reminder} }}
             early = span(self.early),
             settle = span(self.settle),
             duplicates = span(self.duplicates),
+            hold = self.hold.map_or("24h".to_string(), span),
             by = if changed { "[[country], [city]]" } else { "[[country]]" },
             cap = if changed { 2 } else { 4 },
             pane = self.pane_ms / 1_000,
@@ -162,6 +190,8 @@ alerts: {{ topic: sim.alerts, format: json, reminder: {reminder} }}
         if self.seed.is_multiple_of(2) {
             settings.journal = Limits { least: 0, times: 1, per_epoch: 1_000 }; // cleaned all the time
         }
+        settings.state = self.pace;
+        settings.memory_limit = self.memory.unwrap_or(settings.memory_limit);
         Arc::new(settings)
     }
 }

@@ -1,7 +1,7 @@
 //! Upstream: producers that write the scene into the input topics as time passes, plainly or in transactions that may hang.
 
 use super::draw::Draw;
-use super::edge::World;
+use super::edge::{Hung, World};
 use super::inputs::{Message, Scene};
 use driftline::broker::Producer;
 use driftline::broker::records::{NewRecord, encode};
@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 /// Records of one batch.
 const BATCH: usize = 20;
 /// A transaction of a producer upstream may take this long.
-const TIMEOUT_MS: i64 = 600_000;
+const TIMEOUT_MS: i64 = 900_000;
 
 /// A record in its topic.
 pub struct Written {
@@ -125,7 +125,7 @@ impl Supply {
                 let base = cluster.produce(topic, partition as i32, Some(&id), encode(&records, producer, 0, true)).expect("written").0;
                 let first = self.written[input][partition].len();
                 let offsets = (first..first + records.len()).collect();
-                world.hanging.borrow_mut().push((input, partition, now));
+                world.hanging.borrow_mut().push(Hung { id: id.clone(), input, partition, since: now });
                 self.hanging.push(Hanging { id, producer, until: now + ms, commit, input, partition, offsets });
                 base
             }
@@ -145,7 +145,7 @@ impl Supply {
 
     fn decide(&mut self, world: &World, h: Hanging) {
         world.cluster.with(|cluster| cluster.end_transaction(&h.id, h.producer, h.commit)).expect("decided");
-        world.hanging.borrow_mut().retain(|open| (open.0, open.1) != (h.input, h.partition));
+        world.hanging.borrow_mut().retain(|open| open.id != h.id);
         world.trace.event(world.now(), "upstream", ("decide", h.commit), || format!("{} ends, committed: {}", h.id, h.commit));
         for at in h.offsets {
             self.written[h.input][h.partition][at].visible = h.commit;

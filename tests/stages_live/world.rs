@@ -44,9 +44,9 @@ pub struct World {
     before: JoinTally,
 }
 
-fn member(cluster: &SharedCluster, group: &str, topics: &[String], follow: Option<String>) -> MemoryLog {
+fn member(cluster: &SharedCluster, group: &str, name: &str, topics: &[String], follow: Option<String>) -> MemoryLog {
     let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-    MemoryLog::open(cluster.clone(), MemberOptions { follow, ..MemberOptions::new(group, "pod", &topics) }).expect("opened")
+    MemoryLog::open(cluster.clone(), MemberOptions { follow, ..MemberOptions::new(group, name, &topics) }).expect("opened")
 }
 
 impl World {
@@ -62,23 +62,22 @@ impl World {
             cluster.create_topic(&spec.name, spec.partitions, &config).expect("made");
         }
         cluster.advance(now);
-        let (join, detect) = (World::join(&cluster, &settings), World::detect(&cluster, &settings));
+        let (join, detect) = (World::join(&cluster, &settings, "pod"), World::detect(&cluster, &settings));
         World { cluster, settings, now, join, detect, before: JoinTally::default() }
     }
 
-    fn join(cluster: &SharedCluster, settings: &Arc<Settings>) -> (MemoryLog, JoinStage) {
+    /// A member of the join stage.
+    pub fn join(cluster: &SharedCluster, settings: &Arc<Settings>, name: &str) -> (MemoryLog, JoinStage) {
         let stage = JoinStage::new(settings.clone(), PARTITIONS as u32, false).expect("a stage");
-        (member(cluster, "shop-join", &JoinStage::topics(settings), Some(settings.topic("plan"))), stage)
+        (member(cluster, "shop-join", name, &JoinStage::topics(settings), Some(settings.topic("plan"))), stage)
     }
 
     fn detect(cluster: &SharedCluster, settings: &Arc<Settings>) -> (MemoryLog, DetectStage) {
-        (member(cluster, "shop-detect", &DetectStage::topics(settings), None), DetectStage::new(settings.clone(), false))
+        (member(cluster, "shop-detect", "pod", &DetectStage::topics(settings), None), DetectStage::new(settings.clone(), false))
     }
 
     pub fn predict(&self, partition: i32, at: i64, id: &str) {
-        let value = format!(
-            r#"{{"request_id":"{id}","event_time":{at},"model":"fraud","score":0.5,"label":"yes","features":{{"x":1}},"segments":{{}}}}"#
-        );
+        let value = prediction(at, id);
         self.cluster.write("p", Some(Partition(partition)), at, Some(id.as_bytes()), Some(value.as_bytes()), &[]).expect("written");
     }
 
@@ -102,7 +101,7 @@ impl World {
     /// The join member dies; its successor has read its journal.
     pub fn restart_join(&mut self) {
         self.before.add(&self.join.1.counters.join);
-        self.join = World::join(&self.cluster, &self.settings);
+        self.join = World::join(&self.cluster, &self.settings, "pod");
         for _ in 0..50 {
             if self.join.1.ready() {
                 break;
@@ -134,6 +133,10 @@ impl World {
         let size = monitor.definitions().expect("definitions").pane;
         monitor.progress().map_or(i64::MIN, |p| size.end(p.pair).0)
     }
+}
+
+pub fn prediction(at: i64, id: &str) -> String {
+    format!(r#"{{"request_id":"{id}","event_time":{at},"model":"fraud","score":0.5,"label":"yes","features":{{"x":1}},"segments":{{}}}}"#)
 }
 
 pub fn outcome(at: i64, id: &str) -> String {

@@ -15,6 +15,7 @@ use super::raw;
 use super::settings::*;
 use super::shape::Path;
 use crate::engine::join::Limits;
+use crate::engine::monitor::chunks::Pace;
 use crate::engine::types::Span;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -106,6 +107,7 @@ pub fn check(config: &raw::Config, context: &mut Context<'_>) -> Settings {
         },
         memory_limit: memory(config.memory.limit.map(|b| b.0), context),
         journal: Limits::default(),
+        state: Pace::default(),
         app,
     }
 }

@@ -6,9 +6,25 @@
 
 use super::learn::LearnerKey;
 use crate::engine::detect::stream::StreamKey;
-use crate::engine::types::{EpochSeq, Offset};
+use crate::engine::types::{EpochSeq, Offset, Span};
 use crate::planted::{Bug, planted};
 use xxhash_rust::xxh3::xxh3_64;
+
+/// How fast chunks are written again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Every chunk is rewritten within this time (wall clock).
+    pub round: Span,
+    /// Chunks are rewritten faster while the head carries more closings than this (history that is read fast).
+    pub closings: usize,
+}
+
+impl Default for Pace {
+    /// 15 minutes are promised.
+    fn default() -> Pace {
+        Pace { round: Span(600_000), closings: 256 }
+    }
+}
 
 /// Chunks of a monitor's state. Fixed: where a stream lies is part of the format.
 pub const CHUNKS: usize = 64;

@@ -1,7 +1,8 @@
 //! The transactional producer: one epoch, one transaction.
 //!
 //! Guarantees: records and positions become visible together or not at all; the member that `begin_epoch` captured goes with
-//! the positions, so that a generation that has passed is refused.
+//! the positions, so that a generation that has passed is refused. Between two steps of a commit others may use the cluster: whoever
+//! wants to act there leaves a hook.
 
 use super::{Fatal, SharedCluster, fatal};
 use crate::broker::records::{NewRecord, encode};
@@ -10,6 +11,7 @@ use crate::log::{Commit, OutRecord};
 use crate::planted::{Bug, planted};
 use kafka_protocol::ResponseError;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// Records of one batch together are not much larger than this.
 const BATCH_BYTES: usize = 256 * 1024;
@@ -67,6 +69,8 @@ pub(super) struct Transactions {
     sequences: BTreeMap<TopicPartition, i32>,
     pub(super) captured: Option<Membership>,
     pub(super) fault: Option<CommitFault>,
+    /// Called whenever a commit has come so far, with the cluster free for others.
+    pub(super) between: Option<Rc<dyn Fn(Step)>>,
 }
 
 type Batches<'a> = BTreeMap<TopicPartition, Vec<&'a OutRecord>>;
@@ -80,6 +84,7 @@ impl Transactions {
             sequences: BTreeMap::new(),
             captured: None,
             fault: None,
+            between: None,
         };
         transactions.renew(cluster)?;
         Ok(transactions)
@@ -108,7 +113,7 @@ impl Transactions {
             return Ok(Commit::Done);
         }
         let batches = self.place(cluster, records)?;
-        match cluster.with(|cluster| self.attempt(cluster, group, batches, positions, fault)) {
+        match self.attempt(cluster, group, batches, positions, fault) {
             Ok(commit) => Ok(commit),
             Err(Cut::Killed) => Err(Fatal("killed, as the test wished".to_string())),
             Err(Cut::Refused(error)) => self.verdict(cluster, error),
@@ -121,18 +126,24 @@ impl Transactions {
 
     fn attempt(
         &mut self,
-        cluster: &mut Cluster,
+        cluster: &SharedCluster,
         group: &str,
         batches: Batches<'_>,
         positions: Vec<(TopicPartition, Committed)>,
         fault: Option<CommitFault>,
     ) -> Result<Commit, Cut> {
-        let lives = |step| if fault == Some(CommitFault::Killed(step)) { Err(Cut::Killed) } else { Ok(()) };
+        let between = self.between.clone();
+        let lives = |step| {
+            between.iter().for_each(|hook| hook(step));
+            if fault == Some(CommitFault::Killed(step)) { Err(Cut::Killed) } else { Ok(()) }
+        };
+        let (id, producer) = (self.id.clone(), self.producer);
+        let end = || cluster.with(|cluster| cluster.end_transaction(&id, producer, true));
         let unknown = || Ok(Commit::Unknown("as the test wished: the answer is lost".to_string()));
         lives(Step::Begun)?;
         if planted(Bug::OffsetsFirst) && !positions.is_empty() {
-            self.send_offsets(cluster, group, positions.clone())?;
-            cluster.end_transaction(&self.id, self.producer, true)?;
+            cluster.with(|cluster| self.send_offsets(cluster, group, positions.clone()))?;
+            end()?;
         }
         let half = batches.len() / 2;
         let published = !batches.is_empty();
@@ -140,22 +151,22 @@ impl Transactions {
             if n == half {
                 lives(Step::HalfPublished)?;
             }
-            self.publish(cluster, place, &records, fault == Some(CommitFault::Retried))?;
+            cluster.with(|cluster| self.publish(cluster, place, &records, fault == Some(CommitFault::Retried)))?;
         }
         if planted(Bug::OutputFirst) && published {
-            cluster.end_transaction(&self.id, self.producer, true)?;
+            end()?;
         }
         lives(Step::Published)?;
         if !positions.is_empty() {
-            self.send_offsets(cluster, group, positions)?;
+            cluster.with(|cluster| self.send_offsets(cluster, group, positions))?;
         }
         lives(Step::OffsetsSent)?;
         match fault {
             Some(CommitFault::Unknown { happened: false }) => return unknown(),
-            Some(CommitFault::Slow(ms)) => cluster.advance(cluster.now_ms() + ms),
+            Some(CommitFault::Slow(ms)) => cluster.with(|cluster| cluster.advance(cluster.now_ms() + ms)),
             _ => {}
         }
-        cluster.end_transaction(&self.id, self.producer, true)?;
+        end()?;
         lives(Step::Committed)?;
         if matches!(fault, Some(CommitFault::Unknown { .. })) { unknown() } else { Ok(Commit::Done) }
     }
