@@ -1,4 +1,5 @@
-//! The oracle of both formats: a value that another library decoded, and what a mapping must find in it.
+//! The oracle of both formats: a value that another library decoded, and what a mapping must find in it. For tests and fuzzing only.
+#![allow(missing_docs)]
 
 use super::event::Value;
 use super::found::{Found, Marks, Sink};

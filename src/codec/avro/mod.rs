@@ -9,6 +9,9 @@ mod compile;
 mod decimal;
 mod read;
 mod schema;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod oracle;
 #[cfg(test)]
 mod tests;
 
