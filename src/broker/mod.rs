@@ -12,6 +12,9 @@
 mod admin;
 mod batch;
 mod front;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod group;
 mod markers;
 mod offsets;

@@ -54,9 +54,15 @@ pub enum AlertError {
     },
 }
 
+/// Bytes of a text or a list in an alert that is read: apache-avro makes room for a length before it looks for the bytes.
+const LONGEST: usize = 1 << 20;
+
 fn schema() -> &'static Schema {
     static SCHEMA_PARSED: OnceLock<Schema> = OnceLock::new();
-    SCHEMA_PARSED.get_or_init(|| Schema::parse_str(SCHEMA).expect("the schema in this crate is valid"))
+    SCHEMA_PARSED.get_or_init(|| {
+        apache_avro::util::max_allocation_bytes(LONGEST);
+        Schema::parse_str(SCHEMA).expect("the schema in this crate is valid")
+    })
 }
 
 /// The value of an alert record.

@@ -13,7 +13,7 @@ const LARGEST_REQUEST: usize = 100 * 1024 * 1024;
 
 /// Why a connection ends from this side.
 #[derive(Debug, thiserror::Error)]
-enum Hangup {
+pub(super) enum Hangup {
     #[error("{0}")]
     Socket(#[from] std::io::Error),
     #[error("{0}")]
@@ -54,7 +54,7 @@ async fn answer_all(broker: &Broker, mut stream: TcpStream) -> Result<(), Hangup
     }
 }
 
-async fn answer(broker: &Broker, frame: Bytes) -> Result<Option<BytesMut>, Hangup> {
+pub(super) async fn answer(broker: &Broker, frame: Bytes) -> Result<Option<BytesMut>, Hangup> {
     // the length was checked: at least a key, a version and a correlation id
     let (key, version) = ((&frame[..2]).get_i16(), (&frame[2..4]).get_i16());
     let key = ApiKey::try_from(key).map_err(|_| Hangup::Malformed(format!("a request of unknown kind {key}")))?;

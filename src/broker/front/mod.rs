@@ -147,6 +147,11 @@ impl Broker {
     }
 }
 
+#[cfg(fuzzing)]
+pub(super) async fn ask(broker: &Broker, frame: bytes::Bytes) {
+    let _ = connection::answer(broker, frame).await;
+}
+
 /// Every change leaves what it guards consistent, so a panic elsewhere is no reason to stop.
 fn lock<T>(guarded: &Mutex<T>) -> MutexGuard<'_, T> {
     guarded.lock().unwrap_or_else(PoisonError::into_inner)
