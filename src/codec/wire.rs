@@ -249,9 +249,10 @@ impl<'a> Reader<'a> {
         Ok(u64::from_le_bytes(self.take(8, "eight bytes")?.try_into().expect("8 bytes were taken")))
     }
 
-    /// 8 bytes.
+    /// 8 bytes; every NaN is read as the same one: values that are sorted by their bits stay sorted when they are written again.
     pub fn float(&mut self) -> Result<f64, Malformed> {
-        Ok(f64::from_bits(self.fixed64()?))
+        let v = f64::from_bits(self.fixed64()?);
+        Ok(if v.is_nan() { f64::NAN } else { v })
     }
 
     /// A number of things to come, each at least one byte long.
@@ -305,6 +306,13 @@ mod tests {
             while !r.is_empty() {
                 if r.uint().is_err() || r.int128().is_err() || r.text().is_err() { break }
             }
+        }
+    }
+
+    #[test]
+    fn a_nan_is_a_nan() {
+        for bits in [0xfff8_0000_0000_0000u64, 0x7ff0_0000_0000_0001, u64::MAX] {
+            assert_eq!(Reader::new(&bits.to_le_bytes()).float().unwrap().to_bits(), f64::NAN.to_bits());
         }
     }
 

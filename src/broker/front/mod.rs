@@ -11,6 +11,7 @@ mod groups;
 mod metadata;
 mod offsets;
 mod produce;
+mod shape;
 mod transactions;
 
 use super::Downfall;

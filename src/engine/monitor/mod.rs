@@ -18,7 +18,7 @@ use super::definitions::Definitions;
 use super::detect::stream::{Stream, StreamKey};
 use super::mark::{Mark, Marks};
 use super::partial::{self, EntryHead};
-use super::plan::{EdgesRecord, Plan, PlanRecord, Progress, Versioned, opened};
+use super::plan::{EdgesRecord, Plan, PlanRecord, Progress, Versioned};
 use super::summary::cell::{CellSummary, Counts};
 use super::types::{EpochSeq, Offset, PaneId, PaneKind, Partition};
 use crate::codec::wire::{Kind, Malformed, Reader};
@@ -148,8 +148,8 @@ impl Monitor {
                 self.marks.observe(Mark::read(&mut body)?);
                 self.advance(offset, effects);
             }
-            k if k == Kind::Definitions as u8 => self.adopt(opened(&mut body, bytes.len())?),
-            k if k == Kind::Proposal as u8 => self.consider(opened(&mut body, bytes.len())?, effects),
+            k if k == Kind::Definitions as u8 => self.adopt(Versioned::read(&mut body, bytes.len())?),
+            k if k == Kind::Proposal as u8 => self.consider(Definitions::from_bytes(body.rest_of(bytes.len())?)?, effects),
             k if k == Kind::Command as u8 || k == Kind::Census as u8 => {} // of a later version
             _ => return Err(Malformed::Value("a record of this kind in the summaries topic")),
         }
