@@ -51,7 +51,8 @@ pub fn load_text(name: &str, text: &str, env: Env<'_>, base_dir: &Path) -> Resul
         return Err(Diagnostics::new(vec![page.diagnostic(NOWHERE, &Key::root(), message, String::new())]));
     }
     let (root, faults) = tree::parse(&expand::mark(text, env));
-    let mut found: Vec<Diagnostic> = faults.into_iter().take(MAX_MISTAKES).map(|f| page.diagnostic(f.place, &f.path, f.message, String::new())).collect();
+    let mut found: Vec<Diagnostic> =
+        faults.into_iter().take(MAX_MISTAKES).map(|f| page.diagnostic(f.place, &f.path, f.message, String::new())).collect();
     let Some(root) = root else {
         if found.is_empty() {
             found.push(page.diagnostic(NOWHERE, &Key::root(), "the configuration is empty".to_string(), String::new()));

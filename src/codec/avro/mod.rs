@@ -7,11 +7,11 @@
 
 mod compile;
 mod decimal;
-mod read;
-mod schema;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod oracle;
+mod read;
+mod schema;
 #[cfg(test)]
 mod tests;
 

@@ -219,7 +219,7 @@ impl Read for Watched<'_> {
 }
 
 pub fn theirs(schema: &Schema, bytes: &[u8]) -> Option<Value> {
-    apache_avro::util::max_allocation_bytes(1 << 22);
+    apache_avro::util::max_allocation_bytes(1 << 18);
     let mut input = Watched { bytes, starved: false };
     #[allow(deprecated)]
     let value = apache_avro::from_avro_datum(schema, &mut input, None).ok()?;

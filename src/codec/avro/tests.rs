@@ -104,6 +104,25 @@ fn compiled(schema: &str, paths: &[&[&str]], features: Option<&[&str]>) -> (Plan
     (plan, avro)
 }
 
+#[test]
+fn records_of_nothing_are_not_followed_for_ever() {
+    // each level has twice the fields of the one before, and none of them takes a byte
+    let schema = |levels: usize| {
+        let inner = (0..levels).fold("\"null\"".to_string(), |inner, i| {
+            let name = format!("L{i}");
+            let second = if i == 0 { inner.clone() } else { format!("\"L{}\"", i - 1) };
+            format!(r#"{{"type":"record","name":"{name}","fields":[{{"name":"x","type":{inner}}},{{"name":"y","type":{second}}}]}}"#)
+        });
+        compiled(&inner, &[], None)
+    };
+    let (mut plan, avro) = schema(20); // 2^21 - 2 fields
+    assert!(ours(&mut plan, &avro, &[]).is_ok());
+    let (mut plan, avro) = schema(21); // 2^22 - 2
+    assert!(ours(&mut plan, &avro, &[]).unwrap_err().detail.contains("more than 4,000,000 fields"));
+    let (mut plan, avro) = schema(40);
+    assert!(ours(&mut plan, &avro, &[]).unwrap_err().detail.contains("more than 4,000,000 fields"));
+}
+
 fn one_field(ty: &str) -> String {
     format!(r#"{{"type":"record","name":"R","fields":[{{"name":"a","type":{ty}}}]}}"#)
 }

@@ -93,7 +93,7 @@ impl Monitor {
         if let Counts::Pair(c) = summary.counts {
             self.tally.labels.0 += c.matched;
             self.tally.labels.1 += c.unlabelled;
-            self.tally.labels.2 += c.delay_ms;
+            self.tally.labels.2 = self.tally.labels.2.saturating_add(c.delay_ms);
         }
     }
 
