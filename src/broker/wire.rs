@@ -163,6 +163,22 @@ mod tests {
     }
 
     #[test]
+    fn a_record_that_announces_too_many_headers_is_not_believed() {
+        let head = Head { count: 1, max_timestamp_ms: 5, producer: Producer::NONE, sequence: -1, transactional: false };
+        let found = |headers: &[u8]| {
+            let mut bytes = BytesMut::new();
+            write_head(&head, 0, 5, &mut bytes);
+            bytes.extend_from_slice(&[(5 + headers.len() as u8) * 2, 0, 0, 0, 1, 1]);
+            bytes.extend_from_slice(headers);
+            seal(&mut bytes);
+            let stored = Stored { base: Offset(3), append_time_ms: None, batch: parse(&bytes).expect("a batch") };
+            first_since(&stored, 5, Offset(0))
+        };
+        assert_eq!(found(&[0]), Some((Offset(3), 5)));
+        assert_eq!(found(&[0xfe, 0xff, 0xff, 0xff, 0x0f]), Some((Offset(3), 5)), "as a batch that can't be read: its first record");
+    }
+
+    #[test]
     fn damaged_batches_are_refused() {
         assert_eq!(parse(b"GET / HTTP/1.1"), Err(Malformed::Length));
         let head = Head { count: 1, max_timestamp_ms: 0, producer: Producer::NONE, sequence: -1, transactional: false };

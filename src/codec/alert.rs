@@ -348,6 +348,13 @@ mod tests {
     }
 
     #[test]
+    fn a_text_of_gigabytes_is_not_believed() {
+        // by hand: 400 MiB, doubled because it is signed, 7 bits a byte
+        let said = decode(&[0x80, 0x80, 0x80, 0x90, 0x03], Format::Avro).unwrap_err();
+        assert!(format!("{said:?}").contains("MemoryAllocation"), "{said:?}");
+    }
+
+    #[test]
     fn both_formats_read_back_what_they_wrote() {
         for alert in [full(), bare()] {
             for format in [Format::Json, Format::Avro] {

@@ -25,6 +25,7 @@ use crate::codec::wire::{Kind, Malformed, Reader};
 use crate::planted::{Bug, planted};
 use chunks::{Ages, ChunkIx};
 use learn::{Learner, LearnerKey};
+pub use shared::MAX_MODELS;
 use shared::Shared;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -76,6 +77,8 @@ pub struct Tally {
     pub moved_pairs: u64,
     /// Signals of panes that were not folded because partials disagreed on the version of their bins.
     pub mixed: u64,
+    /// Models refused because there are too many.
+    pub refused_models: u64,
     /// Segments refused by the cap.
     pub refused_segments: u64,
     /// Matched pairs, unlabelled predictions and the sum of label delays in ms, of closed panes.
