@@ -6,12 +6,15 @@
 //! Guarantees: what a client sees is what Apache Kafka shows in everything that driftline relies on (`tests/broker_checks`
 //! runs against both): offsets, isolation levels, fencing, generations, staged positions, timeouts, retention.
 //! Never: writes to a disk (everything is lost with the process), replicates, authenticates, listens beyond loopback,
-//! compacts topics, expires committed positions, speaks KIP-848, makes topics on demand, guards against hostile clients.
+//! compacts topics, expires committed positions, speaks KIP-848, makes topics on demand, limits how much its clients store.
 //! It is no Apache Kafka: a test on it proves nothing about one.
 
 mod admin;
 mod batch;
 mod front;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod group;
 mod markers;
 mod offsets;

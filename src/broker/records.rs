@@ -147,10 +147,10 @@ fn take_record<'a>(rest: &mut &'a [u8], stored: &Stored, base_ms: i64) -> Option
     let offset_delta = take_number(&mut body)?;
     let key = take_bytes(&mut body)?;
     let value = take_bytes(&mut body)?;
-    let count = usize::try_from(take_number(&mut body)?).ok()?;
+    let count = usize::try_from(take_number(&mut body)?).ok().filter(|count| *count <= body.len())?;
     Some(StoredRecord {
-        offset: Offset(stored.base.0 + offset_delta),
-        timestamp_ms: stored.append_time_ms.unwrap_or(base_ms + timestamp_delta),
+        offset: Offset(stored.base.0.checked_add(offset_delta)?),
+        timestamp_ms: stored.append_time_ms.unwrap_or(base_ms.checked_add(timestamp_delta)?),
         key,
         value,
         headers: EncodedHeaders { count, bytes: body },

@@ -7,7 +7,6 @@
 use super::batch::{Batch, Content, Head, Producer, Stored};
 use crate::engine::types::Offset;
 use bytes::{BufMut, Bytes, BytesMut};
-use kafka_protocol::records::RecordBatchDecoder;
 
 /// Where the records begin.
 pub(crate) const HEAD_BYTES: usize = 61;
@@ -130,21 +129,24 @@ pub(crate) fn seal(bytes: &mut [u8]) {
     bytes[CRC_AT..ATTRIBUTES_AT].copy_from_slice(&crc.to_be_bytes());
 }
 
-/// Offset and timestamp of the first record of a batch that is of `timestamp_ms` or later, at `low` or behind it.
+/// Offset and timestamp of the first record of a batch that is of `timestamp_ms` or later, at `low` or behind it. A compressed
+/// batch is not opened: it stands for its first record.
 pub fn first_since(stored: &Stored, timestamp_ms: i64, low: Offset) -> Option<(Offset, i64)> {
     if let Some(time_ms) = stored.append_time_ms {
         return Some((stored.base.max(low), time_ms));
     }
-    let mut bytes = BytesMut::new();
-    write(stored, &mut bytes);
-    let decoded = RecordBatchDecoder::decode(&mut bytes.freeze()).ok()?;
-    let fits = |offset: i64, time_ms: i64| time_ms >= timestamp_ms && offset >= low.0;
-    decoded.records.iter().find(|record| fits(record.offset, record.timestamp)).map(|found| (Offset(found.offset), found.timestamp))
+    let mut records = super::records::decode(stored).peekable();
+    if matches!(records.peek(), Some(Err(_))) {
+        return Some((stored.base.max(low), stored.max_timestamp_ms()));
+    }
+    let fits = |record: &super::records::StoredRecord<'_>| record.timestamp_ms >= timestamp_ms && record.offset >= low;
+    records.map_while(Result::ok).find(fits).map(|found| (found.offset, found.timestamp_ms))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kafka_protocol::records::RecordBatchDecoder;
 
     #[test]
     fn a_marker_is_a_control_record_that_a_foreign_decoder_reads() {
@@ -158,6 +160,22 @@ mod tests {
         assert!(record.control && record.transactional);
         assert_eq!((record.offset, record.timestamp, record.producer_id, record.producer_epoch), (41, 99, 7, 3));
         assert_eq!(record.key.as_deref(), Some(&[0, 0, 0, 1][..]));
+    }
+
+    #[test]
+    fn a_record_that_announces_too_many_headers_is_not_believed() {
+        let head = Head { count: 1, max_timestamp_ms: 5, producer: Producer::NONE, sequence: -1, transactional: false };
+        let found = |headers: &[u8]| {
+            let mut bytes = BytesMut::new();
+            write_head(&head, 0, 5, &mut bytes);
+            bytes.extend_from_slice(&[(5 + headers.len() as u8) * 2, 0, 0, 0, 1, 1]);
+            bytes.extend_from_slice(headers);
+            seal(&mut bytes);
+            let stored = Stored { base: Offset(3), append_time_ms: None, batch: parse(&bytes).expect("a batch") };
+            first_since(&stored, 5, Offset(0))
+        };
+        assert_eq!(found(&[0]), Some((Offset(3), 5)));
+        assert_eq!(found(&[0xfe, 0xff, 0xff, 0xff, 0x0f]), Some((Offset(3), 5)), "as a batch that can't be read: its first record");
     }
 
     #[test]

@@ -54,9 +54,15 @@ pub enum AlertError {
     },
 }
 
+/// Bytes of a text or a list in an alert that is read: apache-avro makes room for a length before it looks for the bytes.
+const LONGEST: usize = 1 << 20;
+
 fn schema() -> &'static Schema {
     static SCHEMA_PARSED: OnceLock<Schema> = OnceLock::new();
-    SCHEMA_PARSED.get_or_init(|| Schema::parse_str(SCHEMA).expect("the schema in this crate is valid"))
+    SCHEMA_PARSED.get_or_init(|| {
+        apache_avro::util::max_allocation_bytes(LONGEST);
+        Schema::parse_str(SCHEMA).expect("the schema in this crate is valid")
+    })
 }
 
 /// The value of an alert record.
@@ -339,6 +345,13 @@ mod tests {
 
     fn hex(bytes: &[u8]) -> String {
         bytes.chunks(40).map(|line| line.iter().map(|b| format!("{b:02x}")).collect::<String>() + "\n").collect()
+    }
+
+    #[test]
+    fn a_text_of_gigabytes_is_not_believed() {
+        // by hand: 400 MiB, doubled because it is signed, 7 bits a byte
+        let said = decode(&[0x80, 0x80, 0x80, 0x90, 0x03], Format::Avro).unwrap_err();
+        assert!(format!("{said:?}").contains("MemoryAllocation"), "{said:?}");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! Never: reads a clock. Comes from: `log` (a borrowed record). Goes to: `engine` (a borrowed event).
 
 use super::avro::Avro;
-use super::event::{BadRecord, FeatureIx, Outcome, Prediction, Reason};
+use super::event::{BadRecord, FeatureIx, MAX_NAME, MAX_VALUE, Outcome, Prediction, Reason};
 use super::found::{Found, Marks, Sink};
 use super::framing::{SchemaId, unframe};
 use super::json;
@@ -51,6 +51,10 @@ impl Reader {
         let Some(mut value) = record.value else {
             return Err(bad(Reason::Tombstone, "the value is null: deletions mean nothing here; keep them out of the topic"));
         };
+        if value.len() > MAX_VALUE {
+            let what = format!("the value has {} bytes, at most {MAX_VALUE} are decoded: send large payloads another way", value.len());
+            return Err(bad(Reason::TooLong, what));
+        }
         if self.confluent {
             let (id, rest) = unframe(value).map_err(|why| bad(Reason::Undecodable, format!("the value has no schema id: {why}")))?;
             (self.schema_id, value) = (Some(id), rest);
@@ -113,9 +117,16 @@ impl Reader {
 
     fn text<'a>(&self, found: &mut Found<'a>, slot: Slot) -> Result<Option<Cow<'a, str>>, BadRecord> {
         let scalar = std::mem::take(&mut found.slots[slot.ix()]);
-        scalar
+        let text = scalar
             .into_text()
-            .map_err(|what| self.fault(Reason::WrongType, slot, format!("is {what}: text, a number or a truth value is wanted")))
+            .map_err(|what| self.fault(Reason::WrongType, slot, format!("is {what}: text, a number or a truth value is wanted")))?;
+        match &text {
+            Some(long) if long.len() > MAX_NAME => {
+                let what = format!("has {} bytes, at most {MAX_NAME} are allowed: is it the right field?", long.len());
+                Err(self.fault(Reason::TooLong, slot, what))
+            }
+            _ => Ok(text),
+        }
     }
 
     fn number(&self, found: &mut Found<'_>, slot: Slot) -> Result<Option<f64>, BadRecord> {

@@ -60,6 +60,25 @@ pub struct Outcome<'a> {
     pub value: Option<f64>,
 }
 
+/// Bytes of a record's value. Kafka's usual limit is 1 MiB; decoding takes about a second for each 500 MiB.
+pub const MAX_VALUE: usize = 16 << 20;
+/// Bytes of what is remembered by name: models, versions, classes, values of dimensions, names of features.
+pub const MAX_NAME: usize = 256;
+/// Bytes by which texts of a feature are told apart; what follows is not looked at.
+pub const MAX_TEXT: usize = 256;
+
+/// The beginning of a text: at most `MAX_TEXT` bytes, whole characters.
+pub fn beginning(text: Cow<'_, str>) -> Cow<'_, str> {
+    if text.len() <= MAX_TEXT {
+        return text;
+    }
+    let end = text.floor_char_boundary(MAX_TEXT);
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(&text[..end]),
+        Cow::Owned(text) => Cow::Owned(text[..end].to_string()),
+    }
+}
+
 /// Why a record can't be used: what the counter and the dead letter say. The words are fixed for subscribers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
@@ -79,13 +98,15 @@ pub enum Reason {
     Future,
     /// More features than a record may have.
     TooManyFeatures,
+    /// The value, or a name in it, is longer than it may be.
+    TooLong,
     /// Decoding panicked: a bug of driftline; the record is kept.
     Panic,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Reason; 9] = [
+    pub const ALL: [Reason; 10] = [
         Reason::Undecodable,
         Reason::Tombstone,
         Reason::MissingField,
@@ -94,6 +115,7 @@ impl Reason {
         Reason::BadTime,
         Reason::Future,
         Reason::TooManyFeatures,
+        Reason::TooLong,
         Reason::Panic,
     ];
 
@@ -108,6 +130,7 @@ impl Reason {
             Reason::BadTime => "bad_time",
             Reason::Future => "future",
             Reason::TooManyFeatures => "too_many_features",
+            Reason::TooLong => "too_long",
             Reason::Panic => "panic",
         }
     }

@@ -17,7 +17,8 @@ pub mod schemas;
 pub mod time;
 pub mod wire;
 
-#[cfg(test)]
-mod oracle;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod oracle;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
-//! The oracle of both formats: a value that another library decoded, and what a mapping must find in it.
+//! The oracle of both formats: a value that another library decoded, and what a mapping must find in it. For tests and fuzzing only.
+#![allow(missing_docs)]
 
-use super::event::Value;
+use super::event::{Value, beginning};
 use super::found::{Found, Marks, Sink};
 use super::mapping::{Mapping, Slot, SlotName};
 use super::plan::{Plan, Stop};
@@ -67,7 +68,11 @@ impl Tree {
                 let features = entries
                     .iter()
                     .filter(|(name, tree)| !wanted.exclude.contains(name) && !matches!(tree, Tree::Null | Tree::Object(_) | Tree::Other));
-                extract.features = features.map(|(name, tree)| (name.clone(), tree.words())).collect();
+                let shown = |tree: &Tree| match tree {
+                    Tree::Text(text) => Tree::Text(beginning(text.as_str().into()).into_owned()).words(),
+                    other => other.words(),
+                };
+                extract.features = features.map(|(name, tree)| (name.clone(), shown(tree))).collect();
             }
             Some(_) => extract.no_features = true,
         }

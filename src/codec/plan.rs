@@ -4,7 +4,7 @@
 //! allocates nothing; what is learned about keys is bounded.
 //! Never: knows a format. Comes from: `mapping`. Goes to: `json` and `avro`, which walk it.
 
-use super::event::{FeatureIx, Reason};
+use super::event::{FeatureIx, MAX_NAME, Reason};
 use super::mapping::{Mapping, Slot};
 use hashbrown::{HashMap, HashSet};
 
@@ -162,7 +162,7 @@ impl Plan {
         self.nodes[node.0 as usize].children.iter().map(|c| c.1)
     }
 
-    /// What entry `name` of the object at `node` is good for; a new feature gets its number. `None`: too many names.
+    /// What entry `name` of the object at `node` is good for; a new feature gets its number. `None`: too many names, or too long.
     pub fn role(&mut self, node: NodeIx, name: &str) -> Option<Role> {
         let wanted = self.child(node, name);
         let feature = match &self.nodes[node.0 as usize].features {
@@ -176,7 +176,7 @@ impl Plan {
         if let Some(known) = self.by_name.get(name) {
             return Some(*known);
         }
-        if self.names.len() >= MAX_NAMES {
+        if self.names.len() >= MAX_NAMES || name.len() > MAX_NAME {
             return None;
         }
         let ix = FeatureIx(self.names.len() as u32);
@@ -213,12 +213,9 @@ impl Plan {
             let to = *known;
             return Ok(keys.step(to));
         }
-        let role = self.role(node, name).ok_or_else(|| Stop {
-            reason: Reason::TooManyFeatures,
-            detail: format!("more than {MAX_NAMES} different names of features since the start: are ids used as names? Exclude them"),
-        })?;
+        let role = self.role(node, name).ok_or_else(|| no_room(name))?;
         let keys = &mut self.nodes[node.0 as usize].keys;
-        if keys.entries.len() < MAX_KEYS {
+        if keys.entries.len() < MAX_KEYS && name.len() <= MAX_NAME {
             let to = keys.entries.len() as u32;
             let plain = !name.bytes().any(|b| b < 0x20 || matches!(b, b'"' | b'\\'));
             keys.entries.push(Key { name: name.into(), plain, next: to + 1, role });
@@ -242,6 +239,20 @@ impl Plan {
     pub fn slot_count(&self) -> usize {
         self.slots
     }
+}
+
+fn no_room(name: &str) -> Stop {
+    let (reason, detail) = match name.len() {
+        0..=MAX_NAME => (
+            Reason::TooManyFeatures,
+            format!("more than {MAX_NAMES} different names of features since the start: are ids used as names? Exclude them"),
+        ),
+        n => (
+            Reason::TooLong,
+            format!("a feature's name has {n} bytes, at most {MAX_NAME} are allowed: is it data? Point `features` elsewhere"),
+        ),
+    };
+    Stop { reason, detail }
 }
 
 #[cfg(test)]

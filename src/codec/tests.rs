@@ -251,6 +251,47 @@ fn a_record_has_at_most_1024_features() {
 }
 
 #[test]
+fn names_have_256_bytes_and_values_16_mebibytes() {
+    let settings = settings(&fields("{ request_id: id, event_time: at, version: v, dimensions: { shop: shop } }"), "", "");
+    let mut decoder = decoder(&settings.predictions, &["shop"]);
+    let mut verdict = |entries: &str| {
+        let json = format!("{{\"id\":1,\"at\":{T},{entries}}}");
+        decoder.decode(&record(None, Some(json.as_bytes()))).map(drop).map_err(|e| (e.reason, e.detail))
+    };
+    for (field, place) in [("model", "model"), ("v", "v"), ("shop", "shop"), ("label", "label")] {
+        let with = |n: usize| format!("\"model\":\"m\",\"{field}\":\"{}\"", "x".repeat(n));
+        assert_eq!(verdict(&with(256)), Ok(()), "{field}");
+        let (reason, detail) = verdict(&with(257)).unwrap_err();
+        assert_eq!(reason, Reason::TooLong);
+        assert!(detail.contains(place) && detail.contains("257") && detail.contains("256"), "{detail}");
+    }
+    let feature = |n: usize| format!("\"model\":\"m\",\"features\":{{\"{}\":1}}", "x".repeat(n));
+    assert_eq!(verdict(&feature(256)), Ok(()));
+    assert_eq!(verdict(&feature(257)).unwrap_err().0, Reason::TooLong);
+    // whole values: the rest of one is 52 bytes
+    let value = |n: usize| {
+        format!("\"model\":\"m\",\"x\":\"{}\"", "x".repeat(n - format!("{{\"id\":1,\"at\":{T},\"model\":\"m\",\"x\":\"\"}}").len()))
+    };
+    assert_eq!(verdict(&value(16 << 20)), Ok(()));
+    assert_eq!(verdict(&value((16 << 20) + 1)).unwrap_err().0, Reason::TooLong);
+}
+
+#[test]
+fn texts_of_features_are_told_apart_by_256_bytes() {
+    let settings = settings(&fields(PLAIN), "", "");
+    let mut decoder = decoder(&settings.predictions, &[]);
+    for (text, kept) in
+        [("x".repeat(256), "x".repeat(256)), ("x".repeat(257), "x".repeat(256)), (format!("{}ü", "x".repeat(255)), "x".repeat(255))]
+    {
+        for escape in ["", "\\n"] {
+            let json = format!("{{\"id\":1,\"at\":{T},\"features\":{{\"a\":\"{text}{escape}\"}}}}");
+            let event = decoder.decode(&record(None, Some(json.as_bytes()))).unwrap();
+            assert_eq!(event.features[0].1, Value::Text(kept.as_str().into()));
+        }
+    }
+}
+
+#[test]
 fn ids_used_as_names_of_features_do_not_fill_the_memory() {
     let settings = settings(&fields(PLAIN), "", "");
     let mut decoder = decoder(&settings.predictions, &[]);

@@ -40,6 +40,9 @@ pub enum Kind {
 /// The format version that this build writes, and the newest it reads.
 pub const VERSION: u8 = 1;
 
+/// Events that a record may count. An epoch has at most 10^8.
+pub const MOST_EVENTS: u64 = 1 << 40;
+
 /// Bytes that are not what they should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
@@ -219,6 +222,19 @@ impl<'a> Reader<'a> {
         Err(Malformed::Value("a number beyond 64 bits"))
     }
 
+    /// A count of events in one record: so small that sums of many records never overflow.
+    #[inline]
+    pub fn tally(&mut self) -> Result<u64, Malformed> {
+        let n = self.uint()?;
+        if n > MOST_EVENTS { Err(Malformed::Value("a count of more than 2^40 events")) } else { Ok(n) }
+    }
+
+    /// A sum of at most 2^`bits`, either way.
+    pub fn sum(&mut self, bits: u32) -> Result<i128, Malformed> {
+        let sum = self.int128()?;
+        if sum.unsigned_abs() > 1 << bits { Err(Malformed::Value("so large a sum")) } else { Ok(sum) }
+    }
+
     /// Signed.
     pub fn int(&mut self) -> Result<i64, Malformed> {
         let z = self.uint()?;
@@ -251,9 +267,10 @@ impl<'a> Reader<'a> {
         Ok(u64::from_le_bytes(self.take(8, "eight bytes")?.try_into().expect("8 bytes were taken")))
     }
 
-    /// 8 bytes.
+    /// 8 bytes; every NaN is read as the same one: values that are sorted by their bits stay sorted when they are written again.
     pub fn float(&mut self) -> Result<f64, Malformed> {
-        Ok(f64::from_bits(self.fixed64()?))
+        let v = f64::from_bits(self.fixed64()?);
+        Ok(if v.is_nan() { f64::NAN } else { v })
     }
 
     /// A number of things to come, each at least one byte long.
@@ -307,6 +324,25 @@ mod tests {
             while !r.is_empty() {
                 if r.uint().is_err() || r.int128().is_err() || r.text().is_err() { break }
             }
+        }
+    }
+
+    #[test]
+    fn counts_and_sums_have_limits() {
+        let mut w = Writer::new();
+        [MOST_EVENTS, MOST_EVENTS + 1].iter().for_each(|n| w.uint(*n));
+        [1i128 << 20, -(1 << 20), (1 << 20) + 1, i128::MIN].iter().for_each(|n| w.int128(*n));
+        let mut r = Reader::new(&w.bytes);
+        assert_eq!(r.tally(), Ok(MOST_EVENTS));
+        assert!(r.tally().is_err());
+        assert_eq!([r.sum(20).unwrap(), r.sum(20).unwrap()], [1 << 20, -(1 << 20)]);
+        assert!(r.sum(20).is_err() && r.sum(126).is_err());
+    }
+
+    #[test]
+    fn a_nan_is_a_nan() {
+        for bits in [0xfff8_0000_0000_0000u64, 0x7ff0_0000_0000_0001, u64::MAX] {
+            assert_eq!(Reader::new(&bits.to_le_bytes()).float().unwrap().to_bits(), f64::NAN.to_bits());
         }
     }
 

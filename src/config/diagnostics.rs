@@ -24,7 +24,7 @@ pub struct Diagnostic {
     pub snippet: String,
 }
 
-/// All mistakes of a configuration, in the order of the file. Never empty.
+/// The mistakes of a configuration, in the order of the file. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Diagnostics {
     /// Sorted by place.
@@ -36,6 +36,7 @@ impl Diagnostics {
     pub fn new(mut diagnostics: Vec<Diagnostic>) -> Diagnostics {
         diagnostics.sort_by(|a, b| (a.line, a.column, &a.message).cmp(&(b.line, b.column, &b.message)));
         diagnostics.dedup();
+        diagnostics.truncate(super::load::MAX_MISTAKES);
         Diagnostics { diagnostics }
     }
 
@@ -55,7 +56,7 @@ impl fmt::Display for Diagnostic {
         let number = format!("{:>5}", self.line);
         writeln!(f, "{number} | {}", self.snippet)?;
         let indent: String = self.snippet.chars().take(self.column.saturating_sub(1)).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-        write!(f, "      | {indent}{}", "^".repeat(self.width.max(1)))?;
+        write!(f, "      | {indent}{}", "^".repeat(self.width.clamp(1, 80)))?;
         if self.hint.is_empty() { Ok(()) } else { write!(f, " {}", self.hint) }
     }
 }
@@ -64,6 +65,9 @@ impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, diagnostic) in self.diagnostics.iter().enumerate() {
             write!(f, "{}{diagnostic}", if i == 0 { "" } else { "\n" })?;
+        }
+        if self.diagnostics.len() == super::load::MAX_MISTAKES {
+            write!(f, "\n{} mistakes are shown; there may be more", super::load::MAX_MISTAKES)?;
         }
         Ok(())
     }

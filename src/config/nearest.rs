@@ -8,7 +8,10 @@
 /// assert_eq!(nearest("weather", ["country", "channel"]), None);
 /// ```
 pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let allowed = (typed.chars().count() / 3).clamp(1, 3);
+    let letters = typed.chars().count();
+    let allowed = (letters / 3).clamp(1, 3);
+    // letters may become two in lower case, never more than three; what is much longer can't be near
+    let known = known.into_iter().filter(|k| letters <= 3 * k.chars().count() + allowed);
     known.into_iter().map(|k| (distance(typed, k), k)).filter(|(d, _)| *d <= allowed).min().map(|(_, k)| k)
 }
 

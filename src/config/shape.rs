@@ -124,6 +124,9 @@ struct Shaper<'s> {
 
 impl<'s> Shaper<'s> {
     fn misfit(&mut self, place: Place, message: String, hint: String) {
+        if self.misfits.len() >= super::load::MAX_MISTAKES {
+            return; // enough to work on
+        }
         self.misfits.push(Misfit { path: self.path.clone(), place, message, hint });
     }
 

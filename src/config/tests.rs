@@ -295,7 +295,75 @@ fn aliases_and_merge_keys_work_and_are_bounded() {
     let settings = fine(&text);
     assert_eq!(settings.definitions.models["b"].positive.as_deref(), Some("yes"));
     let bomb = (0..30).fold("a0: &a0 [x]\n".to_string(), |t, i| format!("{t}a{}: &a{} [*a{i}, *a{i}]\n", i + 1, i + 1));
-    assert!(read(&bomb).unwrap_err().to_string().contains("more than 100000 values"));
+    assert!(read(&bomb).unwrap_err().to_string().contains("more than 20000 values"));
+}
+
+/// What a configuration with `more` is refused for.
+fn refusal(more: &str) -> String {
+    let started = std::time::Instant::now();
+    let said = complaints(more);
+    assert!(started.elapsed().as_secs() < 10 && said.len() < 100_000, "{} bytes of complaints", said.len());
+    said
+}
+
+#[test]
+fn a_configuration_has_a_largest_size() {
+    let text = |n: usize| format!("{MINIMAL}#{}", "x".repeat(n - MINIMAL.len() - 1));
+    assert!(read(&text(1 << 20)).is_ok());
+    assert!(read(&text((1 << 20) + 1)).unwrap_err().to_string().contains("more than 1 MiB"));
+    let level = |n: usize| format!("x: {}{}", "[".repeat(n), "]".repeat(n));
+    assert!(!refusal(&level(63)).contains("levels") && refusal(&level(64)).contains("more than 64 levels"));
+    let deep = refusal(&level(100_000));
+    assert!(deep.contains("more than 64 levels") || deep.contains("this is not YAML"), "{deep}"); // the parser has a limit of its own
+    assert!(refusal(&format!("x:\n  {}a", "- ".repeat(100_000))).contains("more than 64 levels"));
+    let values = |n: usize| format!("x: [{}]", "a,".repeat(n));
+    assert!(!refusal(&values(19_980)).contains("values (") && refusal(&values(20_000)).contains("more than 20000 values"));
+    let copies = |n: usize| format!("x: &x {}\ny: [{}]", "t".repeat(1 << 19), "*x,".repeat(n));
+    assert!(!refusal(&copies(5)).contains("of text") && refusal(&copies(8)).contains("more than 4 MiB of text"));
+    let key = |n: usize| format!("{}: 1", "k".repeat(n));
+    assert!(!refusal(&key(1_024)).contains("a key of") && refusal(&key(1_025)).contains("a key of more than 1024 bytes"));
+}
+
+#[test]
+fn a_hundred_mistakes_are_enough() {
+    let wrong = |n: usize| (0..n).map(|i| format!("x{i}: 1\n")).collect::<String>();
+    let shown = |n: usize| refusal(&wrong(n)).matches("unknown key").count();
+    assert_eq!([shown(99), shown(100), shown(101), shown(9_000)], [99, 100, 100, 100]);
+    assert!(refusal(&wrong(101)).contains("there may be more") && !refusal(&wrong(99)).contains("there may be more"));
+    // all of them in one line
+    assert!(refusal(&format!("x: {{{}}}", (0..9_000).map(|i| format!("x{i}: 1, ")).collect::<String>())).contains("unknown key"));
+}
+
+#[test]
+fn paths_dimensions_and_segments_have_limits() {
+    let path = |names: usize, bytes: usize| format!("  fields: {{ score: {} }}", vec!["n".repeat(bytes); names].join("."));
+    let verdict = |text: &str| read(&with_predictions(text)).map(drop).map_err(|e| e.to_string());
+    assert_eq!(verdict(&path(32, 256)), Ok(()));
+    assert!(verdict(&path(33, 1)).unwrap_err().contains("at most 32 names of at most 256 bytes"));
+    assert!(verdict(&path(1, 257)).unwrap_err().contains("at most 32 names of at most 256 bytes"));
+    let dimensions =
+        |n: usize| format!("  fields: {{ dimensions: {{ {} }} }}", (0..n).map(|i| format!("d{i}: d{i}, ")).collect::<String>());
+    assert_eq!(verdict(&dimensions(32)), Ok(()));
+    assert!(verdict(&dimensions(33)).unwrap_err().contains("33 dimensions"));
+    let pairs = (0..32).flat_map(|i| (0..i).map(move |j| format!("[d{i}, d{j}], ")));
+    let by = |n: usize| format!("{}segments: {{ by: [{}] }}", with_predictions(&dimensions(32)), pairs.clone().take(n).collect::<String>());
+    assert!(read(&by(64)).is_ok());
+    assert!(read(&by(65)).unwrap_err().to_string().contains("segments.by has 65 entries"));
+}
+
+#[test]
+fn files_that_a_configuration_names_have_a_largest_size() {
+    let folder = tempfile::tempdir().unwrap();
+    let verdict = |bytes: usize| {
+        std::fs::write(folder.path().join("secret"), "x".repeat(bytes)).unwrap();
+        let text = MINIMAL.replace("'localhost:9092'", "'localhost:9092', secrets: { sasl.password: { file: secret } }");
+        load_text("d.yaml", &text, &no_env, folder.path()).map(drop).map_err(|e| e.to_string())
+    };
+    assert_eq!(verdict(1 << 20), Ok(()));
+    assert!(verdict((1 << 20) + 1).unwrap_err().contains("more than 1 MiB"));
+    let endless = MINIMAL.replace("topic: p }", "topic: p, format: { avro: { schema: /dev/zero } } }");
+    assert!(read(&endless).unwrap_err().to_string().contains("more than 1 MiB"));
+    assert!(load(Path::new("/dev/zero")).unwrap_err().to_string().contains("more than 1 MiB"));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! YAML as a tree that remembers where everything was typed.
 //!
-//! Guarantees: bounded in depth and size (aliases included); duplicate keys and unset variables are reported, all of them.
+//! Guarantees: at most 64 levels, 20,000 values and 4 MiB of text, aliases and variables included; duplicate keys and unset variables
+//! are reported, all of them.
 //! Never: guesses types; a scalar keeps its text, and `shape` reads it as what it must be.
 
 use super::expand::Marked;
@@ -8,7 +9,14 @@ use super::shape::Path;
 use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Span as Range};
 use std::collections::BTreeMap;
 
-const MAX_NODES: usize = 100_000;
+/// Values that a configuration may have: aliases can make many of few.
+pub const MAX_NODES: usize = 20_000;
+/// Maps and lists inside each other: the reader calls itself for each.
+pub const MAX_DEPTH: usize = 64;
+/// Bytes of a key.
+pub const MAX_KEY: usize = 1_024;
+/// Bytes of all texts, once aliases and variables are replaced.
+pub const MAX_TEXT: usize = 4 << 20;
 
 /// Where something was typed: line from 1, column from 1, width in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +98,8 @@ pub fn parse(marked: &Marked) -> (Option<Node>, Vec<Fault>) {
         events: Parser::new_from_str(&marked.text),
         marked,
         anchors: BTreeMap::new(),
-        nodes: 0,
+        size: Size::default(),
+        depth: 0,
         faults: Vec::new(),
         path: Path::root(),
     };
@@ -108,9 +117,24 @@ struct Reader<'a> {
     events: Parser<'a, serde_saphyr::granit_parser::StrInput<'a>>,
     marked: &'a Marked,
     anchors: BTreeMap<usize, Node>,
-    nodes: usize,
+    size: Size,
+    depth: usize,
     faults: Vec<Fault>,
     path: Path,
+}
+
+/// What a tree takes in memory.
+#[derive(Clone, Copy, Default)]
+struct Size {
+    nodes: usize,
+    text: usize,
+}
+
+impl std::ops::AddAssign for Size {
+    fn add_assign(&mut self, more: Size) {
+        self.nodes += more.nodes;
+        self.text += more.text;
+    }
 }
 
 fn place(range: &Range) -> Place {
@@ -157,29 +181,49 @@ impl<'a> Reader<'a> {
     }
 
     fn node(&mut self, event: Event<'a>, range: Range) -> Result<Node, Fault> {
-        self.nodes += 1;
         let here = place(&range);
-        if self.nodes > MAX_NODES {
-            return Err(self.fault(here, format!("more than {MAX_NODES} values")));
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return Err(self.fault(here, format!("more than {MAX_DEPTH} levels of maps and lists")));
         }
         let (anchor, kind) = match event {
             Event::Scalar(text, style, anchor, _) => (anchor, self.scalar(&text, style, here)),
             Event::SequenceStart(_, anchor, _) => (anchor, self.list()?),
             Event::MappingStart(_, anchor, _) => (anchor, self.map()?),
-            Event::Alias(anchor) => {
-                let Some(known) = self.anchors.get(&anchor).cloned() else {
-                    return Err(self.fault(here, "an alias that contains itself".to_string()));
-                };
-                self.nodes += count(&known);
-                return Ok(Node { place: here, kind: known.kind });
-            }
+            Event::Alias(anchor) => (0, self.alias(anchor, here)?),
             _ => return Err(self.fault(here, "a value is missing here".to_string())),
         };
+        self.depth -= 1;
         let node = Node { place: here, kind };
+        self.grow(Size { nodes: 1, text: text_of(&node) }, here)?;
         if anchor > 0 {
+            self.grow(size(&node), here)?;
             self.anchors.insert(anchor, node.clone());
         }
         Ok(node)
+    }
+
+    /// What an alias refers to, once more.
+    fn alias(&mut self, anchor: usize, here: Place) -> Result<Kind, Fault> {
+        let Some(known) = self.anchors.get(&anchor) else {
+            return Err(self.fault(here, "an alias that contains itself".to_string()));
+        };
+        let more = size(known);
+        self.grow(more, here)?;
+        Ok(self.anchors[&anchor].kind.clone())
+    }
+
+    /// Counts what is about to be kept, and refuses what is too much.
+    fn grow(&mut self, more: Size, here: Place) -> Result<(), Fault> {
+        self.size += more;
+        let Size { nodes, text } = self.size;
+        if nodes > MAX_NODES {
+            return Err(self.fault(here, format!("more than {MAX_NODES} values (each alias counts as what it refers to)")));
+        }
+        if text > MAX_TEXT {
+            return Err(self.fault(here, format!("more than {} MiB of text (each alias counts as what it refers to)", MAX_TEXT >> 20)));
+        }
+        Ok(())
     }
 
     fn scalar(&mut self, text: &str, style: ScalarStyle, here: Place) -> Kind {
@@ -213,10 +257,11 @@ impl<'a> Reader<'a> {
     fn map(&mut self) -> Result<Kind, Fault> {
         let mut entries: Vec<Entry> = Vec::new();
         let mut merged: Vec<Entry> = Vec::new();
+        let mut lines: BTreeMap<String, usize> = BTreeMap::new();
         loop {
             let (event, range) = self.next()?;
             if matches!(event, Event::MappingEnd) {
-                merged.retain(|m| entries.iter().all(|e| e.key != m.key));
+                merged.retain(|m| !lines.contains_key(&m.key));
                 entries.extend(merged);
                 return Ok(Kind::Map(entries));
             }
@@ -225,16 +270,20 @@ impl<'a> Reader<'a> {
                 Kind::Scalar { text, .. } => text,
                 _ => return Err(self.fault(here, "a key must be text".to_string())),
             };
+            if key.len() > MAX_KEY {
+                return Err(self.fault(here, format!("a key of more than {MAX_KEY} bytes")));
+            }
             self.path.push_key(&key);
             let (event, range) = self.next()?;
             let value = self.node(event, range)?;
             if key == "<<" {
                 merged.extend(entries_of(value));
-            } else if let Some(first) = entries.iter().find(|e| e.key == key) {
-                let message = format!("\"{key}\" is here for the second time; the first is in line {}", first.place.line);
+            } else if let Some(first) = lines.get(&key) {
+                let message = format!("\"{key}\" is here for the second time; the first is in line {first}");
                 let fault = self.fault(here, message);
                 self.faults.push(fault);
             } else {
+                lines.insert(key.clone(), here.line);
                 entries.push(Entry { key, place: here, value });
             }
             self.path.pop();
@@ -251,10 +300,22 @@ fn entries_of(node: Node) -> Vec<Entry> {
     }
 }
 
-fn count(node: &Node) -> usize {
-    1 + match &node.kind {
-        Kind::Scalar { .. } | Kind::Unknown => 0,
-        Kind::List(items) => items.iter().map(count).sum(),
-        Kind::Map(entries) => entries.iter().map(|e| count(&e.value)).sum(),
+fn text_of(node: &Node) -> usize {
+    match &node.kind {
+        Kind::Scalar { text, .. } => text.len(),
+        _ => 0,
     }
+}
+
+fn size(node: &Node) -> Size {
+    let mut all = Size { nodes: 1, text: text_of(node) };
+    match &node.kind {
+        Kind::Scalar { .. } | Kind::Unknown => {}
+        Kind::List(items) => items.iter().for_each(|item| all += size(item)),
+        Kind::Map(entries) => entries.iter().for_each(|e| {
+            all += size(&e.value);
+            all.text += e.key.len();
+        }),
+    }
+    all
 }

@@ -5,8 +5,12 @@
 //! Never: holds anything about where data comes from (topics, formats, brokers): that may differ between pods.
 
 use super::types::{EventTime, PaneSize, Span};
+use crate::codec::wire::Malformed;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+/// No span of a definition is longer, no instant of it further from 1970: 10,000 years.
+pub const LONGEST: Span = Span::days(3_650_000);
 
 /// Everything that decides verdicts, summaries and alerts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -136,8 +140,35 @@ impl Definitions {
     }
 
     /// Reads what `to_bytes` wrote.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Definitions, postcard::Error> {
-        postcard::from_bytes(bytes)
+    pub fn from_bytes(bytes: &[u8]) -> Result<Definitions, Malformed> {
+        let read: Definitions = postcard::from_bytes(bytes).map_err(|_| Malformed::Value("the definitions' content"))?;
+        read.possible()?;
+        Ok(read)
+    }
+
+    /// Refuses what no configuration says and no arithmetic stands: definitions come from a log, and everybody obeys them.
+    pub fn possible(&self) -> Result<(), Malformed> {
+        let j = &self.join;
+        let waits = [j.lateness[0], j.lateness[1], j.window, j.early, j.duplicates, j.settle, j.hold, self.reminder];
+        let baseline = match self.baseline {
+            BaselineRule::Range { from, to } => from.0.abs_diff(0) <= LONGEST.0 as u64 && to.0.abs_diff(0) <= LONGEST.0 as u64,
+            BaselineRule::Learn { span } => (Span::ZERO..=LONGEST).contains(&span),
+        };
+        let t = &self.tolerance;
+        let tolerance = [t.location, t.scale, t.rate_relative, t.rate_points, t.psi].iter().all(|x| x.is_finite() && *x >= 0.0);
+        let budget = self.budget.false_alarms.is_finite() && self.budget.false_alarms > 0.0;
+        for (holds, what) in [
+            ((Span(1)..=LONGEST).contains(&self.pane.0), "definitions with such panes"),
+            (waits.iter().all(|s| (Span::ZERO..=LONGEST).contains(s)), "definitions with such a wait"),
+            (baseline, "definitions with such a baseline"),
+            (tolerance, "definitions with such a tolerance"),
+            (budget && (Span(1)..=LONGEST).contains(&self.budget.per), "definitions with such a budget"),
+        ] {
+            if !holds {
+                return Err(Malformed::Value(what));
+            }
+        }
+        Ok(())
     }
 
     /// 16 hex digits that identify the content (without its revision).
@@ -154,5 +185,56 @@ impl Definitions {
     /// Panes that a source may be ahead of the last closed one: 64 plus the allowed lateness.
     pub fn look_ahead(&self) -> i64 {
         64 + self.pane.panes_in(self.join.lateness[0].max(self.join.lateness[1]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn definitions() -> Definitions {
+        let (wait, empty) = (LONGEST, BTreeMap::new());
+        Definitions {
+            app: "a".into(),
+            revision: 0,
+            pane: PaneSize(LONGEST),
+            join: JoinRules { lateness: [wait; 2], window: wait, early: wait, duplicates: wait, settle: wait, hold: wait },
+            models: BTreeMap::new(),
+            dimensions: Vec::new(),
+            segments: Vec::new(),
+            segment_cap: 1,
+            baseline: BaselineRule::Learn { span: wait },
+            budget: Budget { false_alarms: 1.0, per: wait },
+            streams_cap: 1,
+            tolerance: Tolerance::default(),
+            reminder: wait,
+            labels: empty.clone(),
+            annotations: empty,
+        }
+    }
+
+    #[test]
+    fn definitions_at_their_limits_are_read_and_others_are_refused() {
+        let longer = Span(LONGEST.0 + 1);
+        assert_eq!(Definitions::from_bytes(&definitions().to_bytes()), Ok(definitions()));
+        let refused = |change: &dyn Fn(&mut Definitions)| {
+            let mut changed = definitions();
+            change(&mut changed);
+            assert!(Definitions::from_bytes(&changed.to_bytes()).is_err(), "{changed:?}");
+        };
+        for pane in [Span::ZERO, Span(-1), longer] {
+            refused(&|d| d.pane = PaneSize(pane));
+            refused(&|d| d.budget.per = pane);
+        }
+        for wait in [Span(-1), Span(i64::MIN), longer] {
+            refused(&|d| d.join.lateness[1] = wait);
+            refused(&|d| d.reminder = wait);
+            refused(&|d| d.baseline = BaselineRule::Learn { span: wait });
+            refused(&|d| d.baseline = BaselineRule::Range { from: EventTime(wait.0), to: EventTime(i64::MIN) });
+        }
+        for number in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            refused(&|d| d.budget.false_alarms = number);
+        }
+        refused(&|d| d.tolerance.psi = f64::NAN);
     }
 }

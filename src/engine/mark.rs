@@ -4,6 +4,7 @@
 //! (an idle input) holds nobody back, and silence everywhere closes the last panes.
 //! Comes from: the join stage, one mark to each summaries partition at each epoch's end. Goes to: the detect stage.
 
+use super::definitions::LONGEST;
 use super::journal::Activity;
 use super::types::{EpochSeq, EventTime, Input, PaneKind, PaneSize, Partition};
 use crate::codec::wire::{Kind, Malformed, Reader, Writer};
@@ -54,11 +55,21 @@ impl Mark {
         let (source, sources, seq) = (Partition(r.int()? as i32), r.uint()? as u32, EpochSeq(r.uint()?));
         let (mut watermark, mut highest, mut activity) = ([EventTime::MIN; 2], [EventTime::MIN; 2], [Activity::Active; 2]);
         for i in 0..2 {
-            watermark[i] = EventTime(r.int()?);
-            highest[i] = EventTime(r.int()?);
+            watermark[i] = possible(r.int()?)?;
+            highest[i] = possible(r.int()?)?;
             activity[i] = Activity::read(r)?;
         }
         Ok(Mark { source, sources, seq, watermark, highest, activity, wall: r.int()?, definitions: r.uint()? as u32 })
+    }
+}
+
+/// A time that arithmetic stands: none at all, or within twice what definitions may span.
+fn possible(time: i64) -> Result<EventTime, Malformed> {
+    let sentinel = [EventTime::MIN, EventTime::MAX].contains(&EventTime(time));
+    if sentinel || time.unsigned_abs() <= 2 * LONGEST.0 as u64 {
+        Ok(EventTime(time))
+    } else {
+        Err(Malformed::Value("a time more than 20,000 years from 1970"))
     }
 }
 

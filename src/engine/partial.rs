@@ -4,6 +4,7 @@
 //! Comes from: `book`. Goes to: `<app>.summaries`, partition murmur2(model).
 
 use super::cell::CellKey;
+use super::definitions::LONGEST;
 use super::journal::{read_cell_key, write_cell_key};
 use super::summary::cell::{CellSummary, Counts, SignalSummary, read_input_counts, read_pair_counts, write_counts};
 use super::summary::numeric::NumericEdges;
@@ -246,6 +247,9 @@ impl Head {
     pub fn entry(&self, r: &mut Reader<'_>) -> Result<EntryHead<'_>, Malformed> {
         let kind = r.byte()?;
         let pane = PaneId(r.int()?);
+        if pane.0.unsigned_abs() > LONGEST.0 as u64 {
+            return Err(Malformed::Value("a pane more than 10,000 years from 1970"));
+        }
         let cell = self.cells.get(r.uint()? as usize).ok_or(Malformed::Value("a cell number"))?;
         let counts = match kind {
             0 => Counts::Input(read_input_counts(r)?),

@@ -106,6 +106,12 @@ impl Versioned {
     pub fn to_bytes(&self) -> Vec<u8> {
         sealed(Kind::Definitions, self)
     }
+    /// Reads a record's body.
+    pub fn read(r: &mut Reader<'_>, len: usize) -> Result<Versioned, Malformed> {
+        let read: Versioned = opened(r, len)?;
+        read.definitions.possible()?;
+        Ok(read)
+    }
 }
 
 /// Seals a serde value as a record body.
@@ -138,7 +144,7 @@ impl PlanRecord {
         Ok(match kind {
             k if k == Kind::Edges as u8 => PlanRecord::Edges(opened(&mut r, len)?),
             k if k == Kind::Progress as u8 => PlanRecord::Progress(opened(&mut r, len)?),
-            k if k == Kind::Definitions as u8 => PlanRecord::Definitions(Box::new(opened(&mut r, len)?)),
+            k if k == Kind::Definitions as u8 => PlanRecord::Definitions(Box::new(Versioned::read(&mut r, len)?)),
             _ => return Err(Malformed::Value("a record of another kind in the plan")),
         })
     }

@@ -80,7 +80,7 @@ impl PaneSize {
     }
     /// The last pane that lies wholly before `time` (a watermark): it can close.
     pub fn last_closed_by(self, time: EventTime) -> PaneId {
-        PaneId(self.pane_of(time).0 - 1)
+        self.pane_of(time).offset(-1)
     }
     /// How many whole panes cover `span`, rounded up.
     pub fn panes_in(self, span: Span) -> i64 {

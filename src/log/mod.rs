@@ -99,6 +99,15 @@ pub struct OutRecord {
     pub headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
+impl OutRecord {
+    /// Bytes that it holds, about.
+    pub fn bytes(&self) -> usize {
+        let header = |h: &(String, Option<Vec<u8>>)| h.0.len() + h.1.as_ref().map_or(0, Vec::len) + 64;
+        let content = self.key.as_ref().map_or(0, Vec::len) + self.value.as_ref().map_or(0, Vec::len);
+        content + self.headers.iter().map(header).sum::<usize>()
+    }
+}
+
 /// Where a member continues in one partition, written in the epoch's transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {

@@ -31,6 +31,7 @@ pub struct Metrics {
     registry: Registry,
     max_series: usize,
     series_dropped: IntGauge,
+    http_refused: IntCounter,
     budget: Gauge,
     build_info: IntGaugeVec,
     inputs: Inputs,
@@ -82,6 +83,7 @@ struct Panes {
     moved_pairs: IntCounter,
     mixed: IntCounter,
     refused_segments: IntCounter,
+    refused_models: IntCounter,
     definitions_stale: IntCounter,
 }
 
@@ -230,6 +232,10 @@ impl Panes {
                 "driftline_refused_segments_total",
                 "Closed panes of segments that the cap refuses; their rows stay in their ancestors",
             ),
+            refused_models: make.counter(
+                "driftline_refused_models_total",
+                "Closed panes of models that are not listed and came after a thousand others; nothing of them is watched",
+            ),
             definitions_stale: make
                 .counter("driftline_definitions_stale_total", "Proposed definitions that differ from those in force and were not adopted"),
         }
@@ -243,6 +249,7 @@ impl Metrics {
         let make = Maker(&registry);
         let metrics = Metrics {
             series_dropped: kept(&registry, IntGauge::new(DROPPED, "Series left out of this answer because of metrics.max_series")),
+            http_refused: make.counter("driftline_http_refused_total", "Requests for /metrics or /status that came too fast"),
             budget: kept(
                 &registry,
                 Gauge::new("driftline_budget_false_alarms_per_day", "False alarms a day that the budget allows the whole application"),
@@ -259,6 +266,11 @@ impl Metrics {
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         metrics.registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self())).ok();
         metrics
+    }
+
+    /// A request was refused.
+    pub fn refused_request(&self) {
+        self.http_refused.inc();
     }
 
     /// The text format, capped.
@@ -325,9 +337,17 @@ impl Metrics {
             &i.released,
             &i.stuck,
         ];
-        let epochs: [&dyn Collector; 7] =
-            [&self.series_dropped, &self.budget, &self.build_info, &e.epochs, &e.transactions, &e.transaction_time, &e.restore_time];
-        let panes: [&dyn Collector; 13] = [
+        let epochs: [&dyn Collector; 8] = [
+            &self.series_dropped,
+            &self.http_refused,
+            &self.budget,
+            &self.build_info,
+            &e.epochs,
+            &e.transactions,
+            &e.transaction_time,
+            &e.restore_time,
+        ];
+        let panes: [&dyn Collector; 14] = [
             &p.labels,
             &p.coverage,
             &p.panes,
@@ -340,6 +360,7 @@ impl Metrics {
             &p.moved_pairs,
             &p.mixed,
             &p.refused_segments,
+            &p.refused_models,
             &p.definitions_stale,
         ];
         let all = inputs.iter().chain(&epochs).chain(&panes);
@@ -441,6 +462,7 @@ impl Metrics {
         self.panes.moved_pairs.inc_by(c.monitor.moved_pairs);
         self.panes.mixed.inc_by(c.monitor.mixed);
         self.panes.refused_segments.inc_by(c.monitor.refused_segments);
+        self.panes.refused_models.inc_by(c.monitor.refused_models);
         self.panes.definitions_stale.inc_by(c.monitor.other_definitions);
         self.panes.labels.with_label_values(&["labelled"]).inc_by(c.monitor.labels.0);
         self.panes.labels.with_label_values(&["unlabelled"]).inc_by(c.monitor.labels.1);

@@ -331,6 +331,7 @@ fn add_tally(sum: &mut crate::engine::monitor::Tally, t: crate::engine::monitor:
     sum.moved_pairs += t.moved_pairs;
     sum.mixed += t.mixed;
     sum.refused_segments += t.refused_segments;
+    sum.refused_models += t.refused_models;
     sum.labels = (sum.labels.0 + t.labels.0, sum.labels.1 + t.labels.1, sum.labels.2 + t.labels.2);
     sum.other_definitions += t.other_definitions;
 }

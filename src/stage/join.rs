@@ -308,7 +308,7 @@ impl JoinStage {
         let changed = self.tasks.values().any(|t| t.changed);
         let size = || {
             self.tasks.values().map(|t| t.join.changes.bytes()).sum::<usize>()
-                + self.dead_letters.iter().map(|d| d.value.as_ref().map_or(0, Vec::len)).sum::<usize>()
+                + self.dead_letters.iter().map(OutRecord::bytes).sum::<usize>()
         };
         let full = || {
             e.records >= self.settings.epoch.records

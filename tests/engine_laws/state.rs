@@ -1,9 +1,10 @@
 //! What a monitor writes with an epoch is bounded, whatever the number of its streams, and every chunk comes round.
 
 use driftline::engine::cell::CellKey;
-use driftline::engine::definitions::{BaselineRule, Budget, Definitions, JoinRules, Tolerance};
+use driftline::engine::definitions::{BaselineRule, Budget, Definitions, JoinRules, ModelRules, Task, Tolerance};
 use driftline::engine::journal::Activity;
 use driftline::engine::mark::Mark;
+use driftline::engine::monitor::MAX_MODELS;
 use driftline::engine::monitor::chunks::{CHUNKS, of_stream};
 use driftline::engine::monitor::state::Rewrite;
 use driftline::engine::monitor::{Effects, Monitor};
@@ -12,7 +13,7 @@ use driftline::engine::plan::Versioned;
 use driftline::engine::summary::cell::{CellSummary, Counts, InputCounts, SignalSummary};
 use driftline::engine::summary::form::NumericForm;
 use driftline::engine::types::{EpochSeq, Offset, PaneId, PaneSize, Partition, Span};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const SIZE: PaneSize = PaneSize(Span::minutes(1));
 const SEGMENTS: usize = 127;
@@ -113,4 +114,33 @@ fn the_chunk_of_a_stream_is_frozen() {
     let (monitor, _) = many_streams();
     let first: Vec<_> = monitor.streams().map(|(key, _)| of_stream(key)).take(6).collect();
     assert_eq!(first, [18, 19, 10, 19, 39, 41], "a stream would be looked for in another chunk than the one that holds it");
+}
+
+#[test]
+fn the_thousandth_unlisted_model_is_watched_and_the_next_is_not() {
+    let listed = Definitions {
+        models: BTreeMap::from([("z".to_string(), ModelRules { task: Task::Unknown, positive: None })]),
+        segments: Vec::new(),
+        ..definitions()
+    };
+    let mut monitor = Monitor::new(Partition(0));
+    let mut log = vec![Versioned { version: 1, effective_from: PaneId(i64::MIN), definitions: listed }.to_bytes(), mark(0, 1)];
+    // one feature each, so one stream of nulls each; the last two come a pane later, one of them is listed
+    let entry = |model: String, pane: i64| {
+        let signals = BTreeMap::from([("feature:a".into(), SignalSummary { numeric: Some(NumericForm::Rows(vec![1.0])), category: None })]);
+        let cell = CellKey { model: model.clone(), version: None, values: vec![String::new()] };
+        let counts = Counts::Input(InputCounts { rows: 1, late: 0, duplicates: 0 });
+        let origin = Origin { source: Partition(0), seq: EpochSeq(pane as u64), definitions: 1 };
+        encode(origin, &model, vec![PartialEntry { pane: PaneId(pane), cell, summary: CellSummary { counts, signals } }]).remove(0)
+    };
+    log.extend((0..MAX_MODELS).map(|i| entry(format!("m{i:04}"), 0)));
+    log.push(mark(1, 2));
+    log.extend(["n", "z", "m0000"].map(|model| entry(model.to_string(), 1)));
+    log.push(mark(2, 3));
+    for (offset, record) in log.iter().enumerate() {
+        monitor.observe(Offset(offset as i64), record, &mut Effects::default()).unwrap();
+    }
+    let models: BTreeSet<&str> = monitor.streams().map(|(key, _)| key.model.as_str()).collect();
+    assert_eq!((models.len(), models.contains("z"), models.contains("n")), (MAX_MODELS + 1, true, false));
+    assert_eq!(monitor.take_tally().refused_models, 1);
 }

@@ -1,6 +1,6 @@
 //! One connection: frames in, frames out, in order.
 
-use super::{Broker, SERVED, admin, fetch, groups, metadata, offsets, produce, transactions};
+use super::{Broker, SERVED, admin, fetch, groups, metadata, offsets, produce, shape, transactions};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{ApiKey, ApiVersionsResponse, RequestHeader, RequestKind, ResponseHeader, ResponseKind};
 use kafka_protocol::protocol::{Decodable, Encodable};
@@ -13,7 +13,7 @@ const LARGEST_REQUEST: usize = 100 * 1024 * 1024;
 
 /// Why a connection ends from this side.
 #[derive(Debug, thiserror::Error)]
-enum Hangup {
+pub(super) enum Hangup {
     #[error("{0}")]
     Socket(#[from] std::io::Error),
     #[error("{0}")]
@@ -46,15 +46,18 @@ async fn answer_all(broker: &Broker, mut stream: TcpStream) -> Result<(), Hangup
         };
         let length = usize::try_from(length).ok().filter(|length| (8..=LARGEST_REQUEST).contains(length));
         let length = length.ok_or_else(|| Hangup::Malformed("a request of impossible length".to_string()))?;
-        let mut frame = BytesMut::zeroed(length);
-        reader.read_exact(&mut frame).await?;
-        if let Some(answer) = answer(broker, frame.freeze()).await? {
+        // memory grows with what has come, not with what was announced
+        let mut frame = Vec::new();
+        if (&mut reader).take(length as u64).read_to_end(&mut frame).await? < length {
+            return Ok(());
+        }
+        if let Some(answer) = answer(broker, frame.into()).await? {
             writer.write_all(&answer).await?;
         }
     }
 }
 
-async fn answer(broker: &Broker, frame: Bytes) -> Result<Option<BytesMut>, Hangup> {
+pub(super) async fn answer(broker: &Broker, frame: Bytes) -> Result<Option<BytesMut>, Hangup> {
     // the length was checked: at least a key, a version and a correlation id
     let (key, version) = ((&frame[..2]).get_i16(), (&frame[2..4]).get_i16());
     let key = ApiKey::try_from(key).map_err(|_| Hangup::Malformed(format!("a request of unknown kind {key}")))?;
@@ -82,10 +85,13 @@ async fn answer(broker: &Broker, frame: Bytes) -> Result<Option<BytesMut>, Hangu
     Ok(Some(sealed(out)))
 }
 
-/// Never: guards against a hostile client. The decoder believes the lengths of arrays and reserves memory for them.
 fn decode(key: ApiKey, version: i16, mut frame: Bytes) -> Result<(RequestHeader, RequestKind), String> {
-    let header = RequestHeader::decode(&mut frame, key.request_header_version(version)).map_err(|error| error.to_string())?;
+    let header_version = key.request_header_version(version);
+    let left = shape::body_of(&frame, header_version).and_then(|body| shape::left_over(key, version, body));
+    left.ok_or("it ends before its lists do")?;
+    let header = RequestHeader::decode(&mut frame, header_version).map_err(|error| error.to_string())?;
     let request = RequestKind::decode(key, &mut frame, version).map_err(|error| error.to_string())?;
+    debug_assert_eq!(left, Some(frame.len()), "{key:?} {version} has another shape");
     Ok((header, request))
 }
 

@@ -11,6 +11,7 @@ mod groups;
 mod metadata;
 mod offsets;
 mod produce;
+mod shape;
 mod transactions;
 
 use super::Downfall;
@@ -145,6 +146,11 @@ impl Broker {
     fn now_ms(&self) -> i64 {
         self.started.1 + self.started.0.elapsed().as_millis() as i64
     }
+}
+
+#[cfg(fuzzing)]
+pub(super) async fn ask(broker: &Broker, frame: bytes::Bytes) {
+    let _ = connection::answer(broker, frame).await;
 }
 
 /// Every change leaves what it guards consistent, so a panic elsewhere is no reason to stop.

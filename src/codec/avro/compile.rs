@@ -92,7 +92,10 @@ impl<'s> Compiler<'_, 's> {
                 let mut fields = Vec::with_capacity(record.fields.len());
                 for field in &record.fields {
                     let role = match node {
-                        Some(node) => self.plan.role(node, &field.name).ok_or("the schema has too many fields")?,
+                        Some(node) => self
+                            .plan
+                            .role(node, &field.name)
+                            .ok_or("the schema has too many features, or one whose name has more than 256 bytes")?,
                         None => Role::SKIP,
                     };
                     let ty = self.compile(Here { schema: &field.schema, namespace: inner }, role.node)?;

@@ -1,12 +1,15 @@
 //! Avro: a schema compiled once against the plan, then one walk over the bytes of each value.
 //!
 //! Guarantees: what apache-avro reads from complete bytes, this reads, too, with the same values; nested at most 64 deep, at most
-//! 100,000 elements of lists and maps in a value, all arithmetic checked; no input makes it panic. Stricter than apache-avro:
+//! 100,000 elements of lists and maps and 4,000,000 fields in a value, all arithmetic checked; no input makes it panic. Stricter than apache-avro:
 //! truncated values and bytes left over are refused. Laxer: text, uuids and decimals that nobody wants are passed over unread.
 //! Never: allocates, except for wanted uuids that are not written as usual. Comes from: `framing`. Goes to: `found::Found`.
 
 mod compile;
 mod decimal;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod oracle;
 mod read;
 mod schema;
 #[cfg(test)]
@@ -23,6 +26,8 @@ use super::scalar::Tick;
 pub const MAX_DEPTH: usize = 64;
 /// Elements of lists and maps that a value may have: a count of a billion nulls takes five bytes.
 pub const MAX_ELEMENTS: usize = 100_000;
+/// Fields of records that a value may have, counted once for each time that a record comes: records of nulls take no bytes at all.
+pub const MAX_FIELDS: usize = 4_000_000;
 
 /// A compiled type, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

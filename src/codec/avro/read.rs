@@ -1,11 +1,11 @@
 //! The walk over a value's bytes.
 
-use super::{Avro, Leaf, MAX_DEPTH, MAX_ELEMENTS, Role, Sink, Stop, Type, TypeIx, Width, decimal, undecodable};
+use super::{Avro, Leaf, MAX_DEPTH, MAX_ELEMENTS, MAX_FIELDS, Role, Sink, Stop, Type, TypeIx, Width, decimal, undecodable};
 use crate::codec::scalar::Scalar;
 use std::borrow::Cow;
 
 pub(super) fn read<'a>(avro: &Avro, bytes: &'a [u8], sink: &mut Sink<'_, 'a>) -> Result<(), Stop> {
-    let mut walk = Walk { avro, input: Input { bytes, at: 0 }, sink, depth: 0, elements: 0 };
+    let mut walk = Walk { avro, input: Input { bytes, at: 0 }, sink, depth: 0, elements: 0, fields: 0 };
     walk.value(avro.root, Role::ROOT)?;
     let left = bytes.len() - walk.input.at;
     if left > 0 {
@@ -79,6 +79,7 @@ struct Walk<'w, 's, 'a> {
     sink: &'w mut Sink<'s, 'a>,
     depth: usize,
     elements: usize,
+    fields: usize,
 }
 
 impl<'w, 'a> Walk<'w, '_, 'a> {
@@ -119,6 +120,10 @@ impl<'w, 'a> Walk<'w, '_, 'a> {
         match ty {
             Type::Record(fields) => {
                 self.sink.put_object(role)?;
+                self.fields += fields.len();
+                if self.fields > MAX_FIELDS {
+                    return Err(self.input.stop("more than 4,000,000 fields"));
+                }
                 for field in fields {
                     self.value(field.ty, field.role)?;
                 }

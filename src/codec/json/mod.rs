@@ -6,6 +6,9 @@
 
 mod lex;
 mod number;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod oracle;
 #[cfg(test)]
 mod tests;
 

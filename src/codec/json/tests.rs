@@ -1,33 +1,14 @@
 //! Our JSON reader against serde_json: what is accepted, and what is found.
 
 use super::lex::Lexer;
-use super::{MAX_DEPTH, read};
-use crate::codec::oracle::{Tree, mapping, run};
+use super::oracle::agree;
+use super::read;
+use crate::codec::oracle::{mapping, run};
 use crate::codec::plan::Plan;
 use crate::codec::scalar::Scalar;
 use crate::config::settings::Features;
 use proptest::prelude::*;
 use serde_json::Value as Json;
-
-fn tree(json: &Json) -> Tree {
-    match json {
-        Json::Null => Tree::Null,
-        Json::Bool(b) => Tree::Bool(*b),
-        // serde_json's own conversion of text is not always the nearest double: the text decides
-        Json::Number(n) => Tree::Number(n.as_f64().unwrap_or(f64::NAN)),
-        Json::String(text) => Tree::Text(text.clone()),
-        Json::Array(_) => Tree::Other,
-        Json::Object(entries) => Tree::Object(entries.iter().map(|(k, v)| (k.clone(), tree(v))).collect()),
-    }
-}
-
-fn depth(json: &Json) -> usize {
-    match json {
-        Json::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
-        Json::Object(entries) => 1 + entries.values().map(depth).max().unwrap_or(0),
-        _ => 0,
-    }
-}
 
 /// Few names, so that paths and keys meet; some need escapes.
 fn name() -> impl Strategy<Value = String> {
@@ -92,20 +73,6 @@ fn damaged(mut bytes: Vec<u8>, damage: &[Damage]) -> Vec<u8> {
         }
     }
     bytes
-}
-
-/// The same verdict and the same findings.
-fn agree(bytes: &[u8], paths: &[Vec<String>], features: Option<Features>) {
-    let mapping = mapping(paths, features);
-    let mut plan = Plan::new(&mapping);
-    let ours = run(&mut plan, |sink| read(bytes, sink));
-    let theirs = serde_json::from_slice::<Json>(bytes).ok().filter(|j| j.is_object() && depth(j) <= MAX_DEPTH);
-    let shown = String::from_utf8_lossy(bytes);
-    match (ours, theirs) {
-        (Ok(found), Some(json)) => assert_eq!(found, tree(&json).extract(&mapping), "{shown}"),
-        (Err(_), None) => {}
-        (ours, theirs) => panic!("{shown:?}: we say {ours:?}, serde_json {theirs:?}"),
-    }
 }
 
 proptest! {

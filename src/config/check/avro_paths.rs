@@ -8,6 +8,7 @@ use crate::config::shape::Path;
 use crate::engine::types::Input;
 use apache_avro::Schema;
 use apache_avro::schema::SchemaKind;
+use std::collections::BTreeSet;
 use std::path::Path as FilePath;
 
 /// Reports paths that the schema does not have. Optional fields that were not typed and are not there become absent.
@@ -139,6 +140,9 @@ fn find<'a>(types: &Types<'a>, path: &[String]) -> Result<Vec<Here<'a>>, Absent>
                 _ => {}
             }
         }
+        // types that refer to each other lead to the same few places again and again
+        let mut seen = BTreeSet::new();
+        next.retain(|place: &Here<'a>| seen.insert((std::ptr::from_ref(place.schema), place.namespace)));
         if next.is_empty() {
             return Err(Absent { name: name.clone(), known });
         }

@@ -1,10 +1,16 @@
 //! Where fields are: from what was typed to field sources, with the defaults of our own schemas.
 
 use super::Context;
+use crate::codec::event::MAX_NAME;
 use crate::config::settings::{Features, FieldSource, TimeUnit};
 use crate::config::{raw, shape::Path};
 use crate::engine::types::Input;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Dimensions of an application: each is part of every cell.
+pub(super) const MAX_DIMENSIONS: usize = 32;
+/// Names of a path.
+pub(super) const MAX_PATH: usize = 32;
 
 /// What a field may be besides a path.
 #[derive(Clone, Copy)]
@@ -79,6 +85,15 @@ impl FieldReader<'_, '_> {
         }
     }
 
+    /// What a path costs is paid with every record, and no record is nested deeper.
+    fn not_too_long(&mut self, path: &Path, names: Vec<String>) -> Vec<String> {
+        if names.len() > MAX_PATH || names.iter().any(|n| n.len() > MAX_NAME) {
+            let message = format!("{path}: a path has at most {MAX_PATH} names of at most {MAX_NAME} bytes");
+            self.context.problem(path.clone(), message, "");
+        }
+        names
+    }
+
     fn names(&mut self, path: &Path, typed: &raw::FieldPath) -> Vec<String> {
         match typed {
             raw::FieldPath::Dotted(text) => self.dotted(path, &text.0),
@@ -86,7 +101,7 @@ impl FieldReader<'_, '_> {
                 if names.is_empty() {
                     self.context.problem(path.clone(), format!("{path}: the path is empty"), "");
                 }
-                names.iter().map(|n| n.0.clone()).collect()
+                self.not_too_long(path, names.iter().map(|n| n.0.clone()).collect())
             }
         }
     }
@@ -97,7 +112,7 @@ impl FieldReader<'_, '_> {
             let hint = "write names separated by dots; for odd names { path: [a, \"b c\"] }";
             self.context.problem(path.clone(), format!("{path}: \"{text}\" is no path"), hint);
         }
-        names
+        self.not_too_long(path, names)
     }
 
     pub(super) fn time(&mut self, typed: &Option<raw::TimeField>) -> (FieldSource, TimeUnit) {
@@ -136,7 +151,7 @@ impl FieldReader<'_, '_> {
                 let place = self.path("features");
                 self.dotted(&place, text.0.strip_suffix(".*").unwrap_or(&text.0))
             }
-            raw::FieldPath::Names(names) => names.into_iter().map(|n| n.0).collect(),
+            raw::FieldPath::Names(names) => self.not_too_long(&self.path("features"), names.into_iter().map(|n| n.0).collect()),
         };
         Features { path, exclude: exclude.iter().map(|n| n.0.clone()).collect() }
     }
@@ -146,6 +161,12 @@ impl FieldReader<'_, '_> {
         typed: &Option<BTreeMap<String, raw::Field>>,
         used: &BTreeSet<String>,
     ) -> BTreeMap<String, FieldSource> {
+        let count = typed.as_ref().map_or(used.len(), BTreeMap::len);
+        if count > MAX_DIMENSIONS {
+            let place = self.path("dimensions");
+            let message = format!("{place}: {count} dimensions; at most {MAX_DIMENSIONS} are allowed");
+            self.context.problem(place, message, "keep those that segments.by needs");
+        }
         match typed {
             None => used.iter().map(|d| (d.clone(), FieldSource::Path(vec!["segments".to_string(), d.clone()]))).collect(),
             Some(typed) => {

@@ -93,7 +93,7 @@ fn read_secret(secret: &raw::Secret, path: Path, context: &mut Context<'_>) -> O
     let text = match secret {
         raw::Secret::File(raw::SecretFile { file }) => {
             let name = context.base_dir.join(&file.0);
-            match std::fs::read_to_string(&name) {
+            match crate::config::load::read_text(&name) {
                 Ok(text) => text.trim_end_matches(['\r', '\n']).to_string(),
                 Err(e) => {
                     context.problem(path.key("file"), format!("the secret's file {} can't be read: {e}", name.display()), "");

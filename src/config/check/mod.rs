@@ -79,6 +79,11 @@ pub fn check(config: &raw::Config, context: &mut Context<'_>) -> Settings {
     let predictions = sources::predictions(&config.predictions.clone().unwrap_or_default(), &dimensions, context);
     let outcomes = sources::outcomes(&config.outcomes.clone().unwrap_or_default(), context);
     let definitions = rules::definitions(config, &app, &predictions, context);
+    if context.problems.is_empty()
+        && let Err(what) = definitions.possible()
+    {
+        context.problem(Path::root(), format!("{what}: nothing may be longer than 10,000 years"), "");
+    }
     let alerts = sources::alerts(config, &app, context);
     sources::distinct_topics(config, &app, &alerts, context);
     let silence_after = context.at_least(&["silence_after"], config.silence_after.span(), config.idle_timeout.span());

@@ -11,6 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Panes that may be open because of allowed lateness: each holds summaries of all cells.
 const MAX_LATE_PANES: i64 = 10_000;
 
+/// Entries of `segments.by`.
+const MAX_SEGMENTATIONS: usize = 64;
+
 /// Every dimension that `segments.by` names.
 pub(super) fn dimensions_used(config: &raw::Config) -> BTreeSet<String> {
     config.segments.by.iter().flatten().map(|d| d.0.clone()).collect()
@@ -126,6 +129,11 @@ fn models(config: &raw::Config, predictions: &Source, context: &mut Context<'_>)
 }
 
 fn segments(config: &raw::Config, predictions: &Source, context: &mut Context<'_>) -> Vec<Vec<String>> {
+    let entries = config.segments.by.len();
+    if entries > MAX_SEGMENTATIONS {
+        let message = format!("segments.by has {entries} entries; at most {MAX_SEGMENTATIONS} are allowed");
+        context.problem(Path::of(&["segments", "by"]), message, "each of them adds up every cell once more");
+    }
     let mut all: BTreeSet<Vec<String>> = BTreeSet::new();
     for (i, entry) in config.segments.by.iter().enumerate() {
         let path = Path::of(&["segments", "by"]).index(i);

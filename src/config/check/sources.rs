@@ -128,7 +128,7 @@ fn source(
 fn schema_file(input: Input, typed: &raw::AvroSource, context: &mut Context<'_>) -> Option<Format> {
     let file = &typed.schema.as_ref()?.0;
     let path = context.base_dir.join(file);
-    match std::fs::read_to_string(&path) {
+    match crate::config::load::read_text(&path) {
         Ok(schema) => Some(Format::Avro { path, schema, confluent: typed.framing == raw::Framing::Confluent }),
         Err(e) => {
             let message = format!("the schema {} can't be read: {e}", path.display());

@@ -93,7 +93,7 @@ impl Monitor {
         if let Counts::Pair(c) = summary.counts {
             self.tally.labels.0 += c.matched;
             self.tally.labels.1 += c.unlabelled;
-            self.tally.labels.2 += c.delay_ms;
+            self.tally.labels.2 = self.tally.labels.2.saturating_add(c.delay_ms);
         }
     }
 
@@ -107,6 +107,10 @@ impl Monitor {
         definitions: &Definitions,
     ) -> BTreeMap<Segment, CellSummary> {
         let mut segments: BTreeMap<Segment, CellSummary> = BTreeMap::new();
+        if !self.shared.has_room_for(model, definitions) {
+            self.tally.refused_models += 1;
+            return segments;
+        }
         for (key, summary) in cells {
             for by in std::iter::once(&Vec::new()).chain(&definitions.segments) {
                 let segment = segment_of(key, by, &definitions.dimensions);

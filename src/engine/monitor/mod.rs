@@ -18,13 +18,14 @@ use super::definitions::Definitions;
 use super::detect::stream::{Stream, StreamKey};
 use super::mark::{Mark, Marks};
 use super::partial::{self, EntryHead};
-use super::plan::{EdgesRecord, Plan, PlanRecord, Progress, Versioned, opened};
+use super::plan::{EdgesRecord, Plan, PlanRecord, Progress, Versioned};
 use super::summary::cell::{CellSummary, Counts};
 use super::types::{EpochSeq, Offset, PaneId, PaneKind, Partition};
 use crate::codec::wire::{Kind, Malformed, Reader};
 use crate::planted::{Bug, planted};
 use chunks::{Ages, ChunkIx};
 use learn::{Learner, LearnerKey};
+pub use shared::MAX_MODELS;
 use shared::Shared;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -76,6 +77,8 @@ pub struct Tally {
     pub moved_pairs: u64,
     /// Signals of panes that were not folded because partials disagreed on the version of their bins.
     pub mixed: u64,
+    /// Models refused because there are too many.
+    pub refused_models: u64,
     /// Segments refused by the cap.
     pub refused_segments: u64,
     /// Matched pairs, unlabelled predictions and the sum of label delays in ms, of closed panes.
@@ -148,8 +151,8 @@ impl Monitor {
                 self.marks.observe(Mark::read(&mut body)?);
                 self.advance(offset, effects);
             }
-            k if k == Kind::Definitions as u8 => self.adopt(opened(&mut body, bytes.len())?),
-            k if k == Kind::Proposal as u8 => self.consider(opened(&mut body, bytes.len())?, effects),
+            k if k == Kind::Definitions as u8 => self.adopt(Versioned::read(&mut body, bytes.len())?),
+            k if k == Kind::Proposal as u8 => self.consider(Definitions::from_bytes(body.rest_of(bytes.len())?)?, effects),
             k if k == Kind::Command as u8 || k == Kind::Census as u8 => {} // of a later version
             _ => return Err(Malformed::Value("a record of this kind in the summaries topic")),
         }

@@ -94,6 +94,9 @@ impl Restore {
         if head.chunks.len() != CHUNKS {
             return Err(Malformed::Value("another number of chunks"));
         }
+        for versioned in [&head.definitions, &head.assigned].into_iter().flatten() {
+            versioned.definitions.possible()?;
+        }
         let mut monitor = Monitor::new(partition);
         if let Some(versioned) = head.definitions.clone() {
             monitor.adopt(versioned);

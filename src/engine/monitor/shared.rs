@@ -5,11 +5,15 @@
 //! Never: forgets an entry, or changes from when it holds.
 //! Comes from: closed panes. Goes to: `<app>.state`, whole, in each epoch that changes it; that is seldom.
 
+use crate::engine::definitions::Definitions;
 use crate::engine::plan::{EdgesRecord, PlanKind};
 use crate::engine::types::{Offset, PaneId};
 use crate::planted::{Bug, planted};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+/// Models of a partition that are watched though nobody has listed them: ids used as models must not fill the memory.
+pub const MAX_MODELS: usize = 1_000;
 
 /// A segment: dimension to value; empty is the root.
 pub type Segment = BTreeMap<String, String>;
@@ -68,8 +72,15 @@ impl Shared {
         }
     }
 
+    /// Whether streams of a model are kept: of the first `MAX_MODELS` that came, or if somebody has listed it. A model that is refused
+    /// once is refused for ever, so a replay says the same.
+    pub fn has_room_for(&self, model: &str, definitions: &Definitions) -> bool {
+        self.segments.len() < MAX_MODELS || self.segments.contains_key(model) || definitions.models.contains_key(model)
+    }
+
     /// Admits new segments of a closing, largest first, while there are fewer than `cap`. Each comes with its rows.
     pub fn admit(&mut self, model: &str, mut candidates: Vec<(u64, Segment)>, cap: usize, closing: Closing) {
+        self.changed |= !self.segments.contains_key(model);
         let admitted = self.segments.entry(model.to_string()).or_default();
         candidates.retain(|(_, s)| !admitted.contains_key(s));
         let by_name = planted(Bug::SegmentsByName);

@@ -112,7 +112,7 @@ impl Counts {
                 a.unlabelled += b.unlabelled;
                 a.orphans += b.orphans;
                 a.before_start += b.before_start;
-                a.delay_ms += b.delay_ms;
+                a.delay_ms = a.delay_ms.saturating_add(b.delay_ms);
                 a.errors.merge(&b.errors);
             }
             _ => debug_assert!(false, "input and pair panes do not merge"),
@@ -189,18 +189,18 @@ pub fn write_counts(w: &mut Writer, counts: &Counts) {
 
 /// Reads counts of an input pane.
 pub fn read_input_counts(r: &mut Reader<'_>) -> Result<InputCounts, Malformed> {
-    Ok(InputCounts { rows: r.uint()?, late: r.uint()?, duplicates: r.uint()? })
+    Ok(InputCounts { rows: r.tally()?, late: r.tally()?, duplicates: r.tally()? })
 }
 
 /// Reads counts of a pair pane.
 pub fn read_pair_counts(r: &mut Reader<'_>) -> Result<PairCounts, Malformed> {
     let mut c = PairCounts {
-        matched: r.uint()?,
-        duplicates: r.uint()?,
-        conflicting: r.uint()?,
-        unlabelled: r.uint()?,
-        orphans: r.uint()?,
-        before_start: r.uint()?,
+        matched: r.tally()?,
+        duplicates: r.tally()?,
+        conflicting: r.tally()?,
+        unlabelled: r.tally()?,
+        orphans: r.tally()?,
+        before_start: r.tally()?,
         delay_ms: r.uint()?,
         errors: AgedCounts::default(),
     };
@@ -209,8 +209,8 @@ pub fn read_pair_counts(r: &mut Reader<'_>) -> Result<PairCounts, Malformed> {
         if age >= c.errors.pairs.len() {
             return Err(Malformed::Value("a label age"));
         }
-        c.errors.pairs[age] = r.uint()?;
-        c.errors.errors[age] = r.uint()?;
+        c.errors.pairs[age] = r.tally()?;
+        c.errors.errors[age] = r.tally()?;
     }
     Ok(c)
 }

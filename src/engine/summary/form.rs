@@ -8,12 +8,16 @@
 use super::category::{Categories, CategoryCounts};
 use super::numeric::{NumericBins, NumericEdges};
 use crate::codec::wire::{Malformed, Reader, Writer};
-use crate::engine::baseline::sample::Sample;
+use crate::engine::baseline::sample::{SAMPLE_SIZE, Sample};
 use crate::planted::{Bug, planted};
 use std::rc::Rc;
 
 /// Raw values that the rows form holds at most.
 pub const ROWS: usize = 8;
+
+/// What sums of z and of its square take at most in one record, in bits: 2^48 and 2^32 values at the clamp.
+const SUM_BITS: u32 = 88;
+const SQUARES_BITS: u32 = 112;
 
 /// The tag of bins on the wire.
 const BINS: u8 = 1;
@@ -123,7 +127,11 @@ impl NumericForm {
     pub fn merge(&mut self, other: &NumericForm, edges: impl FnOnce() -> Option<Rc<NumericEdges>>) {
         match (&mut *self, other) {
             (NumericForm::Rows(mine), NumericForm::Rows(theirs)) if mine.len() + theirs.len() <= ROWS => mine.extend_from_slice(theirs),
-            (NumericForm::Bins { version: a, bins: mine }, NumericForm::Bins { version: b, bins: theirs }) if a == b => mine.merge(theirs),
+            (NumericForm::Bins { version: a, bins: mine }, NumericForm::Bins { version: b, bins: theirs })
+                if a == b && mine.counts.len() == theirs.counts.len() =>
+            {
+                mine.merge(theirs)
+            }
             (NumericForm::Learning { n, nan, sample }, NumericForm::Learning { n: n2, nan: nan2, sample: sample2 }) => {
                 *n += n2;
                 *nan += nan2;
@@ -160,7 +168,11 @@ impl NumericForm {
             theirs.to_bins(edges);
         }
         match (&mut *self, &theirs) {
-            (NumericForm::Bins { version: a, bins: mine }, NumericForm::Bins { version: b, bins }) if a == b => mine.merge(bins),
+            (NumericForm::Bins { version: a, bins: mine }, NumericForm::Bins { version: b, bins })
+                if a == b && mine.counts.len() == bins.counts.len() =>
+            {
+                mine.merge(bins)
+            }
             _ => *self = NumericForm::Mixed { n: self.present() + other.present() },
         }
     }
@@ -201,11 +213,14 @@ impl NumericForm {
         Ok(match r.byte()? {
             0 => {
                 let n = r.count()?;
+                if n > ROWS {
+                    return Err(Malformed::Value("more raw values than a summary holds"));
+                }
                 NumericForm::Rows((0..n).map(|_| r.float()).collect::<Result<_, _>>()?)
             }
             BINS => NumericForm::Bins { version: r.uint()? as u32, bins: read_bins(r)? },
-            2 => NumericForm::Learning { n: r.uint()?, nan: r.uint()?, sample: read_sample(r, |r| r.float())? },
-            3 => NumericForm::Mixed { n: r.uint()? },
+            2 => NumericForm::Learning { n: r.tally()?, nan: r.tally()?, sample: read_sample(r, |r| r.float())? },
+            3 => NumericForm::Mixed { n: r.tally()? },
             _ => return Err(Malformed::Value("a numeric form")),
         })
     }
@@ -232,29 +247,29 @@ fn write_bins(w: &mut Writer, b: &NumericBins) {
 
 /// Adds bins that stand on the wire.
 fn merge_bins(r: &mut Reader<'_>, b: &mut NumericBins) -> Result<(), Malformed> {
-    b.n += r.uint()?;
-    b.nan += r.uint()?;
-    b.clipped += r.uint()?;
-    b.sum += r.int128()?;
-    b.sum_squares += r.int128()?;
+    b.n += r.tally()?;
+    b.nan += r.tally()?;
+    b.clipped += r.tally()?;
+    b.sum += r.sum(SUM_BITS)?;
+    b.sum_squares += r.sum(SQUARES_BITS)?;
     b.min = b.min.min(r.float()?);
     b.max = b.max.max(r.float()?);
     if r.count()? != b.counts.len() {
         return Err(Malformed::Value("another number of bins under the same version"));
     }
     for count in &mut b.counts {
-        *count += r.uint()?;
+        *count += r.tally()?;
     }
     Ok(())
 }
 
 fn read_bins(r: &mut Reader<'_>) -> Result<NumericBins, Malformed> {
     Ok(NumericBins {
-        n: r.uint()?,
-        nan: r.uint()?,
-        clipped: r.uint()?,
-        sum: r.int128()?,
-        sum_squares: r.int128()?,
+        n: r.tally()?,
+        nan: r.tally()?,
+        clipped: r.tally()?,
+        sum: r.sum(SUM_BITS)?,
+        sum_squares: r.sum(SQUARES_BITS)?,
         min: r.float()?,
         max: r.float()?,
         counts: read_counts(r)?,
@@ -268,7 +283,7 @@ fn write_counts(w: &mut Writer, counts: &[u64]) {
 
 fn read_counts(r: &mut Reader<'_>) -> Result<Vec<u64>, Malformed> {
     let n = r.count()?;
-    (0..n).map(|_| r.uint()).collect()
+    (0..n).map(|_| r.tally()).collect()
 }
 
 fn write_sample<T: crate::engine::baseline::sample::Value>(w: &mut Writer, sample: &Sample<T>, mut value: impl FnMut(&mut Writer, &T)) {
@@ -286,6 +301,9 @@ fn read_sample<'a, T: crate::engine::baseline::sample::Value>(
 ) -> Result<Sample<T>, Malformed> {
     let threshold = r.fixed64()?;
     let n = r.count()?;
+    if n > SAMPLE_SIZE {
+        return Err(Malformed::Value("a sample larger than samples are"));
+    }
     let kept = (0..n).map(|_| Ok((r.fixed64()?, value(r)?))).collect::<Result<Vec<_>, Malformed>>()?;
     Ok(Sample::from_parts(threshold, kept))
 }
@@ -349,7 +367,9 @@ impl CategoryForm {
     /// Adds what another form has seen.
     pub fn merge(&mut self, other: &CategoryForm) {
         match (&mut *self, other) {
-            (CategoryForm::Counts { version: a, counts: mine }, CategoryForm::Counts { version: b, counts: theirs }) if a == b => {
+            (CategoryForm::Counts { version: a, counts: mine }, CategoryForm::Counts { version: b, counts: theirs })
+                if a == b && mine.counts.len() == theirs.counts.len() =>
+            {
                 mine.merge(theirs)
             }
             (CategoryForm::Learning { n, sample }, CategoryForm::Learning { n: n2, sample: sample2 }) => {
@@ -388,11 +408,11 @@ impl CategoryForm {
         Ok(match r.byte()? {
             0 => {
                 let version = r.uint()? as u32;
-                let (n, other, unseen) = (r.uint()?, r.uint()?, r.uint()?);
+                let (n, other, unseen) = (r.tally()?, r.tally()?, r.tally()?);
                 CategoryForm::Counts { version, counts: CategoryCounts { n, other, unseen, counts: read_counts(r)? } }
             }
-            1 => CategoryForm::Learning { n: r.uint()?, sample: read_sample(r, |r| Ok(r.text()?.to_string()))? },
-            2 => CategoryForm::Mixed { n: r.uint()? },
+            1 => CategoryForm::Learning { n: r.tally()?, sample: read_sample(r, |r| Ok(r.text()?.to_string()))? },
+            2 => CategoryForm::Mixed { n: r.tally()? },
             _ => return Err(Malformed::Value("a category form")),
         })
     }

@@ -1,0 +1,16 @@
+//! Confluent's five bytes, the partitioner and the join's key: what is done to bytes before they mean anything.
+#![no_main]
+use driftline::codec::framing::unframe;
+use driftline::engine::types::RequestKey;
+use driftline::log::partitioner::partition_of;
+
+driftline_fuzz::target!(|data| {
+    if let Ok((id, rest)) = unframe(data) {
+        let again = [&[0][..], &id.0.to_be_bytes(), rest].concat();
+        assert_eq!(again, data, "framed again it is the same");
+    }
+    for partitions in [1, 7, 1 << 30] {
+        assert!((0..partitions as i32).contains(&partition_of(data, partitions).0));
+    }
+    std::hint::black_box(RequestKey::of(&String::from_utf8_lossy(data)));
+});
