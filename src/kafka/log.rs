@@ -18,6 +18,7 @@ use rdkafka::config::{FromClientConfig, FromClientConfigAndContext};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset as At, TopicPartitionList};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Which member this is.
@@ -37,7 +38,7 @@ pub struct KafkaLog {
     consumer: BaseConsumer<MemberContext>,
     transactions: Transactions,
     reader: Reader,
-    group: Option<ConsumerGroupMetadata>,
+    group: Option<Arc<ConsumerGroupMetadata>>,
     errors: Vec<KafkaError>,
 }
 
@@ -205,7 +206,7 @@ impl Log for KafkaLog {
     }
 
     fn begin_epoch(&mut self) {
-        self.group = self.consumer.group_metadata();
+        self.group = self.consumer.group_metadata().map(Arc::new);
     }
 
     fn commit(&mut self, records: &[OutRecord], positions: &[Position]) -> Result<Commit, Fatal> {
