@@ -61,6 +61,8 @@ configure() {
   cat >"$dir/log4j2.properties" <<'LOG'
 rootLogger.level = WARN
 rootLogger.appenderRef.console.ref = STDOUT
+logger.group.name = org.apache.kafka.coordinator.group
+logger.group.level = INFO
 appender.console.type = Console
 appender.console.name = STDOUT
 appender.console.layout.type = PatternLayout

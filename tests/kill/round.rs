@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 /// No run takes this long, not even on a loaded machine.
-const DEADLINE: Duration = Duration::from_secs(240);
+const DEADLINE: Duration = Duration::from_secs(480);
 /// An answer about committed positions comes within this, or is asked for again.
 const ANSWER: Duration = Duration::from_secs(2);
 const TICK: Duration = Duration::from_millis(10);
