@@ -112,7 +112,8 @@ async fn carry(mut client: TcpStream, port: u16, state: watch::Receiver<State>) 
         client.set_zero_linger().ok();
         return;
     };
-    (client.set_nodelay(true).ok(), server.set_nodelay(true).ok());
+    client.set_nodelay(true).ok();
+    server.set_nodelay(true).ok();
     let (mut from_client, mut to_client) = client.split();
     let (mut from_server, mut to_server) = server.split();
     let mut watched = state.clone();
@@ -122,7 +123,8 @@ async fn carry(mut client: TcpStream, port: u16, state: watch::Receiver<State>) 
         _ = watched.wait_for(|s| s.resets != now.resets) => true,
     };
     if torn {
-        (client.set_zero_linger().ok(), server.set_zero_linger().ok());
+        client.set_zero_linger().ok();
+        server.set_zero_linger().ok();
     }
 }
 
