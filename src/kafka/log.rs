@@ -100,7 +100,7 @@ impl KafkaLog {
     fn judge_error(e: &KafkaError) -> Result<(), Fatal> {
         match e {
             KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::FencedInstanceId) => {
-                Err(Fatal("another process uses the same `instance` (its static group id has taken over): give each process its own `instance`, then restart this one. If each has its own, a broker died while the group was changing: a restart is all that is needed".into()))
+                Err(Fatal("another process uses the same `instance` (its static group id has taken over): give each process its own `instance`, then restart this one. If each has its own, the group's broker has died: a restart is all that is needed".into()))
             }
             KafkaError::MessageConsumptionFatal(code) => Err(Fatal(format!("the group member can't go on: {code}; restart it"))),
             KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset) => Err(Fatal("a position is no longer in its topic (retention overtook the reader): restart, the loss will be recorded and counted".into())),
