@@ -18,6 +18,7 @@ use rdkafka::config::{FromClientConfig, FromClientConfigAndContext};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset as At, TopicPartitionList};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Which member this is.
@@ -37,7 +38,7 @@ pub struct KafkaLog {
     consumer: BaseConsumer<MemberContext>,
     transactions: Transactions,
     reader: Reader,
-    group: Option<ConsumerGroupMetadata>,
+    group: Option<Arc<ConsumerGroupMetadata>>,
     errors: Vec<KafkaError>,
 }
 
@@ -100,7 +101,7 @@ impl KafkaLog {
     fn judge_error(e: &KafkaError) -> Result<(), Fatal> {
         match e {
             KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::FencedInstanceId) => {
-                Err(Fatal("another process uses the same `instance` (its static group id has taken over): give each process its own `instance`, then restart this one".into()))
+                Err(Fatal("another process uses the same `instance` (its static group id has taken over): give each process its own `instance`, then restart this one. If each has its own, the group's broker has died: a restart is all that is needed".into()))
             }
             KafkaError::MessageConsumptionFatal(code) => Err(Fatal(format!("the group member can't go on: {code}; restart it"))),
             KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset) => Err(Fatal("a position is no longer in its topic (retention overtook the reader): restart, the loss will be recorded and counted".into())),
@@ -206,7 +207,7 @@ impl Log for KafkaLog {
     }
 
     fn begin_epoch(&mut self) {
-        self.group = self.consumer.group_metadata();
+        self.group = self.consumer.group_metadata().map(Arc::new);
     }
 
     fn commit(&mut self, records: &[OutRecord], positions: &[Position]) -> Result<Commit, Fatal> {

@@ -1,7 +1,7 @@
 //! The transactional producer: one epoch, one transaction, in the order publish, drain, send offsets, commit.
 //!
 //! Why this order: sending offsets while records are in flight costs 100 ms more on the same broker (the client's flush sleeps).
-//! Never: begins again on a producer whose last commit, or any request of it, is in doubt.
+//! Never: begins again on a producer whose last commit, or any request of it, is in doubt; waits for ever.
 
 use super::client;
 use super::context::ProducerContext;
@@ -16,9 +16,17 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::TopicPartitionList;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
+type Client = BaseProducer<ProducerContext>;
+
 const REQUEST: Duration = Duration::from_secs(20);
+/// For the offsets: less, because a coordinator that has moved is found at once by a new producer, and perhaps never by the old one.
+const OFFSETS: Duration = Duration::from_secs(10);
+/// The client has this much longer to say that the time is over.
+const SLACK: Duration = Duration::from_secs(1);
 
 /// One producer with its transactional id.
 pub struct Transactions {
@@ -30,30 +38,39 @@ pub struct Transactions {
     uncompressed: Option<Uncompressed>,
     /// Rung when the broker has answered. Before the producer, so that the watch ends first.
     answers: Option<Watched>,
-    producer: Option<BaseProducer<ProducerContext>>,
+    producer: Option<Arc<Client>>,
     wake: Box<Wake>,
+    /// Sending offsets takes no longer than this.
+    offsets_within: Duration,
 }
 
 impl Transactions {
     /// Not connected yet: `renew` does that, or the first commit. `journal`: the topic that it keeps one in.
     pub fn new(kafka: &Kafka, id: &str, journal: Option<String>) -> Transactions {
-        let journal = journal.filter(|_| !client::compression_is_set(kafka));
-        let (kafka, id) = (kafka.clone(), id.to_string());
-        Transactions { kafka, id, journal, uncompressed: None, answers: None, producer: None, wake: Box::default() }
+        Transactions {
+            kafka: kafka.clone(),
+            id: id.to_string(),
+            journal: journal.filter(|_| !client::compression_is_set(kafka)),
+            uncompressed: None,
+            answers: None,
+            producer: None,
+            wake: Box::default(),
+            offsets_within: OFFSETS,
+        }
     }
 
     /// A new producer: aborts what an older one with the same id left open, and fences it.
     pub fn renew(&mut self) -> Result<(), Fatal> {
         (self.uncompressed, self.answers, self.producer) = (None, None, None);
         let config = client::producer(&self.kafka, &self.id);
-        let producer = BaseProducer::from_config_and_context(&config, ProducerContext::default())
+        let producer = Client::from_config_and_context(&config, ProducerContext::default())
             .map_err(|e| Fatal(format!("Kafka producer: {e}; check kafka.client")))?;
         super::reader::insist(&format!("starting transactions as {}", self.id), || producer.init_transactions(REQUEST))?;
         // SAFETY: the producer outlives the handle.
         self.uncompressed = self.journal.as_ref().and_then(|topic| unsafe { Uncompressed::new(producer.client().native_ptr(), topic) });
         // SAFETY: the handle is ours alone; producer and bell outlive it, and the bell is in a box.
         self.answers = unsafe { Watched::new(rd_kafka_queue_get_main(producer.client().native_ptr()), &self.wake) };
-        self.producer = Some(producer);
+        self.producer = Some(Arc::new(producer));
         Ok(())
     }
 
@@ -62,13 +79,17 @@ impl Transactions {
         &mut self,
         records: &[OutRecord],
         offsets: &TopicPartitionList,
-        group: Option<&ConsumerGroupMetadata>,
+        group: Option<&Arc<ConsumerGroupMetadata>>,
     ) -> Result<Commit, Fatal> {
         if self.producer.is_none() {
             self.renew()?;
         }
         let Some(producer) = &self.producer else { return Ok(Commit::Unknown("no producer".into())) };
-        match attempt(producer, &self.wake, records, offsets, group) {
+        let sent = publish(producer, &self.wake, records).and_then(|()| match group.filter(|_| offsets.count() > 0) {
+            Some(group) => send_offsets(producer, offsets, group, self.offsets_within),
+            None => Ok(()),
+        });
+        match sent.and_then(|()| producer.commit_transaction(REQUEST).map_err(Failed::Commit)) {
             Ok(()) => Ok(Commit::Done),
             Err(failed) => Ok(give_up(producer, failed)),
         }
@@ -80,17 +101,14 @@ enum Failed {
     Before(KafkaError),
     /// A record could not be delivered.
     Delivery(String),
+    /// The client is still busy with the offsets.
+    Hanging,
     /// The commit itself has no clear answer.
     Commit(KafkaError),
 }
 
-fn attempt(
-    producer: &BaseProducer<ProducerContext>,
-    wake: &Wake,
-    records: &[OutRecord],
-    offsets: &TopicPartitionList,
-    group: Option<&ConsumerGroupMetadata>,
-) -> Result<(), Failed> {
+/// Begins a transaction; every record is delivered.
+fn publish(producer: &Client, wake: &Wake, records: &[OutRecord]) -> Result<(), Failed> {
     producer.context().take_failure();
     producer.begin_transaction().map_err(Failed::Before)?;
     for r in records {
@@ -112,13 +130,32 @@ fn attempt(
     if let Some(why) = producer.context().take_failure() {
         return Err(Failed::Delivery(why));
     }
-    if let Some(group) = group.filter(|_| offsets.count() > 0) {
-        producer.send_offsets_to_transaction(offsets, group, REQUEST).map_err(Failed::Before)?;
-    }
-    producer.commit_transaction(REQUEST).map_err(Failed::Commit)
+    Ok(())
 }
 
-fn send(producer: &BaseProducer<ProducerContext>, r: &OutRecord) -> Result<(), Failed> {
+/// Adds the positions to the transaction, on a thread that is left behind if it does not come back.
+///
+/// Why: when the coordinator that the client knows has left the cluster, the call waits for a broker's change of state, not for its
+/// timeout (librdkafka 2.12.1; its issues 5456 and 5511). The thread keeps the producer alive until then. What it may still send belongs
+/// to a transaction that the next producer of this name has aborted, and is refused.
+fn send_offsets(
+    producer: &Arc<Client>,
+    offsets: &TopicPartitionList,
+    group: &Arc<ConsumerGroupMetadata>,
+    within: Duration,
+) -> Result<(), Failed> {
+    let (sender, answer) = channel();
+    let (producer, offsets, group) = (producer.clone(), offsets.clone(), group.clone());
+    let thread = std::thread::Builder::new().name("offsets".into()).spawn(move || {
+        let result = producer.send_offsets_to_transaction(&offsets, &group, within);
+        drop(producer);
+        sender.send(result).ok();
+    });
+    thread.map_err(|e| Failed::Delivery(format!("no thread for the offsets: {e}")))?;
+    answer.recv_timeout(within + SLACK).map_err(|_| Failed::Hanging)?.map_err(Failed::Before)
+}
+
+fn send(producer: &Client, r: &OutRecord) -> Result<(), Failed> {
     loop {
         let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&r.topic);
         record.partition = r.partition.map(|p| p.0);
@@ -142,10 +179,11 @@ fn is_stale(code: Option<RDKafkaErrorCode>) -> bool {
 }
 
 /// Aborts where that is certain; everything else is in doubt.
-fn give_up(producer: &BaseProducer<ProducerContext>, failed: Failed) -> Commit {
+fn give_up(producer: &Client, failed: Failed) -> Commit {
     let (text, code, certain) = match &failed {
         Failed::Before(e) => (e.to_string(), e.rdkafka_error_code(), true),
         Failed::Delivery(why) => (why.clone(), None, true),
+        Failed::Hanging => ("the group's coordinator can't be found".into(), None, false),
         Failed::Commit(e) => (e.to_string(), e.rdkafka_error_code(), matches!(e, KafkaError::Transaction(t) if t.txn_requires_abort())),
     };
     let fatal = matches!(&failed, Failed::Before(KafkaError::Transaction(t)) | Failed::Commit(KafkaError::Transaction(t)) if t.is_fatal());
@@ -159,5 +197,37 @@ fn give_up(producer: &BaseProducer<ProducerContext>, failed: Failed) -> Commit {
         Ok(()) if is_stale(code) => Commit::Stale(text),
         Ok(()) => Commit::Aborted(text),
         Err(e) => Commit::Unknown(format!("{text}; abort: {e}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rdkafka::ClientConfig;
+    use rdkafka::consumer::{BaseConsumer, Consumer};
+    use rdkafka::mocking::{MockCluster, MockCoordinator};
+    use rdkafka::topic_partition_list::Offset;
+
+    #[test]
+    fn a_group_coordinator_that_goes_away_holds_a_member_up_only_for_a_while() {
+        let brokers = MockCluster::new(2).expect("a cluster in memory");
+        brokers.coordinator(MockCoordinator::Transaction("t".into()), 1).expect("a coordinator");
+        brokers.coordinator(MockCoordinator::Group("g".into()), 2).expect("a coordinator");
+        brokers.create_topic("in", 1, 1).expect("a topic");
+        let kafka = Kafka { brokers: brokers.bootstrap_servers(), client: Default::default(), secrets: Default::default() };
+        let member: BaseConsumer =
+            ClientConfig::new().set("bootstrap.servers", &kafka.brokers).set("group.id", "g").create().expect("a consumer");
+        member.subscribe(&["in"]).expect("subscribed");
+        let group = member.group_metadata().map(Arc::new);
+        let mut offsets = TopicPartitionList::new();
+        offsets.add_partition_offset("in", 0, Offset::Offset(1)).expect("an offset");
+        let mut transactions = Transactions { offsets_within: Duration::from_secs(1), ..Transactions::new(&kafka, "t", None) };
+        assert_eq!(transactions.commit(&[], &offsets, group.as_ref()), Ok(Commit::Done));
+        brokers.broker_down(2).expect("a broker");
+        let held_up = transactions.commit(&[], &offsets, group.as_ref());
+        assert!(matches!(&held_up, Ok(Commit::Aborted(_) | Commit::Unknown(_))), "{held_up:?}");
+        brokers.broker_up(2).expect("a broker");
+        transactions.renew().expect("a new producer");
+        assert_eq!(transactions.commit(&[], &offsets, group.as_ref()), Ok(Commit::Done));
     }
 }

@@ -199,7 +199,7 @@ impl Queue {
                     return true;
                 }
                 if code != native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-                    self.note(code, offset, errors);
+                    self.note(message, code, offset, errors);
                 }
                 self.drop_first();
             }
@@ -209,10 +209,15 @@ impl Queue {
         }
     }
 
-    fn note(&mut self, code: native::rd_kafka_resp_err_t, offset: i64, errors: &mut Vec<KafkaError>) {
+    fn note(&mut self, message: Message, code: native::rd_kafka_resp_err_t, offset: i64, errors: &mut Vec<KafkaError>) {
         match RDKafkaErrorCode::from(code) {
             RDKafkaErrorCode::PartitionEOF => self.end = Some(Offset(offset)),
-            other => errors.push(KafkaError::MessageConsumption(other)),
+            other => {
+                // SAFETY: the message is alive, and it is an error's: its text is a C string.
+                let why = unsafe { CStr::from_ptr(native::rd_kafka_message_errstr(message)) }.to_string_lossy();
+                tracing::info!("reading partition {} of input {} at {}: {why}", self.partition.0, self.topic.0, self.next);
+                errors.push(KafkaError::MessageConsumption(other));
+            }
         }
     }
 

@@ -5,22 +5,27 @@
 
 mod brute;
 mod compare;
+mod config;
 mod harness;
 mod oracle;
+mod process;
 mod scene;
+mod topics;
 
 use compare::Published;
-use harness::{Blow, Violence, offline, run};
+use config::offline;
+use harness::{Blow, Violence, run};
 use scene::{Scene, SplitMix64};
 use std::sync::OnceLock;
 
+const PREDICTIONS: usize = 204_000;
 const KILLS: usize = 20;
 /// Kills that must fall before the last prediction is committed.
 const KILLS_IN_THE_STREAM: usize = 15;
 
 fn scene() -> &'static Scene {
     static SCENE: OnceLock<Scene> = OnceLock::new();
-    SCENE.get_or_init(Scene::new)
+    SCENE.get_or_init(|| Scene::new(PREDICTIONS))
 }
 
 fn expected() -> &'static Published {

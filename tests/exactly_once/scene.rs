@@ -1,4 +1,4 @@
-//! The inputs: 200,000 predictions of one model with their outcomes, and everything that real topics do to them.
+//! The inputs: predictions of one model with their outcomes, and everything that real topics do to them.
 //!
 //! Deterministic (SplitMix64 with a fixed seed). Records come in the order of their arrival: event time plus up to 15 s. A real change
 //! begins after two thirds; a part of it goes back. Labels come up to 30 panes later; some early, some never, some twice, some wrong,
@@ -7,7 +7,6 @@
 use driftline::log::partitioner::partition_of;
 
 pub const PARTITIONS: u32 = 8;
-pub const PREDICTIONS: usize = 204_000;
 pub const PANES: i64 = 1_800;
 pub const PANE_MS: i64 = 60_000;
 /// 2025-03-03T00:00:00Z.
@@ -102,18 +101,19 @@ impl Arrivals {
 }
 
 impl Scene {
-    pub fn new() -> Scene {
+    /// So many predictions, spread over the panes.
+    pub fn new(n: usize) -> Scene {
         let draw = &mut SplitMix64(20_250_303);
         let (mut predictions, mut outcomes) = (Arrivals::default(), Arrivals::default());
-        for i in 0..PREDICTIONS {
-            let arrival = START_MS + (i as i64 * PANES * PANE_MS) / PREDICTIONS as i64;
+        for i in 0..n {
+            let arrival = START_MS + (i as i64 * PANES * PANE_MS) / n as i64;
             let late = draw.chance(0.01);
             let time = if late { arrival - draw.between(2 * MINUTE, 8 * MINUTE) } else { arrival - draw.between(0, 15_000) };
             let id = format!("r-{i:06}");
             let label = predict(&mut predictions, draw, arrival, time, &id);
             label_later(&mut outcomes, draw, time, &id, label);
         }
-        for i in 0..PREDICTIONS / 200 {
+        for i in 0..n / 200 {
             let time = START_MS + draw.between(-2 * MINUTE, PANES * PANE_MS);
             outcome(&mut outcomes, draw, time, &format!("orphan-{i}"), "0");
         }

@@ -1,10 +1,14 @@
 #!/usr/bin/env bash
-# A real Apache Kafka for the tests: one broker, no container, no tarball.
+# A real Apache Kafka for the tests: one broker or three, no container, no tarball.
 #
 #   kafka.sh fetch         copies Apache Kafka 4.3.1 into the cache (once; needs mvn)
 #   kafka.sh start DIR     starts a broker whose data lie in DIR (kept or new), on free ports; prints 127.0.0.1:PORT when it is ready
 #   kafka.sh stop DIR      stops it; the data stay
 #   kafka.sh kill DIR      stops it as a power cut would (SIGKILL); `start DIR` brings the same port back
+#   kafka.sh cluster DIR [PORT,PORT,PORT]...
+#                          starts three brokers in DIR/1, DIR/2, DIR/3 (replication 3, min.insync.replicas 2); prints a line for each.
+#                          start, stop and kill do the same to one of them (DIR/2). Each PORT,PORT,PORT is one more listener that
+#                          advertises 127.0.0.1:PORT (a proxy's, by broker); line i of DIR/N/behind is the port that it really has.
 #
 # The cache is ${DRIFTLINE_KAFKA_CACHE:-.cache/kafka in this project}. Typical use:
 #   broker=$(tests/kafka/kafka.sh start /tmp/k) && DRIFTLINE_TEST_BROKERS=$broker cargo test --test broker_checks
@@ -32,10 +36,10 @@ fetch() {
   touch "$cache/complete"
 }
 
-# Two different ports that nobody listens on at the moment.
+# So many different ports that nobody listens on at the moment.
 free_ports() {
   local port found=()
-  while [ ${#found[@]} -lt 2 ]; do
+  while [ ${#found[@]} -lt "$1" ]; do
     port=$((20000 + RANDOM % 12000))
     [[ " ${found[*]-} " == *" $port "* ]] && continue
     (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || found+=("$port")
@@ -43,60 +47,120 @@ free_ports() {
   echo "${found[@]}"
 }
 
+# A cluster id is 16 bytes as unpadded URL-safe base64. With a dash in front it would be read as an option.
+new_id() {
+  local id=-
+  while [[ $id == -* ]]; do id=$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | tr -d '='); done
+  echo "$id"
+}
+
+# configure DIR NODE PORT CONTROLLER COPIES: what one broker and one of three have in common; more settings come from stdin.
 configure() {
-  local dir=$1 port controller
-  read -r port controller <<<"$(free_ports)"
+  local dir=$1 node=$2 port=$3 controller=$4 copies=$5
   echo "$port" >"$dir/port"
   cat >"$dir/log4j2.properties" <<'LOG'
 rootLogger.level = WARN
 rootLogger.appenderRef.console.ref = STDOUT
+logger.group.name = org.apache.kafka.coordinator.group
+logger.group.level = INFO
 appender.console.type = Console
 appender.console.name = STDOUT
 appender.console.layout.type = PatternLayout
 appender.console.layout.pattern = %d %p %m (%c)%n
 LOG
-  cat >"$dir/server.properties" <<CONF
+  cat - >"$dir/server.properties" <<CONF
 process.roles=broker,controller
-node.id=1
-controller.quorum.bootstrap.servers=127.0.0.1:$controller
-listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller
+node.id=$node
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
 log.dir=$dir/data
-offsets.topic.replication.factor=1
-offsets.topic.num.partitions=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-transaction.state.log.num.partitions=1
+offsets.topic.replication.factor=$copies
+offsets.topic.num.partitions=$copies
+transaction.state.log.replication.factor=$copies
+transaction.state.log.min.isr=$(((copies + 1) / 2))
+transaction.state.log.num.partitions=$copies
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.replication.factor=$copies
+share.coordinator.state.topic.min.isr=$(((copies + 1) / 2))
 group.initial.rebalance.delay.ms=0
 auto.create.topics.enable=false
 log.retention.check.interval.ms=1000
 log.cleaner.backoff.ms=500
 CONF
-  # A cluster id is 16 bytes as unpadded URL-safe base64. With a dash in front it would be read as an option.
-  local id=-
-  while [[ $id == -* ]]; do id=$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | tr -d '='); done
+  cat >>"$dir/server.properties"
+}
+
+format() {
+  local dir=$1
+  shift
   java -cp "$cache/libs/*" "-Dlog4j2.configurationFile=$dir/log4j2.properties" \
-    kafka.tools.StorageTool format --standalone -t "$id" -c "$dir/server.properties" >"$dir/format.log" 2>&1 ||
+    kafka.tools.StorageTool format "$@" -c "$dir/server.properties" >"$dir/format.log" 2>&1 ||
     { cat "$dir/format.log" >&2; die "formatting $dir failed"; }
 }
 
-start() {
-  [ $# -eq 1 ] || die "usage: kafka.sh start DIR (one broker; clusters of several are not offered yet)"
-  fetch
-  mkdir -p "$1"
-  local dir port pid
-  dir=$(cd "$1" && pwd)
+configure_one() {
+  local dir=$1 port controller
+  read -r port controller <<<"$(free_ports 2)"
+  configure "$dir" 1 "$port" "$controller" 1 <<CONF
+controller.quorum.bootstrap.servers=127.0.0.1:$controller
+listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+CONF
+  format "$dir" --standalone -t "$(new_id)"
+}
+
+# Three brokers, each a controller, too. Whatever follows DIR are the listeners behind proxies.
+configure_three() {
+  local dir=$1 ports id n i listeners advertised map via
+  shift
+  read -ra ports <<<"$(free_ports $((6 + 3 * $#)))"
+  id=$(new_id)
+  for n in 1 2 3; do
+    mkdir -p "$dir/$n"
+    listeners=PLAINTEXT://127.0.0.1:${ports[n - 1]}
+    advertised=$listeners
+    listeners+=,CONTROLLER://127.0.0.1:${ports[n + 2]}
+    map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+    : >"$dir/$n/behind"
+    for i in $(seq $#); do
+      IFS=, read -ra via <<<"${!i}"
+      echo "${ports[3 * i + 2 + n]}" >>"$dir/$n/behind"
+      listeners+=,VIA$i://127.0.0.1:${ports[3 * i + 2 + n]}
+      advertised+=,VIA$i://127.0.0.1:${via[n - 1]}
+      map+=,VIA$i:PLAINTEXT
+    done
+    # A broker that died is known to be dead after 3 s instead of 9, and leads again 5 s after its return instead of 300.
+    echo "-Xmx512m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC" >"$dir/$n/jvm"
+    configure "$dir/$n" "$n" "${ports[n - 1]}" "${ports[n + 2]}" 3 <<CONF
+controller.quorum.voters=1@127.0.0.1:${ports[3]},2@127.0.0.1:${ports[4]},3@127.0.0.1:${ports[5]}
+listeners=$listeners
+advertised.listeners=$advertised
+listener.security.protocol.map=$map
+inter.broker.listener.name=PLAINTEXT
+default.replication.factor=3
+min.insync.replicas=2
+unclean.leader.election.enable=false
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
+leader.imbalance.check.interval.seconds=5
+group.min.session.timeout.ms=2000
+CONF
+    format "$dir/$n" -t "$id" &
+  done
+  wait
+}
+
+launch() {
+  local dir=$1
   [ -e "$dir/pid" ] && kill -0 "$(cat "$dir/pid")" 2>/dev/null && die "a broker already runs in $dir"
-  [ -e "$dir/server.properties" ] || configure "$dir"
-  port=$(cat "$dir/port")
-  java -Xmx1g -cp "$cache/libs/*" "-Dlog4j2.configurationFile=$dir/log4j2.properties" \
+  # shellcheck disable=SC2046  # options, one a word
+  java $(cat "$dir/jvm" 2>/dev/null || echo -Xmx1g) -cp "$cache/libs/*" "-Dlog4j2.configurationFile=$dir/log4j2.properties" \
     kafka.Kafka "$dir/server.properties" >>"$dir/broker.log" 2>&1 </dev/null &
-  pid=$!
-  echo "$pid" >"$dir/pid"
+  echo "$!" >"$dir/pid"
+}
+
+await() {
+  local dir=$1 port pid
+  port=$(cat "$dir/port") pid=$(cat "$dir/pid")
   for _ in $(seq 600); do
     kill -0 "$pid" 2>/dev/null || die "the broker ended at start, see $dir/broker.log"
     # The port opens last, after the broker has caught up with its metadata.
@@ -107,6 +171,27 @@ start() {
     sleep 0.1
   done
   die "the broker was not ready within 60 s, see $dir/broker.log"
+}
+
+start() {
+  fetch
+  mkdir -p "$1"
+  local dir
+  dir=$(cd "$1" && pwd)
+  [ -e "$dir/server.properties" ] || configure_one "$dir"
+  launch "$dir"
+  await "$dir"
+}
+
+cluster() {
+  fetch
+  mkdir -p "$1"
+  local dir n
+  dir=$(cd "$1" && pwd)
+  shift
+  [ -e "$dir/3/server.properties" ] || configure_three "$dir" "$@"
+  for n in 1 2 3; do launch "$dir/$n"; done
+  for n in 1 2 3; do await "$dir/$n"; done
 }
 
 end() {
@@ -123,8 +208,9 @@ end() {
 
 case ${1-} in
   fetch) fetch ;;
-  start) shift; start "$@" ;;
+  start) start "${2:?usage: kafka.sh start DIR}" ;;
+  cluster) shift; cluster "${@:?usage: kafka.sh cluster DIR [PORT,PORT,PORT]...}" ;;
   stop) end TERM "${2:?usage: kafka.sh stop DIR}" ;;
   kill) end KILL "${2:?usage: kafka.sh kill DIR}" ;;
-  *) sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+  *) sed -n '2,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 esac
