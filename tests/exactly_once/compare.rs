@@ -76,13 +76,6 @@ impl Published {
         self.summaries.get_or_init(|| self.merge_partials())
     }
 
-    /// Alerts, bins and dead letters alone.
-    pub fn without_summaries(mut self) -> Published {
-        self.partials.clear();
-        self.summaries.take();
-        self
-    }
-
     fn merge_partials(&self) -> BTreeMap<Place, CellSummary> {
         let mut plan = Plan::default();
         self.edges.iter().for_each(|e| plan.observe(PlanRecord::Edges(e.clone())));
