@@ -20,7 +20,8 @@ driftline_fuzz::target!(|data| {
         assert_eq!(pointer.to_string().parse(), Ok(pointer));
     }
     for unit in [TimeUnit::Seconds, TimeUnit::Millis, TimeUnit::Micros, TimeUnit::Nanos, TimeUnit::Auto] {
-        let scalars = [Scalar::Text(text.clone()), Scalar::Integer(number, None), Scalar::Number(float, None), Scalar::Instant(number, Tick::Day)];
+        let scalars =
+            [Scalar::Text(text.clone()), Scalar::Integer(number, None), Scalar::Number(float, None), Scalar::Instant(number, Tick::Day)];
         for scalar in scalars {
             if let Ok(time) = event_time(&scalar, unit, number) {
                 assert!((EARLIEST..LATEST).contains(&time.0));

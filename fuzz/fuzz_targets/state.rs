@@ -1,8 +1,8 @@
 //! A monitor's state: any records are refused or give a monitor, and what that one writes gives the same again.
 #![no_main]
+use driftline::engine::monitor::Monitor;
 use driftline::engine::monitor::restore::Restore;
 use driftline::engine::monitor::state::Rewrite;
-use driftline::engine::monitor::Monitor;
 use driftline::engine::types::{EpochSeq, Offset, Partition};
 use driftline_fuzz::Pieces;
 

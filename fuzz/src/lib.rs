@@ -97,8 +97,7 @@ impl<'a> Pieces<'a> {
     /// Paths and features that a mapping may want.
     pub fn wanted(&mut self) -> (Vec<Vec<String>>, Option<driftline::config::settings::Features>) {
         let paths = (0..self.byte() % 6).map(|_| self.names()).collect::<Vec<_>>();
-        let features = (self.byte() % 2 == 1)
-            .then(|| driftline::config::settings::Features { path: self.names(), exclude: self.names() });
+        let features = (self.byte() % 2 == 1).then(|| driftline::config::settings::Features { path: self.names(), exclude: self.names() });
         (paths.into_iter().filter(|p| !p.is_empty()).collect(), features)
     }
 }

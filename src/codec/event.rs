@@ -72,7 +72,7 @@ pub fn beginning(text: Cow<'_, str>) -> Cow<'_, str> {
     if text.len() <= MAX_TEXT {
         return text;
     }
-    let end = text.floor_char_boundary(MAX_TEXT);
+    let end = (0..=MAX_TEXT).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     match text {
         Cow::Borrowed(text) => Cow::Borrowed(&text[..end]),
         Cow::Owned(text) => Cow::Owned(text[..end].to_string()),

@@ -190,7 +190,10 @@ impl<'a> Reader<'a> {
             Event::Scalar(text, style, anchor, _) => (anchor, self.scalar(&text, style, here)),
             Event::SequenceStart(_, anchor, _) => (anchor, self.list()?),
             Event::MappingStart(_, anchor, _) => (anchor, self.map()?),
-            Event::Alias(anchor) => (0, self.alias(anchor, here)?),
+            Event::Alias(anchor) => {
+                self.depth -= 1;
+                return Ok(Node { place: here, kind: self.alias(anchor, here)? });
+            }
             _ => return Err(self.fault(here, "a value is missing here".to_string())),
         };
         self.depth -= 1;
