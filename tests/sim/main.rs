@@ -34,7 +34,9 @@ fn histories_full_of_faults_publish_what_the_oracle_says() {
     let sum = |field: fn(&Report) -> u64| reports.iter().map(field).sum::<u64>();
     let faults = sum(|r| r.faults.values().sum());
     println!("{} histories, {faults} faults, {} restores", reports.len(), sum(|r| r.counted.restores));
-    assert!(faults >= 20 * 30 && sum(|r| r.counted.restores) > 1_000 && sum(|r| u64::from(r.timeless)) >= 3);
+    assert!(faults >= 20 * 30 && sum(|r| r.counted.restores) > 1_000, "{faults} faults");
+    let (timeless, releases, within) = (sum(|r| u64::from(r.timeless)), sum(|r| r.released), sum(|r| r.within));
+    assert!(timeless >= 3 && releases > 10 && within > 1_000, "{timeless} timeless, {releases} releases, {within} turns within calls");
 }
 
 #[test]

@@ -117,8 +117,8 @@ impl Scenario {
             loses: d.chance(if once { 0.25 } else { 0.5 }),
             faults: d.between(30, 200) as usize,
             meddling: more.of(&[0.0, 0.004, 0.01, 0.03]),
-            hold: more.chance(0.25).then(|| more.between(1, 20)),
-            memory: more.chance(0.15).then(|| more.between(2, 30) as u64 * 1_024),
+            hold: more.chance(if once { 0.06 } else { 0.4 }).then(|| more.between(1, 20)),
+            memory: more.chance(if once { 0.04 } else { 0.25 }).then(|| more.between(2, 30) as u64 * 1_024),
             newer: more.chance(0.1),
             pace: more.of(&[
                 Pace::default(),
