@@ -98,7 +98,7 @@ impl Bench {
             let seed = self.options.seed.unwrap_or(self.options.from + i);
             let planned = faults(seed, Scene::count(&self.scene.predictions) as i64);
             let dir = self.options.dir.join(format!("run-{seed}"));
-            let outcome = self.to_its_end(&dir, seed, &planned, &mut repeated);
+            let outcome = self.with_a_result(&dir, seed, &planned, &mut repeated);
             match outcome.and_then(|round| equal(&round.published, &calm, &dir).map(|()| round).map_err(|e| format!("NOT EQUAL: {e}"))) {
                 Ok(round) => {
                     good += 1;
@@ -132,7 +132,7 @@ impl Bench {
 
     /// A run that has not come to its end in time, or whose cluster broke down, says nothing about content: it is done once more, on a
     /// new cluster. A second time is a failure.
-    fn to_its_end(&mut self, dir: &Path, seed: u64, planned: &[Planned], repeated: &mut u64) -> Result<Round, String> {
+    fn with_a_result(&mut self, dir: &Path, seed: u64, planned: &[Planned], repeated: &mut u64) -> Result<Round, String> {
         let why = match self.one(dir, planned) {
             Ok(round) => return Ok(round),
             Err(why) => why,
