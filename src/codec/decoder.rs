@@ -210,17 +210,29 @@ impl PredictionDecoder {
 
     /// Decodes a record. Allocates nothing for an ordinary one: give the event back with `recycle`.
     pub fn decode<'a>(&mut self, record: &Record<'a>) -> Result<Prediction<'a>, BadRecord> {
+        self.decode_and_tell(record, |_| {})
+    }
+
+    /// The same, and `known` hears the key as soon as it is known: whatever is kept under it can be asked for meanwhile.
+    pub fn decode_and_tell<'a>(&mut self, record: &Record<'a>, known: impl FnOnce(RequestKey)) -> Result<Prediction<'a>, BadRecord> {
         guarded(|| {
             let mut found = self.reader.take_spare();
-            let event = self.reader.read(record, &mut found).and_then(|()| self.event(record, &mut found));
+            let event = self.reader.read(record, &mut found).and_then(|()| self.event(record, &mut found, known));
             self.reader.keep(found);
             event
         })
     }
 
-    fn event<'a>(&mut self, record: &Record<'a>, found: &mut Found<'a>) -> Result<Prediction<'a>, BadRecord> {
+    fn event<'a>(
+        &mut self,
+        record: &Record<'a>,
+        found: &mut Found<'a>,
+        known: impl FnOnce(RequestKey),
+    ) -> Result<Prediction<'a>, BadRecord> {
         let reader = &self.reader;
         let request_id = reader.id(found)?;
+        let key = RequestKey::of(&request_id);
+        known(key);
         let time = reader.time(found, record.timestamp)?;
         let model = match reader.text(found, Slot::MODEL)? {
             Some(model) if !model.is_empty() => model,
@@ -240,7 +252,6 @@ impl PredictionDecoder {
             let value = reader.text(found, Slot(Slot::DIMENSIONS.0 + i as u16))?;
             dimensions.push(value.unwrap_or(Cow::Borrowed("")));
         }
-        let key = RequestKey::of(&request_id);
         let features = std::mem::take(&mut found.features);
         Ok(Prediction { key, request_id, time, model, version, score, label, dimensions, features })
     }

@@ -136,8 +136,7 @@ impl Judge<'_> {
     }
 
     fn prediction(&mut self, task: &mut JoinTask, r: &Record<'_>, latest: EventTime) -> Result<Judged, BadRecord> {
-        let p = self.predictions.decode(r)?;
-        task.join.expect_prediction(p.key);
+        let p = self.predictions.decode_and_tell(r, |key| task.join.expect_prediction(key))?;
         let waits = admitted(task, Input::Predictions, p.time, self.definitions, self.limit, latest);
         if let Ok(None) = waits {
             let jumped = jumped(task, Input::Predictions, p.time);

@@ -71,11 +71,16 @@ fn undisturbed() -> &'static Results {
     })
 }
 
+/// A commit is given up after 40 s, and the session with the group mostly ends after 45. A broker that is back at that very moment gets a
+/// heartbeat of the old member after the request of the new one, says `fenced`, and the client gives up: a restart (exit code 4), which is
+/// not what is looked at here.
+const IN_ONE_SESSION: &str = "session.timeout.ms: 120000";
+
 /// Half of the history, then the other half while the broker is away (`arm` before it is sent, `outage` after): results are those
 /// of a quiet day.
-fn survives(arm: impl Fn(&Embedded), outage: impl Fn(&Embedded, &mut Running)) {
+fn survives(client: &str, arm: impl Fn(&Embedded), outage: impl Fn(&Embedded, &mut Running)) {
     let broker = Embedded::start(Options::default()).expect("a free port");
-    let scene = scene(&broker.address(), APP).topics(1);
+    let scene = scene(&broker.address(), APP).client(client).topics(1);
     write(&scene, 0..PANES / 2);
     scene.pen.drain();
     let mut service = scene.run(&[]);
@@ -107,6 +112,7 @@ fn stays_calm(service: &Running) {
 #[test]
 fn a_broker_that_is_away_for_a_minute() {
     survives(
+        "",
         |_| {},
         |broker, service| {
             broker.pause(true);
@@ -119,12 +125,13 @@ fn a_broker_that_is_away_for_a_minute() {
 
 #[test]
 fn a_broker_that_goes_before_a_commit() {
-    survives(|broker| broker.go_down_at_next_commit(Downfall::BeforeCommit), back_after_some_seconds);
+    survives(IN_ONE_SESSION, |broker| broker.go_down_at_next_commit(Downfall::BeforeCommit), back_after_some_seconds);
 }
 
 #[test]
 fn a_broker_that_goes_after_a_commit() {
     survives(
+        IN_ONE_SESSION,
         |broker| broker.go_down_at_next_commit(Downfall::AfterCommit),
         |broker, service| {
             back_after_some_seconds(broker, service);

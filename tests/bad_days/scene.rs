@@ -20,6 +20,7 @@ pub struct Scene {
     pub pen: Pen,
     dir: TempDir,
     extra: Vec<String>,
+    client: String,
     predictions: String,
     outcomes: String,
     began: i64,
@@ -40,6 +41,7 @@ impl Scene {
             pen: Pen::new(brokers),
             dir: TempDir::new().expect("a folder"),
             extra: Vec::new(),
+            client: String::new(),
             predictions: "{ topic: TOPIC }".to_string(),
             outcomes: "{ topic: TOPIC }".to_string(),
             began: (now_ms() / 60_000 - 60) * 60_000, // an hour ago, on a pane's border
@@ -49,6 +51,12 @@ impl Scene {
     /// Adds lines to the configuration.
     pub fn with(mut self, yaml: &str) -> Scene {
         self.extra.push(yaml.to_string());
+        self
+    }
+
+    /// Properties of the Kafka client.
+    pub fn client(mut self, properties: &str) -> Scene {
+        self.client = properties.to_string();
         self
     }
 
@@ -79,10 +87,11 @@ impl Scene {
         let path = self.file("driftline.yaml");
         let side = |text: &str, name: &str| text.replace("TOPIC", &self.topic(name));
         let text = format!(
-            "app: {}\nkafka: {{ brokers: \"{}\" }}\npredictions: {}\noutcomes: {}\nhttp: {{ listen: \"127.0.0.1:{}\" }}\n\
+            "app: {}\nkafka: {{ brokers: \"{}\", client: {{ {} }} }}\npredictions: {}\noutcomes: {}\nhttp: {{ listen: \"127.0.0.1:{}\" }}\n\
              epoch: {{ time: 200ms }}\nsummaries: {{ partitions: 1 }}\ninstance: one-0\n{}\n",
             self.app,
             self.brokers,
+            self.client,
             side(&self.predictions, "predictions"),
             side(&self.outcomes, "outcomes"),
             self.http,

@@ -54,14 +54,14 @@ impl Deref for Cuts {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn count(block: &[f64; WIDTH], x: f64) -> usize {
     block.iter().map(|c| u64::from(*c <= x)).sum::<u64>() as usize
 }
 
 impl Cuts {
     /// How many cuts lie at or below `x`.
-    #[inline]
+    #[inline(always)]
     pub fn at_or_below(&self, x: f64) -> usize {
         if self.cuts.len() >= WIDTH * WIDTH || x == f64::INFINITY {
             return self.cuts.partition_point(|c| *c <= x);

@@ -34,11 +34,13 @@ impl NumericEdges {
     }
 
     /// The bin of a value that is not NaN.
+    #[inline(always)]
     pub fn bin_of(&self, x: f64) -> usize {
         self.cuts.at_or_below(x)
     }
 
     /// Standardised value in fixed point, and whether it had to be clamped.
+    #[inline(always)]
     pub fn z(&self, x: f64) -> (i64, bool) {
         let z = (x - self.median) / self.mad;
         let clamped = z.clamp(-Z_LIMIT, Z_LIMIT);
@@ -52,7 +54,7 @@ impl NumericEdges {
 }
 
 /// The nearest whole number, halves to even, for |v| < 2^51: in 1.5 · 2^52 + v the last bit counts ones, and the addition rounds.
-#[inline]
+#[inline(always)]
 fn nearest_even(v: f64) -> i64 {
     const ONES: f64 = 6_755_399_441_055_744.0;
     (v + ONES).to_bits() as i64 - ONES.to_bits() as i64
@@ -99,13 +101,24 @@ impl NumericBins {
         *self = NumericBins { counts, ..NumericBins::empty(0) };
     }
 
-    /// Counts values.
+    /// Counts values: the same numbers on every machine, sooner on one with wide registers.
     pub fn add_all(&mut self, values: &[f64], edges: &NumericEdges) {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: the machine has what the function is compiled for.
+            return unsafe { self.add_all_wide(values, edges) };
+        }
+        values.iter().for_each(|x| self.add(*x, edges));
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn add_all_wide(&mut self, values: &[f64], edges: &NumericEdges) {
         values.iter().for_each(|x| self.add(*x, edges));
     }
 
     /// Counts one value.
-    #[inline]
+    #[inline(always)] // so that `add_all_wide` has it in its own words
     pub fn add(&mut self, x: f64, edges: &NumericEdges) {
         if x.is_nan() {
             self.nan += 1;
