@@ -405,8 +405,10 @@ impl Log for Edge {
             };
             format!("commits {} records {what:016x} in generation {generation}: {how} {why} {}", records.len(), at.join(", "))
         });
+        // a commit that was refused before it was asked for leaves no request behind
         if fault == Some(CommitFault::Unknown { happened: false })
             && let Some(ms) = self.arrives_late.take()
+            && matches!(ended, Ok(Commit::Unknown(_)))
         {
             let (id, producer) = self.log.producer();
             self.world.late_ends.borrow_mut().push(LateEnd { at: self.world.now() + ms, id: id.to_string(), producer });

@@ -50,7 +50,10 @@ pub fn refused(history: &RefCell<History>, seed: u64) -> Result<(), String> {
 fn leave_something(cluster: &SharedCluster, d: &mut Draw, partitions: i32) -> Result<String, String> {
     let p = d.below(partitions as usize) as i32;
     match d.below(5) {
-        0 => newer_position(cluster, p, |at| format!("driftline/2 seq={} floor={} more=1", at.seq.0, at.floor.0)),
+        0 => match newer_position(cluster, p, |at| format!("driftline/2 seq={} floor={} more=1", at.seq.0, at.floor.0))? {
+            true => Ok(format!("newer positions of partition {p}")),
+            false => newer_record(cluster, "sim.plan", 0), // the history has ended with positions that had expired
+        },
         // its writer has committed: a recovery reads until it has seen that epoch
         1 => newer_record(cluster, "sim.journal", p).and_then(|what| {
             newer_position(cluster, p, |at| format!("driftline/1 seq={} floor={}", at.seq.0 + 1, at.floor.0))?;
@@ -70,15 +73,18 @@ fn newer_record(cluster: &SharedCluster, topic: &str, p: i32) -> Result<String, 
     Ok(format!("a newer record in {topic}[{p}]"))
 }
 
-fn newer_position(cluster: &SharedCluster, p: i32, metadata: impl Fn(Pointer) -> String) -> Result<String, String> {
+/// Other metadata where the group has positions; false if it has none.
+fn newer_position(cluster: &SharedCluster, p: i32, metadata: impl Fn(Pointer) -> String) -> Result<bool, String> {
     cluster.with(|cluster| {
+        let mut found = false;
         for topic in ["p", "o"] {
             let place = (topic.to_string(), p);
             let Some(known) = cluster.fetch_offset("sim-join", &place, false).ok().flatten().cloned() else { continue };
             let metadata = metadata(known.metadata.parse()?);
             cluster.commit_offset("sim-join", place, Committed { metadata, ..known }).map_err(|e| e.to_string())?;
+            found = true;
         }
-        Ok(format!("newer positions of partition {p}"))
+        Ok(found)
     })
 }
 
