@@ -55,8 +55,10 @@ struct Entry<C> {
 /// Cell of what belongs to no model (orphans); real cells' numbers stay below it.
 const NOBODY: CellId = CellId(u32::MAX);
 
-/// Emptied entries that are kept for the next epoch at most.
+/// Emptied entries that are kept for the next epoch at most,
 const SPARE: usize = 256;
+/// and how many bytes of rows each may hold: those of a model with thousands of features are given back.
+const SPARE_BYTES: usize = 64 * 1024;
 
 /// A record of a wide model that has only so many of its features, one in so many, is counted at once: rows would be mostly empty.
 const SPARSE: (usize, usize) = (64, 4);
@@ -248,7 +250,7 @@ impl Booked {
             Booked::Input(mut e) => {
                 e.rows.clear();
                 e.counts = InputCounts::default();
-                Some(e)
+                (e.rows.bytes() <= SPARE_BYTES).then_some(e)
             }
             Booked::Pair(_) => None,
         }

@@ -49,6 +49,11 @@ impl Rows {
         Row(&mut self.values[begin..])
     }
 
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        (self.values.capacity() + self.hashes.capacity()) * size_of::<u64>()
+    }
+
     /// Columns in use.
     pub fn width(&self) -> usize {
         self.width
@@ -79,12 +84,11 @@ impl Rows {
         }
     }
 
-    /// Forgets all rows; the memory stays.
+    /// Forgets all rows; the memory stays, and so does the width: records of a cell that differ in it must not be counted one by one.
     pub fn clear(&mut self) {
         self.values.clear();
         self.hashes.clear();
         self.order.clear();
-        self.width = 0;
     }
 }
 
