@@ -214,6 +214,7 @@ fn main() {
             println!("{}", broker.address());
             std::io::stdin().read_line(&mut String::new()).ok();
         }
+        ["load", brokers, pairs] => load(&settings(brokers), pairs.parse().expect("a number of pairs")),
         ["bare", brokers] => measured(|| bare(&settings(brokers))),
         ["service", brokers] => measured(|| service(brokers)),
         ref rest => report(rest.first().and_then(|n| n.parse().ok()).unwrap_or(1_000_000)),

@@ -62,7 +62,7 @@ fn predictions(settings: &Settings, records: &[Vec<u8>]) -> u64 {
     let mut pass = || {
         for value in records {
             let event = decoder.decode(&record(b"k", value)).unwrap_or_else(|e| panic!("{e}"));
-            assert!(event.features.len() >= 20 && event.dimensions.len() == 2);
+            assert!(event.feature_count() >= 20 && event.dimensions.len() == 2);
             decoder.recycle(event);
         }
     };

@@ -91,6 +91,7 @@ impl Reader {
         let slot = Slot::REQUEST_ID;
         let scalar = std::mem::take(&mut found.slots[slot.ix()]);
         match &scalar {
+            Scalar::Text(Cow::Borrowed(text)) if !text.is_empty() => return Ok(Cow::Borrowed(text)),
             Scalar::Absent => return Err(self.fault(Reason::MissingField, slot, "is absent: a request id is needed")),
             Scalar::Null => return Err(self.fault(Reason::EmptyId, slot, "is null: without a request id nothing can be matched")),
             Scalar::Text(text) if text.is_empty() => {
@@ -117,6 +118,11 @@ impl Reader {
 
     fn text<'a>(&self, found: &mut Found<'a>, slot: Slot) -> Result<Option<Cow<'a, str>>, BadRecord> {
         let scalar = std::mem::take(&mut found.slots[slot.ix()]);
+        match scalar {
+            Scalar::Absent => return Ok(None),
+            Scalar::Text(Cow::Borrowed(text)) if text.len() <= MAX_NAME => return Ok(Some(Cow::Borrowed(text))),
+            _ => {}
+        }
         let text = scalar
             .into_text()
             .map_err(|what| self.fault(Reason::WrongType, slot, format!("is {what}: text, a number or a truth value is wanted")))?;
@@ -144,8 +150,8 @@ impl Reader {
     }
 
     fn keep(&mut self, found: Found<'_>) {
-        let Found { slots, features, .. } = found;
-        self.spare = Found { slots: emptied(slots), features: emptied(features), no_features: None };
+        let Found { slots, features, doubles, .. } = found;
+        self.spare = Found { slots: emptied(slots), features: emptied(features), doubles: emptied(doubles), no_features: None };
     }
 }
 
@@ -252,13 +258,14 @@ impl PredictionDecoder {
             let value = reader.text(found, Slot(Slot::DIMENSIONS.0 + i as u16))?;
             dimensions.push(value.unwrap_or(Cow::Borrowed("")));
         }
-        let features = std::mem::take(&mut found.features);
-        Ok(Prediction { key, request_id, time, model, version, score, label, dimensions, features })
+        let (features, doubles) = (std::mem::take(&mut found.features), std::mem::take(&mut found.doubles));
+        Ok(Prediction { key, request_id, time, model, version, score, label, dimensions, features, doubles })
     }
 
     /// Takes an event back, so that the next one needs no memory.
     pub fn recycle(&mut self, event: Prediction<'_>) {
         self.reader.spare.features = emptied(event.features);
+        self.reader.spare.doubles = emptied(event.doubles);
         self.spare_dimensions = emptied(event.dimensions);
     }
 

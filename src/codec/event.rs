@@ -22,6 +22,22 @@ pub enum Value<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FeatureIx(pub u32);
 
+/// Neighbouring features that are doubles, as the record has them: most values of most records, neither copied nor looked at here.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Doubles<'a> {
+    /// The first feature; the others follow it.
+    pub first: FeatureIx,
+    /// A feature each, little-endian.
+    pub numbers: &'a [[u8; 8]],
+}
+
+impl Doubles<'_> {
+    /// The features one by one.
+    pub fn features(self) -> impl Iterator<Item = (FeatureIx, f64)> {
+        (self.first.0..).map(FeatureIx).zip(self.numbers.iter().map(|n| f64::from_le_bytes(*n)))
+    }
+}
+
 /// A decoded prediction.
 #[derive(Debug, PartialEq)]
 pub struct Prediction<'a> {
@@ -41,8 +57,17 @@ pub struct Prediction<'a> {
     pub label: Option<Cow<'a, str>>,
     /// Values of the configured dimensions, in the order of `Definitions::dimensions`; missing ones are empty text.
     pub dimensions: Vec<Cow<'a, str>>,
-    /// Present features in the order they came, each name once (the last wins). Nulls are absent.
+    /// Present features in the order they came, each name once (the last wins). Nulls are absent, and so are those in `doubles`.
     pub features: Vec<(FeatureIx, Value<'a>)>,
+    /// More features, none of them in `features`.
+    pub doubles: Vec<Doubles<'a>>,
+}
+
+impl Prediction<'_> {
+    /// Present features.
+    pub fn feature_count(&self) -> usize {
+        self.features.len() + self.doubles.iter().map(|d| d.numbers.len()).sum::<usize>()
+    }
 }
 
 /// A decoded outcome.

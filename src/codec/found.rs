@@ -3,7 +3,8 @@
 //! Guarantees: of several entries with one key the last wins; at most 1,024 features a record, told apart by 256 bytes of text; the lists are the caller's, reused.
 //! Comes from: `json` and `avro`, which call `Sink`. Goes to: `decoder`.
 
-use super::event::{FeatureIx, Reason, Value, beginning};
+use super::event::{Doubles, FeatureIx, Reason, Value, beginning};
+use super::mapping::Slot;
 use super::plan::{Plan, Role, Stop};
 use super::scalar::Scalar;
 
@@ -17,8 +18,16 @@ pub struct Found<'a> {
     pub slots: Vec<Scalar<'a>>,
     /// Features in the order they came.
     pub features: Vec<(FeatureIx, Value<'a>)>,
+    /// Features that are doubles side by side.
+    pub doubles: Vec<Doubles<'a>>,
     /// What stands where features should be, if it is no object.
     pub no_features: Option<&'static str>,
+}
+
+impl Found<'_> {
+    fn feature_count(&self) -> usize {
+        self.features.len() + self.doubles.iter().map(|d| d.numbers.len()).sum::<usize>()
+    }
 }
 
 /// Where in `Found::features` a feature of the current record stands.
@@ -50,13 +59,14 @@ impl<'a> Sink<'_, 'a> {
     /// A record begins.
     pub fn begin(&mut self) {
         self.found.slots.clear();
-        self.found.slots.resize(self.plan.slot_count(), Scalar::Absent);
+        self.found.slots.resize_with(self.plan.slot_count(), Scalar::default);
         self.found.no_features = None;
         self.forget_features();
     }
 
     fn forget_features(&mut self) {
         self.found.features.clear();
+        self.found.doubles.clear();
         self.marks.record += 1;
         self.marks.holes = false;
     }
@@ -78,7 +88,7 @@ impl<'a> Sink<'_, 'a> {
         }
         if node.features_below {
             self.found.no_features = None;
-            if !self.found.features.is_empty() {
+            if self.found.feature_count() > 0 {
                 self.forget_features();
             }
         }
@@ -109,14 +119,17 @@ impl<'a> Sink<'_, 'a> {
         }
     }
 
-    /// Numbers of features that the record has not had yet: a schema's record has each field once.
+    /// The value of the slot, which nobody else wants.
     #[inline]
-    pub fn new_numbers(&mut self, features: &[FeatureIx], numbers: impl Iterator<Item = f64>) -> Result<(), Stop> {
-        if self.found.features.len() + features.len() > MAX_FEATURES {
-            return Err(too_many());
-        }
-        self.found.features.extend(features.iter().zip(numbers).map(|(ix, x)| (*ix, Value::Number(x))));
-        Ok(())
+    pub fn put_slot(&mut self, slot: Slot, scalar: Scalar<'a>) {
+        self.found.slots[slot.ix()] = scalar;
+    }
+
+    /// Features that the record has not had yet: a schema's record has each field once.
+    #[inline]
+    pub fn put_doubles(&mut self, doubles: Doubles<'a>) -> Result<(), Stop> {
+        self.found.doubles.push(doubles);
+        if self.found.feature_count() > MAX_FEATURES { Err(too_many()) } else { Ok(()) }
     }
 
     /// An object: nothing for a slot or a feature, but perhaps the way to some.
@@ -147,7 +160,7 @@ impl<'a> Sink<'_, 'a> {
         if matches!(value, Value::Null) {
             return Ok(());
         }
-        if self.found.features.len() >= MAX_FEATURES {
+        if self.found.feature_count() >= MAX_FEATURES {
             return Err(too_many());
         }
         *mark = Mark { record: self.marks.record, position: self.found.features.len() as u32 };

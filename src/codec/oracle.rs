@@ -97,8 +97,11 @@ pub fn found(plan: &Plan, found: &Found<'_>) -> Extract {
         Value::Number(x) => number(*x),
         Value::Text(text) => format!("text {text:?}"),
     };
-    let features: BTreeMap<String, String> = found.features.iter().map(|(ix, v)| (plan.feature_name(*ix).to_string(), value(v))).collect();
-    assert_eq!(features.len(), found.features.len(), "a name came twice");
+    let singles = found.features.iter().map(|(ix, v)| (*ix, value(v)));
+    let features: Vec<_> = singles.chain(found.doubles.iter().flat_map(|d| d.features()).map(|(ix, x)| (ix, number(x)))).collect();
+    let count = features.len();
+    let features: BTreeMap<String, String> = features.into_iter().map(|(ix, v)| (plan.feature_name(ix).to_string(), v)).collect();
+    assert_eq!(features.len(), count, "a name came twice");
     Extract { slots: found.slots.iter().map(words).collect(), features, no_features: found.no_features.is_some() }
 }
 

@@ -151,6 +151,14 @@ impl Plan {
         &self.nodes[node.0 as usize]
     }
 
+    /// The slot that wants a scalar found at this node, if it is the only one who does.
+    pub fn only_slot(&self, node: NodeIx) -> Option<Slot> {
+        match self.node(node) {
+            Node { slots, features: None, .. } => slots.first().copied().filter(|_| slots.len() == 1),
+            _ => None,
+        }
+    }
+
     /// True if entries of the object at this node are wanted.
     pub fn walks(&self, node: NodeIx) -> bool {
         let node = &self.nodes[node.0 as usize];

@@ -111,32 +111,42 @@ impl Book {
     /// An accepted prediction.
     pub fn accepted(&mut self, pane: PaneId, cell: CellId, p: &Prediction<'_>, plan: &Plan, name: impl Fn(FeatureIx) -> String) {
         let (hash, model) = (p.key.sample_hash(), p.model.as_ref());
-        let features = p.features.iter().map(|f| f.0.0 as usize + 1).max().unwrap_or(0);
-        let width = INPUT.len() + features;
+        let singles = p.features.iter().map(|f| f.0.0 as usize + 1).max().unwrap_or(0);
+        let doubles = p.doubles.iter().map(|d| d.first.0 as usize + d.numbers.len()).max().unwrap_or(0);
+        let width = INPUT.len() + singles.max(doubles);
         self.input_names.extend(width, name);
         let (names, column) = (&self.input_names, &mut self.column);
         let entry = self.input.entry((pane, cell)).or_insert_with(|| self.spare.pop().unwrap_or_default());
         entry.counts.rows += 1;
         entry.widen(width);
         let edges = |place: usize| plan.numeric(model, names.at(place), pane);
-        let sparse = width > SPARSE.0 && p.features.len() * SPARSE.1 < width;
+        let sparse = width > SPARSE.0 && p.feature_count() * SPARSE.1 < width;
         if !sparse && entry.rows.is_full(width) {
             entry.count(column, edges);
         }
         let Entry { rows, signals, .. } = entry;
         let mut row = if sparse { None } else { Some(rows.open(width, hash)) };
-        let mut number = |place: usize, x: f64, signals: &mut [Signal]| match &mut row {
-            Some(row) => row.set(place, x),
-            None => signals[place].numbers(&[x], &[hash], || edges(place)),
-        };
-        if let Some(score) = p.score {
-            number(0, score, signals);
-        }
         let text = |place: usize, text: &str, signals: &mut [Signal]| {
             signals[place].text(text, hash, || plan.categories(model, names.at(place), pane))
         };
         if let Some(label) = &p.label {
             text(1, label, signals);
+        }
+        match &mut row {
+            Some(row) => p.doubles.iter().for_each(|d| row.set_all(INPUT.len() + d.first.0 as usize, d.numbers)),
+            None => {
+                for (ix, x) in p.doubles.iter().flat_map(|d| d.features()) {
+                    let place = INPUT.len() + ix.0 as usize;
+                    signals[place].number(x, hash, || edges(place));
+                }
+            }
+        }
+        let mut number = |place: usize, x: f64, signals: &mut [Signal]| match &mut row {
+            Some(row) => row.set(place, x),
+            None => signals[place].number(x, hash, || edges(place)),
+        };
+        if let Some(score) = p.score {
+            number(0, score, signals);
         }
         for (ix, value) in &p.features {
             let place = INPUT.len() + ix.0 as usize;
@@ -266,12 +276,8 @@ impl<C> Entry<C> {
 
     /// Counts what stands in rows, column by column.
     fn count(&mut self, column: &mut Column, edges: impl Fn(usize) -> Option<Rc<NumericEdges>>) {
-        self.rows.close();
         for (place, signal) in self.signals.iter_mut().enumerate().take(self.rows.width()) {
-            self.rows.column(place, column);
-            if !column.values.is_empty() {
-                signal.numbers(&column.values, &column.hashes, || edges(place));
-            }
+            signal.numbers(&mut self.rows, place, column, || edges(place));
         }
         self.rows.clear();
     }
@@ -287,14 +293,14 @@ impl<C: Copy + Into<Counts>> Entry<C> {
         column: &mut Column,
         plan: &Plan,
     ) {
-        self.rows.close();
         for place in names.sorted().iter().copied() {
             let Some(signal) = self.signals.get_mut(place) else { continue };
-            self.rows.column(place, column);
+            self.rows.values(place, &mut column.values);
             let name = names.at(place);
             let forms = signal.forms(column);
             if forms != 0 {
-                signal.write(encoder.signal(name, forms), column, || plan.numeric(&cell.model, name, pane));
+                let rows = (&mut self.rows, place);
+                signal.write(encoder.signal(name, forms), rows, column, || plan.numeric(&cell.model, name, pane));
             }
         }
         encoder.entry(pane, cell, &self.counts.into());

@@ -376,20 +376,23 @@ pub struct Wheel {
     buckets: BTreeMap<i64, Vec<u32>>,
     /// The bucket that was pushed to last, taken out of the map: the next push mostly goes there.
     last: (i64, Vec<u32>),
+    /// Its first time. A division costs as much as the rest of a push.
+    begin: i64,
 }
 
 impl Wheel {
     /// With buckets of `width` ms.
     pub fn new(width: i64) -> Wheel {
-        Wheel { width, buckets: BTreeMap::new(), last: (i64::MIN, Vec::new()) }
+        Wheel { width, buckets: BTreeMap::new(), last: (i64::MIN, Vec::new()), begin: i64::MAX }
     }
 
     /// Look at `slot` once a watermark passes `due`.
     pub fn push(&mut self, due: EventTime, slot: u32) {
-        let bucket = due.0.div_euclid(self.width);
-        if bucket != self.last.0 {
+        if due.0 < self.begin || due.0.abs_diff(self.begin) >= self.width as u64 {
+            let bucket = due.0.div_euclid(self.width);
             self.put_back();
             self.last = (bucket, self.buckets.remove(&bucket).unwrap_or_default());
+            self.begin = bucket.saturating_mul(self.width);
         }
         self.last.1.push(slot);
     }
@@ -399,6 +402,7 @@ impl Wheel {
             self.buckets.insert(self.last.0, std::mem::take(&mut self.last.1));
         }
         self.last.0 = i64::MIN;
+        self.begin = i64::MAX;
     }
 
     /// The earliest time at which something may be due.
@@ -453,20 +457,21 @@ pub struct Since {
     first: BTreeMap<i64, EpochSeq>,
     /// The same, the oldest epoch first.
     by_epoch: BTreeSet<(EpochSeq, i64)>,
-    last: i64,
+    /// The first time of the bucket that was noted last.
+    begin: i64,
 }
 
 impl Since {
     /// With buckets of `width` ms.
     pub fn new(width: i64) -> Since {
-        Since { width, first: BTreeMap::new(), by_epoch: BTreeSet::new(), last: i64::MIN }
+        Since { width, first: BTreeMap::new(), by_epoch: BTreeSet::new(), begin: i64::MAX }
     }
 
     /// An entry of `time` came in `epoch`.
     pub fn note(&mut self, time: EventTime, epoch: EpochSeq) {
-        let bucket = time.0.div_euclid(self.width);
-        if bucket != self.last {
-            self.last = bucket;
+        if time.0 < self.begin || time.0.abs_diff(self.begin) >= self.width as u64 {
+            let bucket = time.0.div_euclid(self.width);
+            self.begin = bucket.saturating_mul(self.width);
             if let btree_map::Entry::Vacant(place) = self.first.entry(bucket) {
                 place.insert(epoch);
                 self.by_epoch.insert((epoch, bucket));
@@ -500,7 +505,7 @@ impl Since {
     /// The oldest epoch that still matters when entries before `horizon` are over; forgets their buckets.
     pub fn floor(&mut self, horizon: EventTime) -> EpochSeq {
         let width = self.width;
-        self.last = i64::MIN; // its bucket may go
+        self.begin = i64::MAX; // its bucket may go
         while let Some(oldest) = self.first.first_entry().filter(|e| (e.key() + 1).saturating_mul(width) <= horizon.0) {
             let (bucket, epoch) = oldest.remove_entry();
             self.by_epoch.remove(&(epoch, bucket));

@@ -1,6 +1,6 @@
 //! The book keeps numbers in rows and counts them late, column by column. What it publishes is what counting each at once gives.
 
-use driftline::codec::event::{FeatureIx, Prediction, Value};
+use driftline::codec::event::{Doubles, FeatureIx, Prediction, Value};
 use driftline::engine::baseline::edges::numeric_edges;
 use driftline::engine::book::{ABS_ERROR, BIAS, Book, LABEL, SCORE, feature_signal};
 use driftline::engine::cell::Cells;
@@ -40,6 +40,22 @@ fn features() -> impl Strategy<Value = Features> {
         prop::collection::btree_map(range, value(), 0..n).prop_map(|m| m.into_iter().map(|(ix, v)| (FeatureIx(ix), v)).collect())
     };
     prop_oneof![3 => of(0..4, 5), 1 => of(0..200, 6)]
+}
+
+/// Numbers of neighbouring features, as a record of doubles has them, and all other features.
+fn in_runs(features: &Features) -> (Features, Vec<(FeatureIx, Vec<[u8; 8]>)>) {
+    let (mut others, mut runs): (Features, Vec<(FeatureIx, Vec<[u8; 8]>)>) = (Vec::new(), Vec::new());
+    for (ix, value) in features {
+        let Value::Number(x) = value else {
+            others.push((*ix, value.clone()));
+            continue;
+        };
+        match runs.last_mut() {
+            Some((first, numbers)) if first.0 as usize + numbers.len() == ix.0 as usize => numbers.push(x.to_le_bytes()),
+            _ => runs.push((*ix, vec![x.to_le_bytes()])),
+        }
+    }
+    (others, runs)
 }
 
 fn name(ix: FeatureIx) -> String {
@@ -98,9 +114,11 @@ proptest! {
             for (features, score, id) in &rows {
                 let key = RequestKey(u128::from(*id) << 64);
                 let (hash, score) = (key.sample_hash(), score.map(f64::from));
+                let (others, runs) = if id % 2 == 0 { in_runs(features) } else { (features.clone(), vec![]) };
                 let p = Prediction {
                     key, request_id: "".into(), time: EventTime(0), model: MODEL.into(), version: None,
-                    score, label: Some("a".into()), dimensions: vec![], features: features.clone(),
+                    score, label: Some("a".into()), dimensions: vec![], features: others,
+                    doubles: runs.iter().map(|(first, numbers)| Doubles { first: *first, numbers }).collect(),
                 };
                 book.accepted(PANE, cell, &p, &plan, name);
                 score.into_iter().for_each(|x| plain.number(SCORE, x, hash, &plan));

@@ -117,6 +117,7 @@ impl Source {
                 label: fraud.then_some(if x > 1.0 { "yes" } else { "no" }.into()),
                 dimensions: vec![country.into()],
                 features,
+                doubles: vec![],
             };
             self.book.accepted(PaneId(pane), cell, &p, plan, name);
             if r.percent(80) {

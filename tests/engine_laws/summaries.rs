@@ -287,6 +287,7 @@ fn flushed(events: &[Event], known: bool) -> Vec<(String, Vec<u8>)> {
             label: None,
             dimensions,
             features: vec![(FeatureIx(0), Value::Number(e.number)), (FeatureIx(1), Value::Text(e.text.into()))],
+            doubles: vec![],
         };
         book.accepted(PaneId(e.pane), cell, &prediction, &plan, name);
         if e.id % 5 == 0 {

@@ -3,8 +3,7 @@
 //! A type that the plan looks into is compiled for its place in the plan; all others once each, so that recursive schemas end.
 
 use super::schema::{Here, Types};
-use super::{Avro, Field, Leaf, Plan, Type, TypeIx, Width};
-use crate::codec::event::FeatureIx;
+use super::{Avro, Leaf, Plan, Step, Type, TypeIx, Width};
 use crate::codec::mapping::forever;
 use crate::codec::plan::{NodeIx, ROOT, Role};
 use crate::codec::scalar::Tick;
@@ -44,32 +43,24 @@ impl<'s> Compiler<'_, 's> {
         Ok(TypeIx(self.types.len() as u32 - 1))
     }
 
-    /// Fields with neighbouring doubles put together.
-    fn with_runs(&mut self, fields: Vec<Field>) -> Result<Box<[Field]>, String> {
-        let number = |f: &Field, types: &[Type]| {
-            let double = matches!(types[f.ty.0 as usize], Type::Leaf(Leaf::Double));
-            f.role.feature.filter(|_| double && f.role.node.is_none())
+    /// The step for a field; neighbouring doubles are one.
+    fn add_step(&self, steps: &mut Vec<Step>, ty: TypeIx, role: Role) {
+        let step = match (&self.types[ty.0 as usize], role) {
+            (Type::Leaf(leaf), Role::SKIP) => Step::Skip(leaf.clone()),
+            (Type::Leaf(Leaf::Double), Role { node: None, feature: Some(feature) }) => match steps.last_mut() {
+                Some(Step::Doubles { first, count }) if first.0 as usize + *count == feature.0 as usize => {
+                    *count += 1;
+                    return;
+                }
+                _ => Step::Doubles { first: feature, count: 1 },
+            },
+            (Type::Leaf(leaf), Role { node: Some(node), feature: None }) => match self.plan.only_slot(node) {
+                Some(slot) => Step::Slot(leaf.clone(), slot),
+                None => Step::Value(ty, role),
+            },
+            _ => Step::Value(ty, role),
         };
-        let mut steps = Vec::with_capacity(fields.len());
-        let mut run: Vec<FeatureIx> = Vec::new();
-        for field in fields {
-            if let Some(feature) = number(&field, &self.types) {
-                run.push(feature);
-                continue;
-            }
-            self.end_run(&mut run, &mut steps)?;
-            steps.push(field);
-        }
-        self.end_run(&mut run, &mut steps)?;
-        Ok(steps.into())
-    }
-
-    fn end_run(&mut self, run: &mut Vec<FeatureIx>, steps: &mut Vec<Field>) -> Result<(), String> {
-        if !run.is_empty() {
-            let ty = self.push(Type::Doubles(std::mem::take(run).into()))?;
-            steps.push(Field { ty, role: Role::SKIP });
-        }
-        Ok(())
+        steps.push(step);
     }
 
     fn compile(&mut self, here: Here<'s>, node: Option<NodeIx>) -> Result<TypeIx, String> {
@@ -85,11 +76,11 @@ impl<'s> Compiler<'_, 's> {
                     return Ok(*known);
                 }
                 // its number exists before its fields do: they may refer to it
-                let this = self.push(Type::Leaf(Leaf::Null))?;
+                let this = self.push(Type::Record(Box::default()))?;
                 if node.is_none() {
                     self.plain.insert(name, this);
                 }
-                let mut fields = Vec::with_capacity(record.fields.len());
+                let mut steps = Vec::with_capacity(record.fields.len());
                 for field in &record.fields {
                     let role = match node {
                         Some(node) => self
@@ -99,9 +90,9 @@ impl<'s> Compiler<'_, 's> {
                         None => Role::SKIP,
                     };
                     let ty = self.compile(Here { schema: &field.schema, namespace: inner }, role.node)?;
-                    fields.push(Field { ty, role });
+                    self.add_step(&mut steps, ty, role);
                 }
-                self.types[this.0 as usize] = Type::Record(self.with_runs(fields)?);
+                self.types[this.0 as usize] = Type::Record(steps.into());
                 Ok(this)
             }
             Schema::Union(union) => {

@@ -19,6 +19,7 @@ pub use schema::{Here, Types};
 
 use super::event::{FeatureIx, Reason};
 use super::found::Sink;
+use super::mapping::Slot;
 use super::plan::{NodeIx, Plan, Role, Stop};
 use super::scalar::Tick;
 
@@ -39,9 +40,7 @@ enum Type {
     Leaf(Leaf),
     Union(Box<[TypeIx]>),
     Array(TypeIx),
-    Record(Box<[Field]>),
-    /// Neighbouring doubles that are features and nothing else: most values of most records.
-    Doubles(Box<[FeatureIx]>),
+    Record(Box<[Step]>),
     /// A map nobody looks into.
     Map(TypeIx),
     /// A map whose keys are looked up at a node of the plan.
@@ -54,10 +53,17 @@ enum Type {
     },
 }
 
+/// What is done for a field of a record, or for several.
 #[derive(Debug)]
-struct Field {
-    ty: TypeIx,
-    role: Role,
+enum Step {
+    /// Nobody wants it.
+    Skip(Leaf),
+    /// One slot wants it, and nobody else.
+    Slot(Leaf, Slot),
+    /// Neighbouring doubles that are features and nothing else: most values of most records.
+    Doubles { first: FeatureIx, count: usize },
+    /// Anything else.
+    Value(TypeIx, Role),
 }
 
 /// Types without parts.

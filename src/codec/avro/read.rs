@@ -1,6 +1,7 @@
 //! The walk over a value's bytes.
 
-use super::{Avro, Leaf, MAX_DEPTH, MAX_ELEMENTS, MAX_FIELDS, Role, Sink, Stop, Type, TypeIx, Width, decimal, undecodable};
+use super::{Avro, Leaf, MAX_DEPTH, MAX_ELEMENTS, MAX_FIELDS, Role, Sink, Step, Stop, Type, TypeIx, Width, decimal, undecodable};
+use crate::codec::event::Doubles;
 use crate::codec::scalar::Scalar;
 use std::borrow::Cow;
 
@@ -38,6 +39,10 @@ impl<'a> Input<'a> {
 
     #[inline]
     pub(super) fn long(&mut self) -> Result<i64, Stop> {
+        if let Some(byte) = self.bytes.get(self.at).filter(|b| **b < 0x80) {
+            self.at += 1; // lengths and branches, mostly
+            return Ok(i64::from(byte >> 1) ^ -i64::from(byte & 1));
+        }
         let (mut value, mut shift) = (0u64, 0u32);
         loop {
             let Some(byte) = self.bytes.get(self.at) else { return Err(self.stop("the value ends too early")) };
@@ -51,6 +56,11 @@ impl<'a> Input<'a> {
                 return Err(self.stop("an integer has more than ten bytes"));
             }
         }
+    }
+
+    #[inline]
+    fn double(&mut self) -> Result<f64, Stop> {
+        Ok(f64::from_le_bytes(self.take(8)?.try_into().expect("eight bytes")))
     }
 
     #[inline]
@@ -69,6 +79,10 @@ impl<'a> Input<'a> {
     #[inline]
     fn text(&mut self) -> Result<&'a str, Stop> {
         let bytes = self.sized()?;
+        if bytes.is_ascii() {
+            // SAFETY: ASCII is UTF-8. Most texts of most records are short ids and codes, for which this is much the shorter way
+            return Ok(unsafe { std::str::from_utf8_unchecked(bytes) });
+        }
         std::str::from_utf8(bytes).map_err(|_| self.stop("a text is not UTF-8"))
     }
 }
@@ -88,11 +102,6 @@ impl<'w, 'a> Walk<'w, '_, 'a> {
         let avro: &'w Avro = self.avro;
         match &avro.types[ty.0 as usize] {
             Type::Leaf(leaf) if role.is_skip() => self.skip(leaf),
-            Type::Doubles(features) => {
-                let bytes = self.input.take(8 * features.len())?;
-                let numbers = bytes.chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().expect("eight bytes")));
-                self.sink.new_numbers(features, numbers)
-            }
             Type::Leaf(leaf) => {
                 let scalar = self.leaf(leaf)?;
                 self.sink.put(role, scalar)
@@ -118,16 +127,13 @@ impl<'w, 'a> Walk<'w, '_, 'a> {
 
     fn nested(&mut self, ty: &'w Type, role: Role) -> Result<(), Stop> {
         match ty {
-            Type::Record(fields) => {
+            Type::Record(steps) => {
                 self.sink.put_object(role)?;
-                self.fields += fields.len();
+                self.fields += steps.len();
                 if self.fields > MAX_FIELDS {
                     return Err(self.input.stop("more than 4,000,000 fields"));
                 }
-                for field in fields {
-                    self.value(field.ty, field.role)?;
-                }
-                Ok(())
+                steps.iter().try_for_each(|step| self.step(step))
             }
             Type::Array(items) => {
                 self.sink.put(role, Scalar::Other("a list"))?;
@@ -158,7 +164,30 @@ impl<'w, 'a> Walk<'w, '_, 'a> {
                     walk.value(ty, role)
                 })
             }
-            Type::Leaf(_) | Type::Union(_) | Type::Doubles(_) => unreachable!("leaves and unions are not nested"),
+            Type::Leaf(_) | Type::Union(_) => unreachable!("leaves and unions are not nested"),
+        }
+    }
+
+    #[inline]
+    fn step(&mut self, step: &'w Step) -> Result<(), Stop> {
+        match step {
+            Step::Skip(leaf) => self.skip(leaf),
+            Step::Slot(leaf, slot) => {
+                let scalar = match leaf {
+                    // most slots are these: read here, their values need not go through memory
+                    Leaf::Text => Scalar::Text(Cow::Borrowed(self.input.text()?)),
+                    Leaf::Long => Scalar::Integer(self.input.long()?, None),
+                    Leaf::Double => Scalar::Number(self.input.double()?, None),
+                    other => self.leaf(other)?,
+                };
+                self.sink.put_slot(*slot, scalar);
+                Ok(())
+            }
+            Step::Doubles { first, count } => {
+                let (numbers, _) = self.input.take(8 * count)?.as_chunks();
+                self.sink.put_doubles(Doubles { first: *first, numbers })
+            }
+            Step::Value(ty, role) => self.value(*ty, *role),
         }
     }
 
@@ -195,7 +224,7 @@ impl<'w, 'a> Walk<'w, '_, 'a> {
             Leaf::Instant(tick, Width::Int) => Scalar::Instant(i64::from(input.int()?), *tick),
             Leaf::Instant(tick, Width::Long) => Scalar::Instant(input.long()?, *tick),
             Leaf::Float => Scalar::Number(f64::from(f32::from_le_bytes(input.take(4)?.try_into().expect("four bytes"))), None),
-            Leaf::Double => Scalar::Number(f64::from_le_bytes(input.take(8)?.try_into().expect("eight bytes")), None),
+            Leaf::Double => Scalar::Number(input.double()?, None),
             Leaf::Text => Scalar::Text(Cow::Borrowed(input.text()?)),
             Leaf::Enum(symbols) => Scalar::Text(Cow::Borrowed(symbol(input, symbols)?)),
             Leaf::Decimal { scale, size } => {

@@ -91,6 +91,25 @@ impl<T: Value> Sample<T> {
         cap(&mut self.threshold, &mut self.kept, self.size as usize);
     }
 
+    /// Offers the values of many events, the smallest hashes first.
+    pub fn offer_all(&mut self, events: impl Iterator<Item = (u64, T)>) {
+        let mut offered: Vec<(u64, T)> = Vec::with_capacity(self.size as usize + 1);
+        for (hash, value) in events {
+            // the first one without room sets the threshold; those that share its hash change nothing
+            if hash >= self.threshold || offered.len() > self.size as usize {
+                break;
+            }
+            offered.push((hash, value));
+        }
+        offered.sort_by(place); // equal hashes come in any order
+        if self.kept.is_empty() {
+            self.kept = offered;
+        } else {
+            union(&mut self.kept, &offered, self.threshold);
+        }
+        cap(&mut self.threshold, &mut self.kept, self.size as usize);
+    }
+
     /// The smallest hash that is not kept; `u64::MAX` if nothing was dropped.
     pub fn threshold(&self) -> u64 {
         self.threshold
@@ -241,6 +260,16 @@ mod tests {
             let before = sample(size, &xs);
             xs.sort_by_key(|(h, v)| (h ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(*v as u8));
             prop_assert_eq!(sample(size, &xs), before);
+        }
+
+        #[test]
+        fn many_offers_are_as_many_single_ones(before in items(), mut xs in items(), size in 1usize..12) {
+            let mut together = sample(size, &before);
+            let mut singly = together.clone();
+            xs.sort_by_key(|(h, _)| *h);
+            xs.iter().for_each(|(h, v)| singly.offer(*h, f64::from(*v)));
+            together.offer_all(xs.iter().map(|(h, v)| (*h, f64::from(*v))));
+            prop_assert_eq!(together, singly);
         }
 
         #[test]

@@ -4,8 +4,6 @@
 //! Why: counting a number at once touches its signal's edges, sums and bins, of as many signals as the record has features; a row is
 //! one stretch of memory, and a column of a few dozen numbers is counted in one go.
 
-use super::signal::Column;
-
 /// Rows that are kept at most.
 pub const ROWS: usize = 64;
 
@@ -22,6 +20,12 @@ pub struct Rows {
     width: usize,
 }
 
+/// A number's bits; every NaN is one and the same.
+#[inline]
+fn stored(x: f64) -> u64 {
+    if x.is_nan() { f64::NAN.to_bits() } else { x.to_bits() }
+}
+
 /// A row that is being filled.
 pub struct Row<'a>(&'a mut [u64]);
 
@@ -29,7 +33,14 @@ impl Row<'_> {
     /// The row's value in a column.
     #[inline]
     pub fn set(&mut self, column: usize, x: f64) {
-        self.0[column] = if x.is_nan() { f64::NAN.to_bits() } else { x.to_bits() };
+        self.0[column] = stored(x);
+    }
+
+    /// The row's values in neighbouring columns, as little-endian bytes.
+    #[inline]
+    pub fn set_all(&mut self, column: usize, numbers: &[[u8; 8]]) {
+        let places = &mut self.0[column..][..numbers.len()];
+        places.iter_mut().zip(numbers).for_each(|(place, x)| *place = stored(f64::from_le_bytes(*x)));
     }
 }
 
@@ -59,29 +70,28 @@ impl Rows {
         self.width
     }
 
-    /// No row comes any more before `clear`: columns may be read.
-    pub fn close(&mut self) {
-        self.order.clear();
-        self.order.extend(0..self.hashes.len() as u32);
-        let hashes = &self.hashes;
-        self.order.sort_unstable_by_key(|row| hashes[*row as usize]);
+    /// A column's values.
+    #[inline]
+    pub fn values(&self, place: usize, values: &mut Vec<f64>) {
+        values.clear();
+        if place < self.width && !self.hashes.is_empty() {
+            let column = self.values[place..].iter().step_by(self.width);
+            values.extend(column.filter(|v| **v != ABSENT).map(|v| f64::from_bits(*v)));
+        }
     }
 
-    /// A column's values, with the hashes of their events, smallest hashes first. Call `close` before.
-    pub fn column(&self, place: usize, column: &mut Column) {
-        column.values.clear();
-        column.hashes.clear();
-        if place >= self.width {
-            return;
+    /// The same with the hashes of their events, smallest hashes first.
+    pub fn by_hash(&mut self, place: usize) -> impl Iterator<Item = (u64, f64)> {
+        if self.order.len() < self.hashes.len() {
+            let hashes = &self.hashes;
+            self.order.clear();
+            self.order.extend(0..hashes.len() as u32);
+            self.order.sort_unstable_by_key(|row| hashes[*row as usize]);
         }
-        for row in &self.order {
-            let row = *row as usize;
-            let value = self.values[row * self.width + place];
-            if value != ABSENT {
-                column.values.push(f64::from_bits(value));
-                column.hashes.push(self.hashes[row]);
-            }
-        }
+        let Rows { values, hashes, order, width } = &*self;
+        let rows = order.iter().map(|row| *row as usize).filter(move |_| place < *width);
+        let column = rows.map(move |row| (hashes[row], values[row * width + place]));
+        column.filter(|(_, v)| *v != ABSENT).map(|(hash, v)| (hash, f64::from_bits(v)))
     }
 
     /// Forgets all rows; the memory stays, and so does the width: records of a cell that differ in it must not be counted one by one.
@@ -104,15 +114,16 @@ mod tests {
         second.set(0, -0.0);
         second.set(2, f64::from_bits(ABSENT)); // a NaN like any other
         assert!(rows.is_full(4) && !rows.is_full(3));
-        rows.close();
-        let mut column = Column::default();
-        rows.column(2, &mut column);
-        assert_eq!((column.values[0].is_nan(), column.values[1], &column.hashes[..]), (true, 1.5, &[70, 80][..]));
-        rows.column(0, &mut column);
-        assert_eq!((column.values[0].to_bits(), &column.hashes[..]), ((-0.0f64).to_bits(), &[70][..]));
-        for empty in [1, 3] {
-            rows.column(empty, &mut column);
-            assert!(column.values.is_empty());
-        }
+        let (mut values, nan) = (Vec::new(), f64::NAN.to_bits());
+        let mut both = |rows: &mut Rows, place: usize| {
+            rows.values(place, &mut values);
+            let by_hash: Vec<(u64, u64)> = rows.by_hash(place).map(|(hash, x)| (hash, x.to_bits())).collect();
+            (values.iter().map(|x| x.to_bits()).collect::<Vec<_>>(), by_hash)
+        };
+        assert_eq!(both(&mut rows, 2), (vec![1.5f64.to_bits(), nan], vec![(70, nan), (80, 1.5f64.to_bits())]));
+        assert_eq!(both(&mut rows, 0), (vec![(-0.0f64).to_bits()], vec![(70, (-0.0f64).to_bits())]));
+        assert_eq!([both(&mut rows, 1), both(&mut rows, 3)], [(vec![], vec![]), (vec![], vec![])]);
+        rows.open(3, 60).set(2, 2.5);
+        assert_eq!(both(&mut rows, 2).1[0], (60, 2.5f64.to_bits()), "a row that came later");
     }
 }

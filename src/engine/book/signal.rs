@@ -2,6 +2,7 @@
 //!
 //! Guarantees: the bytes are those of the form that holds all its values, however many of them were counted before.
 
+use super::rows::Rows;
 use crate::codec::wire::Writer;
 use crate::engine::summary::category::Categories;
 use crate::engine::summary::form::{CategoryForm, NumericForm};
@@ -20,19 +21,33 @@ pub struct Signal {
 pub struct Column {
     /// The values.
     pub values: Vec<f64>,
-    /// Sample hashes of their events.
-    pub hashes: Vec<u64>,
     bins: NumericBins,
 }
 
 impl Signal {
-    /// Counts numbers.
-    pub fn numbers(&mut self, values: &[f64], hashes: &[u64], edges: impl FnOnce() -> Option<Rc<NumericEdges>>) {
+    fn numeric(&mut self, edges: impl FnOnce() -> Option<Rc<NumericEdges>>) -> (&mut NumericForm, Option<&NumericEdges>) {
         let (form, edges) = self.numeric.get_or_insert_with(|| {
             let edges = edges();
             (NumericForm::empty(edges.as_deref()), edges)
         });
-        form.add_all(values, hashes, edges.as_deref());
+        (form, edges.as_deref())
+    }
+
+    /// Counts a number.
+    pub fn number(&mut self, x: f64, hash: u64, edges: impl FnOnce() -> Option<Rc<NumericEdges>>) {
+        let (form, edges) = self.numeric(edges);
+        form.add(x, hash, edges);
+    }
+
+    /// Counts the numbers of a column of `rows`.
+    pub fn numbers(&mut self, rows: &mut Rows, place: usize, column: &mut Column, edges: impl FnOnce() -> Option<Rc<NumericEdges>>) {
+        rows.values(place, &mut column.values);
+        if !column.values.is_empty() {
+            match self.numeric(edges) {
+                (form, Some(edges)) => form.add_all(&column.values, edges),
+                (form, None) => form.learn(&column.values, rows.by_hash(place)),
+            }
+        }
     }
 
     /// Counts a text.
@@ -49,15 +64,31 @@ impl Signal {
         u8::from(self.numeric.is_some() || !column.values.is_empty()) | u8::from(self.category.is_some()) << 1
     }
 
-    /// Writes everything, with the numbers in `column`, and forgets it.
-    pub fn write(&mut self, w: &mut Writer, column: &mut Column, edges: impl FnOnce() -> Option<Rc<NumericEdges>>) {
-        match self.numeric.take() {
-            Some((mut form, edges)) => {
-                form.add_all(&column.values, &column.hashes, edges.as_deref());
+    /// Writes everything, with the numbers in `column` (the values at `place` of `rows`), and forgets it.
+    pub fn write(
+        &mut self,
+        w: &mut Writer,
+        (rows, place): (&mut Rows, usize),
+        column: &mut Column,
+        edges: impl FnOnce() -> Option<Rc<NumericEdges>>,
+    ) {
+        let (counted, values) = (self.numeric.take(), &mut column.values);
+        let (counted, edges) = match counted {
+            Some((form, edges)) => (Some(form), edges),
+            None => (None, if values.is_empty() { None } else { edges() }),
+        };
+        match (counted, edges) {
+            (None, _) if values.is_empty() => {}
+            (None, Some(edges)) => NumericForm::write_of(w, values, &edges, &mut column.bins),
+            (Some(mut form), Some(edges)) => {
+                form.add_all(values, &edges);
                 form.write(w);
             }
-            None if column.values.is_empty() => {}
-            None => NumericForm::write_of(w, &mut column.values, &column.hashes, edges().as_deref(), &mut column.bins),
+            (form, None) => {
+                let mut form = form.unwrap_or_else(|| NumericForm::empty(None));
+                form.learn(values, rows.by_hash(place));
+                form.write(w);
+            }
         }
         if let Some((form, _)) = self.category.take() {
             form.write(w);

@@ -8,7 +8,6 @@ use super::{Effects, Kept, Monitor, Raised, at};
 use crate::engine::cell::CellKey;
 use crate::engine::definitions::Definitions;
 use crate::engine::detect::stream::{Form, Observed, Rules, Stream, StreamKey};
-use crate::engine::detect::stream_key::{Named, Parts};
 use crate::engine::plan::{Bins, EdgesRecord, PlanRecord};
 use crate::engine::summary::cell::{CellSummary, Counts, SignalSummary};
 use crate::engine::summary::form::{CategoryForm, NumericForm};
@@ -51,8 +50,8 @@ impl Monitor {
 
     fn next_reminder(&self, kind: PaneKind) -> Option<PaneId> {
         let definitions = self.definitions()?;
-        let mine = self.streams.iter().filter(|(k, s)| kind_of(&k.signal) == kind && self.takes(s.chunk));
-        mine.filter_map(|(_, s)| s.stream.next_reminder(definitions)).min()
+        let mine = self.streams.iter().filter(|s| kind_of(&s.stream.key().signal) == kind && self.takes(s.chunk));
+        mine.filter_map(|s| s.stream.next_reminder(definitions)).min()
     }
 
     fn remind(&mut self, kind: PaneKind, pane: PaneId, effects: &mut Effects) {
@@ -60,8 +59,8 @@ impl Monitor {
         let rules = Rules { definitions: &versioned.definitions, definition_hash: hash };
         let mut out = Vec::new();
         let (replaying, ages, now) = (self.replaying, &self.ages, self.now);
-        let mine = |k: &StreamKey, s: &Kept| kind_of(&k.signal) == kind && (!replaying || ages.lacks(s.chunk, now));
-        for (_, s) in self.streams.iter_mut().filter(|(k, s)| mine(k, s)) {
+        let mine = |s: &Kept| kind_of(&s.stream.key().signal) == kind && (!replaying || ages.lacks(s.chunk, now));
+        for s in self.streams.iter_mut().filter(|s| mine(s)) {
             s.stream.tick(pane, &rules, &mut out);
         }
         effects.alerts.extend(out.into_iter().map(|alert| Raised { kind, alert }));
@@ -284,9 +283,8 @@ impl Monitor {
             Observed::Rate { .. } => Form::Rate,
             Observed::Errors(_) => Form::Errors,
         };
-        let parts: Parts<'_> = (model, None, segment, signal, form);
         let (replaying, now, ages) = (self.replaying, self.now, &self.ages);
-        if let Some(kept) = self.streams.get_mut(&parts as &dyn Named) {
+        if let Some(kept) = self.streams.get_mut(model, segment, signal, form) {
             if !replaying || ages.lacks(kept.chunk, now) {
                 kept.stream.close(pane, seen, rules, out);
             }
@@ -295,8 +293,7 @@ impl Monitor {
         let key = StreamKey { model: model.to_string(), version: None, segment: segment.clone(), signal: signal.to_string(), form };
         let chunk = of_stream(&key);
         if self.takes(chunk) {
-            let new = Kept { chunk, stream: Stream::new(key.clone()) };
-            self.streams.entry(key).or_insert(new).stream.close(pane, seen, rules, out);
+            self.streams.insert(Kept { chunk, stream: Stream::new(key) }).stream.close(pane, seen, rules, out);
         }
     }
 }

@@ -11,6 +11,7 @@ mod learn;
 pub mod restore;
 mod shared;
 pub mod state;
+mod streams;
 
 use super::alert::Alert;
 use super::cell::CellKey;
@@ -29,6 +30,7 @@ pub use shared::MAX_MODELS;
 use shared::Shared;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use streams::Streams;
 
 /// What a pane holds before it closes.
 #[derive(Debug, Default)]
@@ -100,7 +102,7 @@ pub struct Monitor {
     shared: Shared,
     shared_seq: EpochSeq,
     learners: BTreeMap<LearnerKey, Learner>,
-    streams: BTreeMap<StreamKey, Kept>,
+    streams: Streams,
     ages: Ages,
     /// The record whose closings are at work.
     now: Offset,
@@ -131,7 +133,7 @@ impl Monitor {
             shared: Shared::default(),
             shared_seq: EpochSeq(0),
             learners: BTreeMap::new(),
-            streams: BTreeMap::new(),
+            streams: Streams::default(),
             ages: Ages::default(),
             now: Offset(0),
             replaying: false,
@@ -181,7 +183,7 @@ impl Monitor {
 
     /// Streams in order.
     pub fn streams(&self) -> impl Iterator<Item = (&StreamKey, &Stream)> {
-        self.streams.iter().map(|(key, kept)| (key, &kept.stream))
+        self.streams.iter().map(|kept| (kept.stream.key(), &kept.stream))
     }
 
     /// Hash of the definitions in force.

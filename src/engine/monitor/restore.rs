@@ -121,8 +121,9 @@ impl Restore {
             closed[c] = chunk.closed;
             monitor.ages.0[c] = Written { seq: *seq, next: Some(chunk.next), replay_from: Some(chunk.replay_from) };
             monitor.learners.extend(chunk.learners.into_iter().filter(|_| !planted(Bug::LearnersNotRestored)));
-            let streams = chunk.streams.into_iter().filter(|_| !planted(Bug::StreamsNotRestored));
-            monitor.streams.extend(streams.map(|(k, stream)| (k, Kept { chunk: c as u8, stream })));
+            for (_, stream) in chunk.streams.into_iter().filter(|_| !planted(Bug::StreamsNotRestored)) {
+                monitor.streams.insert(Kept { chunk: c as u8, stream });
+            }
         }
         let oldest = monitor.ages.oldest();
         monitor.closed = closed[usize::from(oldest)];

@@ -127,7 +127,7 @@ impl Monitor {
             replay_from,
             closed: self.closed,
             learners: self.learners.iter().filter(|(k, _)| of_learner(k) == chunk).map(|(k, l)| (k.clone(), l.clone())).collect(),
-            streams: self.streams.iter().filter(|(_, s)| s.chunk == chunk).map(|(k, s)| (k.clone(), s.stream.clone())).collect(),
+            streams: self.streams.iter().filter(|s| s.chunk == chunk).map(|s| (s.stream.key().clone(), s.stream.clone())).collect(),
         }
     }
 

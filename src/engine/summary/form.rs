@@ -81,36 +81,37 @@ impl NumericForm {
         }
     }
 
-    /// Counts values with the sample hashes of their events.
-    pub fn add_all(&mut self, values: &[f64], hashes: &[u64], edges: Option<&NumericEdges>) {
-        if let (NumericForm::Rows(kept), Some(edges)) = (&*self, edges)
+    /// Counts values, where edges exist.
+    pub fn add_all(&mut self, values: &[f64], edges: &NumericEdges) {
+        if let NumericForm::Rows(kept) = &*self
             && kept.len() + values.len() > ROWS
         {
             self.to_bins(edges);
         }
-        match (&mut *self, edges) {
-            (NumericForm::Bins { bins, .. }, Some(edges)) => bins.add_all(values, edges),
-            _ => values.iter().zip(hashes).for_each(|(x, hash)| self.add(*x, *hash, edges)),
+        match &mut *self {
+            NumericForm::Bins { bins, .. } => bins.add_all(values, edges),
+            _ => values.iter().for_each(|x| self.add(*x, 0, Some(edges))),
         }
     }
 
+    /// Counts values, before edges exist. `by_hash`: the same with the sample hashes of their events, the smallest hashes first.
+    pub fn learn(&mut self, values: &[f64], by_hash: impl Iterator<Item = (u64, f64)>) {
+        let NumericForm::Learning { n, nan, sample } = self else { return debug_assert!(false, "edges exist: nothing is learnt") };
+        let nans = values.iter().filter(|x| x.is_nan()).count() as u64;
+        (*n, *nan) = (*n + values.len() as u64 - nans, *nan + nans);
+        sample.offer_all(by_hash.filter(|(_, x)| !x.is_nan()));
+    }
+
     /// Writes the form that has these values (at least one), without building it. Their order is lost; `bins` is scratch.
-    pub fn write_of(w: &mut Writer, values: &mut [f64], hashes: &[u64], edges: Option<&NumericEdges>, bins: &mut NumericBins) {
-        match edges {
-            Some(_) if values.len() <= ROWS => write_rows(w, values),
-            Some(edges) => {
-                bins.reset(edges.bins());
-                bins.add_all(values, edges);
-                w.byte(BINS);
-                w.uint(u64::from(edges.version));
-                write_bins(w, bins);
-            }
-            None => {
-                let mut form = NumericForm::empty(None);
-                form.add_all(values, hashes, None);
-                form.write(w);
-            }
+    pub fn write_of(w: &mut Writer, values: &mut [f64], edges: &NumericEdges, bins: &mut NumericBins) {
+        if values.len() <= ROWS {
+            return write_rows(w, values);
         }
+        bins.reset(edges.bins());
+        bins.add_all(values, edges);
+        w.byte(BINS);
+        w.uint(u64::from(edges.version));
+        write_bins(w, bins);
     }
 
     /// Values seen, NaN included.
@@ -283,7 +284,11 @@ fn write_counts(w: &mut Writer, counts: &[u64]) {
 
 fn read_counts(r: &mut Reader<'_>) -> Result<Vec<u64>, Malformed> {
     let n = r.count()?;
-    (0..n).map(|_| r.tally()).collect()
+    let mut counts = Vec::with_capacity(n);
+    for _ in 0..n {
+        counts.push(r.tally()?);
+    }
+    Ok(counts)
 }
 
 fn write_sample<T: crate::engine::baseline::sample::Value>(w: &mut Writer, sample: &Sample<T>, mut value: impl FnMut(&mut Writer, &T)) {
@@ -304,7 +309,10 @@ fn read_sample<'a, T: crate::engine::baseline::sample::Value>(
     if n > SAMPLE_SIZE {
         return Err(Malformed::Value("a sample larger than samples are"));
     }
-    let kept = (0..n).map(|_| Ok((r.fixed64()?, value(r)?))).collect::<Result<Vec<_>, Malformed>>()?;
+    let mut kept = Vec::with_capacity(n);
+    for _ in 0..n {
+        kept.push((r.fixed64()?, value(r)?));
+    }
     Ok(Sample::from_parts(threshold, kept))
 }
 
