@@ -16,7 +16,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -27,10 +27,12 @@ use std::time::{Duration, Instant};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const PARTITIONS: i32 = 4;
+/// Runs of each, by turns.
+const ROUNDS: u32 = 3;
 const START: i64 = 1_700_000_000_000;
 const STEP_MS: i64 = 10;
 
-fn config(brokers: &str) -> String {
+fn config(brokers: &str, app: &str) -> String {
     let doubles: String = (0..20).map(|i| format!("{{\"name\":\"f{i}\",\"type\":\"double\"}},")).collect();
     let prediction = format!(
         "{{\"type\":\"record\",\"name\":\"P\",\"fields\":[{{\"name\":\"id\",\"type\":\"string\"}},{{\"name\":\"at\",\"type\":\"long\"}},{doubles}{{\"name\":\"score\",\"type\":\"double\"}},{{\"name\":\"label\",\"type\":\"string\"}},{{\"name\":\"country\",\"type\":\"string\"}},{{\"name\":\"note\",\"type\":\"string\"}}]}}"
@@ -42,15 +44,16 @@ fn config(brokers: &str) -> String {
     std::fs::write(&o, outcome).expect("the temporary folder is writable");
     let exclude: Vec<&str> = vec!["id", "at", "score", "label", "country", "note"];
     format!(
-        "app: bench\nkafka: {{ brokers: \"{brokers}\" }}\npredictions:\n  topic: bench.p\n  format: {{ avro: {{ schema: {} }} }}\n  fields: {{ request_id: id, event_time: {{ path: at, unit: millis }}, model: {{ const: m }}, score: score, label: label, features: {{ path: \"*\", exclude: [{}] }}, dimensions: {{ country: country }} }}\noutcomes:\n  topic: bench.o\n  format: {{ avro: {{ schema: {} }} }}\n  fields: {{ request_id: id, event_time: {{ path: at, unit: millis }}, label: label }}\njoin: {{ window: 10m }}\nmodels: {{ m: {{ task: binary, positive: \"1\" }} }}\nsegments: {{ by: [[country]] }}\npanes: {{ size: 10s }}\nbaseline: {{ from: 2023-11-14T00:00:00Z, to: 2023-11-14T23:40:00Z }}\nhttp: {{ listen: \"off\" }}\n",
+        "app: {app}\nkafka: {{ brokers: \"{brokers}\" }}\npredictions:\n  topic: bench.p\n  format: {{ avro: {{ schema: {} }} }}\n  fields: {{ request_id: id, event_time: {{ path: at, unit: millis }}, model: {{ const: m }}, score: score, label: label, features: {{ path: \"*\", exclude: [{}] }}, dimensions: {{ country: country }} }}\noutcomes:\n  topic: bench.o\n  format: {{ avro: {{ schema: {} }} }}\n  fields: {{ request_id: id, event_time: {{ path: at, unit: millis }}, label: label }}\njoin: {{ window: 10m }}\nmodels: {{ m: {{ task: binary, positive: \"1\" }} }}\nsegments: {{ by: [[country]] }}\npanes: {{ size: 10s }}\nbaseline: {{ from: 2023-11-14T00:00:00Z, to: 2023-11-14T23:40:00Z }}\nhttp: {{ listen: \"off\" }}\n",
         p.display(),
         exclude.join(", "),
         o.display()
     )
 }
 
-fn settings(brokers: &str) -> Settings {
-    load_text("bench", &config(brokers), &|name| std::env::var(name).ok(), Path::new("/")).unwrap_or_else(|e| panic!("{e}"))
+/// Of the application of a round; all of them read the same topics.
+fn settings(brokers: &str, round: &str) -> Settings {
+    load_text("bench", &config(brokers, &format!("bench-{round}")), &|name| std::env::var(name).ok(), Path::new("/")).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// Deterministic numbers (SplitMix64).
@@ -106,12 +109,15 @@ fn pair(i: u64, dice: &mut Dice) -> (String, Vec<u8>, (i64, Vec<u8>)) {
     (id, p, (known, o))
 }
 
-fn load(s: &Settings, pairs: u64) {
+fn load(brokers: &str, pairs: u64) {
+    let s = &settings(brokers, "1");
     for topic in [&s.predictions.topic, &s.outcomes.topic] {
         let config = BTreeMap::from([("retention.ms".to_string(), "-1".to_string())]);
         create_topic(s, &TopicSpec { name: topic.clone(), partitions: PARTITIONS, config }).unwrap_or_else(|e| panic!("{e}"));
     }
-    create(s, false).unwrap_or_else(|e| panic!("{e}"));
+    for round in 1..=ROUNDS {
+        create(&settings(brokers, &round.to_string()), false).unwrap_or_else(|e| panic!("{e}"));
+    }
     let mut c = client::base(&s.kafka);
     c.set("partitioner", "murmur2_random").set("linger.ms", "20").set("compression.type", "lz4");
     let producer = BaseProducer::from_config(&c).expect("a producer");
@@ -176,8 +182,8 @@ fn measured(work: impl FnOnce() -> u64) {
     println!("{} {} {} {n}", began.elapsed().as_secs_f64(), cpu - before, peak);
 }
 
-fn service(brokers: &str) -> u64 {
-    let s = Arc::new(settings(brokers));
+fn service(brokers: &str, round: &str) -> u64 {
+    let s = Arc::new(settings(brokers, round));
     let service = Service::start(s, Stages { join: true, detect: true }, AtEnd::Exit).unwrap_or_else(|e| panic!("{e}"));
     service.wait().unwrap_or_else(|e| panic!("{e}"));
     0
@@ -214,9 +220,9 @@ fn main() {
             println!("{}", broker.address());
             std::io::stdin().read_line(&mut String::new()).ok();
         }
-        ["load", brokers, pairs] => load(&settings(brokers), pairs.parse().expect("a number of pairs")),
-        ["bare", brokers] => measured(|| bare(&settings(brokers))),
-        ["service", brokers] => measured(|| service(brokers)),
+        ["load", brokers, pairs] => load(brokers, pairs.parse().expect("a number of pairs")),
+        ["bare", brokers, round] => measured(|| bare(&settings(brokers, round))),
+        ["service", brokers, round] => measured(|| service(brokers, round)),
         ref rest => report(rest.first().and_then(|n| n.parse().ok()).unwrap_or(1_000_000)),
     }
 }
@@ -224,25 +230,21 @@ fn main() {
 fn report(pairs: u64) {
     let mut broker = child(&["broker"]);
     let address = line(&mut broker);
-    load(&settings(&address), pairs);
+    load(&address, pairs);
     println!(
         "{pairs} pairs: predictions of 258 B (Avro, 20 doubles), outcomes of 38 B, window 10 min, {PARTITIONS} partitions, 1 join and 1 detect thread"
     );
-    let rounds: BTreeSet<u32> = BTreeSet::from([1, 2]);
-    let mut reads = Vec::new();
-    for round in &rounds {
-        let f = figures(&["bare", &address]);
-        println!(
-            "bare poll {round}: {:>9.0} pairs/s {:>9.0} pairs per CPU second, peak {:.0} MB",
-            pairs as f64 / f[0],
-            pairs as f64 / f[1],
-            f[2]
-        );
-        reads.push(f[1]);
+    // in turns: a machine's speed changes from one second to the next
+    let mut cpu = [0.0; 2];
+    for round in 1..=ROUNDS {
+        for (who, sum) in ["bare", "service"].into_iter().zip(&mut cpu) {
+            let f = figures(&[who, &address, &round.to_string()]);
+            let (speed, per_cpu) = (pairs as f64 / f[0], pairs as f64 / f[1]);
+            println!("{who:>9} {round}: {speed:>9.0} pairs/s {per_cpu:>9.0} pairs per CPU second, peak {:.0} MB", f[2]);
+            *sum += f[1];
+        }
     }
-    let f = figures(&["service", &address]);
-    println!("driftline:   {:>9.0} pairs/s {:>9.0} pairs per CPU second, peak {:.0} MB", pairs as f64 / f[0], pairs as f64 / f[1], f[2]);
-    println!("CPU per pair: {:.2} times that of the bare poll", f[1] / (reads.iter().sum::<f64>() / reads.len() as f64));
+    println!("CPU per pair: {:.2} times that of the bare poll", cpu[1] / cpu[0]);
     drop(broker.stdin.take());
     broker.wait().ok();
 }

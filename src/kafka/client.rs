@@ -67,8 +67,8 @@ pub fn uncommitted(kafka: &Kafka, group: &str) -> ClientConfig {
     c
 }
 
-/// A transactional producer.
-pub fn producer(kafka: &Kafka, transactional_id: &str) -> ClientConfig {
+/// A transactional producer. `compression`: of its records, unless the user has a word about it.
+pub fn producer(kafka: &Kafka, transactional_id: &str, compression: &str) -> ClientConfig {
     let mut c = base(kafka);
     for consumer_only in [
         "session.timeout.ms",
@@ -86,14 +86,11 @@ pub fn producer(kafka: &Kafka, transactional_id: &str) -> ClientConfig {
         .set("partitioner", "murmur2_random")
         .set("message.max.bytes", "100000000") // uncompressed; what a topic takes is the topic's to say
         .set("linger.ms", "0");
-    default(&mut c, "compression.type", "lz4");
+    if !["compression.type", "compression.codec"].iter().any(|key| kafka.client.contains_key(*key)) {
+        c.set("compression.type", compression);
+    }
     default(&mut c, "queue.buffering.max.messages", "1000000");
     c
-}
-
-/// True if the user says how records are compressed.
-pub fn compression_is_set(kafka: &Kafka) -> bool {
-    ["compression.type", "compression.codec"].iter().any(|key| kafka.client.contains_key(*key))
 }
 
 /// Zero-pads the digits at the end of an instance's name, so that members sort as numbers do: `app-7` → `app-0007`.

@@ -52,8 +52,9 @@ impl KafkaLog {
             .map_err(|e| Fatal(format!("Kafka client: {e}; check kafka.client")))?;
         // before it joins: a transaction that this member left open when it was killed would hold up its own recovery, and everybody
         // who reads what it has written, until the broker gives it up
-        let journal = (name.stage == "join").then(|| settings.topic("journal"));
-        let mut transactions = Transactions::new(&settings.kafka, &instance, journal);
+        // hashes and packed counts, which the join publishes, compress badly
+        let compression = if name.stage == "join" { "none" } else { "lz4" };
+        let mut transactions = Transactions::new(&settings.kafka, &instance, compression);
         transactions.renew()?;
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         consumer.subscribe(&names).map_err(|e| Fatal(format!("subscribing to {names:?}: {e}")))?;

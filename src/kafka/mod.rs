@@ -8,5 +8,4 @@ pub mod produce;
 pub mod queues;
 pub mod reader;
 pub mod topics;
-pub mod uncompressed;
 pub mod wake;

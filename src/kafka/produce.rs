@@ -5,7 +5,6 @@
 
 use super::client;
 use super::context::ProducerContext;
-use super::uncompressed::Uncompressed;
 use super::wake::{Wake, Watched};
 use crate::config::settings::Kafka;
 use crate::log::{Commit, Fatal, OutRecord};
@@ -32,10 +31,7 @@ const SLACK: Duration = Duration::from_secs(1);
 pub struct Transactions {
     kafka: Kafka,
     id: String,
-    /// Its records are not compressed, unless the user has a word about compression.
-    journal: Option<String>,
-    /// Before the producer, so that it ends first.
-    uncompressed: Option<Uncompressed>,
+    compression: &'static str,
     /// Rung when the broker has answered. Before the producer, so that the watch ends first.
     answers: Option<Watched>,
     producer: Option<Arc<Client>>,
@@ -45,13 +41,12 @@ pub struct Transactions {
 }
 
 impl Transactions {
-    /// Not connected yet: `renew` does that, or the first commit. `journal`: the topic that it keeps one in.
-    pub fn new(kafka: &Kafka, id: &str, journal: Option<String>) -> Transactions {
+    /// Not connected yet: `renew` does that, or the first commit. `compression`: of its records, unless the user has a word about it.
+    pub fn new(kafka: &Kafka, id: &str, compression: &'static str) -> Transactions {
         Transactions {
             kafka: kafka.clone(),
             id: id.to_string(),
-            journal: journal.filter(|_| !client::compression_is_set(kafka)),
-            uncompressed: None,
+            compression,
             answers: None,
             producer: None,
             wake: Box::default(),
@@ -61,13 +56,11 @@ impl Transactions {
 
     /// A new producer: aborts what an older one with the same id left open, and fences it.
     pub fn renew(&mut self) -> Result<(), Fatal> {
-        (self.uncompressed, self.answers, self.producer) = (None, None, None);
-        let config = client::producer(&self.kafka, &self.id);
+        (self.answers, self.producer) = (None, None);
+        let config = client::producer(&self.kafka, &self.id, self.compression);
         let producer = Client::from_config_and_context(&config, ProducerContext::default())
             .map_err(|e| Fatal(format!("Kafka producer: {e}; check kafka.client")))?;
         super::reader::insist(&format!("starting transactions as {}", self.id), || producer.init_transactions(REQUEST))?;
-        // SAFETY: the producer outlives the handle.
-        self.uncompressed = self.journal.as_ref().and_then(|topic| unsafe { Uncompressed::new(producer.client().native_ptr(), topic) });
         // SAFETY: the handle is ours alone; producer and bell outlive it, and the bell is in a box.
         self.answers = unsafe { Watched::new(rd_kafka_queue_get_main(producer.client().native_ptr()), &self.wake) };
         self.producer = Some(Arc::new(producer));
@@ -221,7 +214,7 @@ mod tests {
         let group = member.group_metadata().map(Arc::new);
         let mut offsets = TopicPartitionList::new();
         offsets.add_partition_offset("in", 0, Offset::Offset(1)).expect("an offset");
-        let mut transactions = Transactions { offsets_within: Duration::from_secs(1), ..Transactions::new(&kafka, "t", None) };
+        let mut transactions = Transactions { offsets_within: Duration::from_secs(1), ..Transactions::new(&kafka, "t", "none") };
         assert_eq!(transactions.commit(&[], &offsets, group.as_ref()), Ok(Commit::Done));
         brokers.broker_down(2).expect("a broker");
         let held_up = transactions.commit(&[], &offsets, group.as_ref());
