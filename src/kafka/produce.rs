@@ -5,6 +5,8 @@
 
 use super::client;
 use super::context::ProducerContext;
+use super::refusal::no_client;
+use super::rights::{Operation, Resource, denied, lost};
 use super::uncompressed::Uncompressed;
 use super::wake::{Wake, Watched};
 use crate::config::settings::Kafka;
@@ -16,6 +18,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::TopicPartitionList;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
@@ -32,6 +35,8 @@ const SLACK: Duration = Duration::from_secs(1);
 pub struct Transactions {
     kafka: Kafka,
     id: String,
+    /// The group whose positions it commits.
+    group: String,
     /// Its records are not compressed, unless the user has a word about compression.
     journal: Option<String>,
     /// Before the producer, so that it ends first.
@@ -46,10 +51,11 @@ pub struct Transactions {
 
 impl Transactions {
     /// Not connected yet: `renew` does that, or the first commit. `journal`: the topic that it keeps one in.
-    pub fn new(kafka: &Kafka, id: &str, journal: Option<String>) -> Transactions {
+    pub fn new(kafka: &Kafka, id: &str, group: &str, journal: Option<String>) -> Transactions {
         Transactions {
             kafka: kafka.clone(),
             id: id.to_string(),
+            group: group.to_string(),
             journal: journal.filter(|_| !client::compression_is_set(kafka)),
             uncompressed: None,
             answers: None,
@@ -63,15 +69,39 @@ impl Transactions {
     pub fn renew(&mut self) -> Result<(), Fatal> {
         (self.uncompressed, self.answers, self.producer) = (None, None, None);
         let config = client::producer(&self.kafka, &self.id);
-        let producer = Client::from_config_and_context(&config, ProducerContext::default())
-            .map_err(|e| Fatal(format!("Kafka producer: {e}; check kafka.client")))?;
-        super::reader::insist(&format!("starting transactions as {}", self.id), || producer.init_transactions(REQUEST))?;
+        let producer = Client::from_config_and_context(&config, ProducerContext::default()).map_err(|e| Fatal(no_client(&e)))?;
+        let right = (Operation::Write, self.ids());
+        super::reader::insist(&format!("starting transactions as {}", self.id), &self.kafka, right, || {
+            producer.init_transactions(REQUEST)
+        })?;
         // SAFETY: the producer outlives the handle.
         self.uncompressed = self.journal.as_ref().and_then(|topic| unsafe { Uncompressed::new(producer.client().native_ptr(), topic) });
         // SAFETY: the handle is ours alone; producer and bell outlive it, and the bell is in a box.
         self.answers = unsafe { Watched::new(rd_kafka_queue_get_main(producer.client().native_ptr()), &self.wake) };
         self.producer = Some(Arc::new(producer));
         Ok(())
+    }
+
+    /// What its id has in common with all ids of the application.
+    fn ids(&self) -> Resource {
+        Resource::TransactionalIds(self.group.rfind('-').map_or(self.group.as_str(), |at| &self.group[..=at]).to_string())
+    }
+
+    /// Fatal if the failure is a missing right.
+    fn denied(&self, failed: &Failed, records: &[OutRecord]) -> Option<Fatal> {
+        let e = match failed {
+            Failed::Before(e) | Failed::Commit(e) => e,
+            Failed::Denied(_) => {
+                let topics: BTreeSet<&String> = records.iter().map(|r| &r.topic).collect();
+                return Some(lost(&self.kafka, Operation::Write, &topics.into_iter().cloned().collect::<Vec<_>>()));
+            }
+            Failed::Delivery(_) | Failed::Hanging => return None,
+        };
+        let (operation, resource) = match e.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::GroupAuthorizationFailed) => (Operation::Read, Resource::Group(self.group.clone())),
+            _ => (Operation::Write, self.ids()),
+        };
+        denied(e, &self.kafka, &resource, operation)
     }
 
     /// One transaction.
@@ -91,7 +121,7 @@ impl Transactions {
         });
         match sent.and_then(|()| producer.commit_transaction(REQUEST).map_err(Failed::Commit)) {
             Ok(()) => Ok(Commit::Done),
-            Err(failed) => Ok(give_up(producer, failed)),
+            Err(failed) => self.denied(&failed, records).map_or_else(|| Ok(give_up(producer, failed)), Err),
         }
     }
 }
@@ -101,6 +131,8 @@ enum Failed {
     Before(KafkaError),
     /// A record could not be delivered.
     Delivery(String),
+    /// Kafka has refused a record.
+    Denied(String),
     /// The client is still busy with the offsets.
     Hanging,
     /// The commit itself has no clear answer.
@@ -120,6 +152,9 @@ fn publish(producer: &Client, wake: &Wake, records: &[OutRecord]) -> Result<(), 
         // millisecond
         let before = producer.in_flight_count();
         producer.poll(Duration::ZERO);
+        if let Some(why) = producer.context().take_denial() {
+            return Err(Failed::Denied(why)); // the client keeps the records until their time is over
+        }
         if producer.in_flight_count() == before {
             wake.wait(Duration::from_millis(20));
         }
@@ -182,7 +217,7 @@ fn is_stale(code: Option<RDKafkaErrorCode>) -> bool {
 fn give_up(producer: &Client, failed: Failed) -> Commit {
     let (text, code, certain) = match &failed {
         Failed::Before(e) => (e.to_string(), e.rdkafka_error_code(), true),
-        Failed::Delivery(why) => (why.clone(), None, true),
+        Failed::Delivery(why) | Failed::Denied(why) => (why.clone(), None, true),
         Failed::Hanging => ("the group's coordinator can't be found".into(), None, false),
         Failed::Commit(e) => (e.to_string(), e.rdkafka_error_code(), matches!(e, KafkaError::Transaction(t) if t.txn_requires_abort())),
     };
@@ -221,7 +256,7 @@ mod tests {
         let group = member.group_metadata().map(Arc::new);
         let mut offsets = TopicPartitionList::new();
         offsets.add_partition_offset("in", 0, Offset::Offset(1)).expect("an offset");
-        let mut transactions = Transactions { offsets_within: Duration::from_secs(1), ..Transactions::new(&kafka, "t", None) };
+        let mut transactions = Transactions { offsets_within: Duration::from_secs(1), ..Transactions::new(&kafka, "t", "g", None) };
         assert_eq!(transactions.commit(&[], &offsets, group.as_ref()), Ok(Commit::Done));
         brokers.broker_down(2).expect("a broker");
         let held_up = transactions.commit(&[], &offsets, group.as_ref());
