@@ -13,6 +13,7 @@ mod oracle;
 #[allow(dead_code)] // other parts of it are for tests/exactly_once
 #[path = "../tests/exactly_once/process.rs"]
 mod process;
+#[allow(dead_code)] // other parts of it are for tests/exactly_once
 #[path = "../tests/exactly_once/scene.rs"]
 mod scene;
 #[path = "../tests/secure/mod.rs"]

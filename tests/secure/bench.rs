@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Nothing that is wrong takes longer to be said, even on a loaded machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A listener of the broker, in the order in which `kafka.sh secure` prints them.
 #[derive(Clone, Copy, Debug)]

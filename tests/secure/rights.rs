@@ -73,8 +73,8 @@ pub fn add(client: *mut native::rd_kafka_t, acls: &[(String, Right, bool)]) {
         native::rd_kafka_CreateAcls(client, bindings.as_mut_ptr(), bindings.len(), null_mut(), queue);
         let event = native::rd_kafka_queue_poll(queue, 30_000);
         assert!(!event.is_null(), "no answer to the ACLs");
-        let error = native::rd_kafka_event_error_string(event);
-        assert!(error.is_null() || (*error) == 0, "ACLs: {}", CStr::from_ptr(error).to_string_lossy());
+        let (code, text) = (native::rd_kafka_event_error(event), CStr::from_ptr(native::rd_kafka_event_error_string(event)));
+        assert_eq!(code, native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR, "ACLs: {}", text.to_string_lossy());
         let mut n = 0;
         let results = native::rd_kafka_CreateAcls_result_acls(native::rd_kafka_event_CreateAcls_result(event), &mut n);
         for i in 0..n {
