@@ -89,19 +89,17 @@ impl Transactions {
 
     /// Fatal if the failure is a missing right.
     fn denied(&self, failed: &Failed, records: &[OutRecord]) -> Option<Fatal> {
+        let written = || records.iter().map(|r| r.topic.clone()).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>();
         let e = match failed {
             Failed::Before(e) | Failed::Commit(e) => e,
-            Failed::Denied(_) => {
-                let topics: BTreeSet<&String> = records.iter().map(|r| &r.topic).collect();
-                return Some(lost(&self.kafka, Operation::Write, &topics.into_iter().cloned().collect::<Vec<_>>()));
-            }
+            Failed::Denied(_) => return Some(lost(&self.kafka, Operation::Write, &written())),
             Failed::Delivery(_) | Failed::Hanging => return None,
         };
-        let (operation, resource) = match e.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::GroupAuthorizationFailed) => (Operation::Read, Resource::Group(self.group.clone())),
-            _ => (Operation::Write, self.ids()),
-        };
-        denied(e, &self.kafka, &resource, operation)
+        if e.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed) {
+            return Some(lost(&self.kafka, Operation::Write, &written()));
+        }
+        let group = Resource::Group(self.group.clone());
+        denied(e, &self.kafka, &group, Operation::Read).or_else(|| denied(e, &self.kafka, &self.ids(), Operation::Write))
     }
 
     /// One transaction.

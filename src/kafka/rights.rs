@@ -67,11 +67,14 @@ pub fn needed(settings: &Settings) -> Vec<(Resource, Vec<Operation>)> {
     all
 }
 
-/// If Kafka has said that a right is missing: what to do. Asking again would change nothing.
+/// If Kafka has said that this right is missing: what to do. Asking again would change nothing.
 pub fn denied(e: &KafkaError, kafka: &Kafka, resource: &Resource, operation: Operation) -> Option<Fatal> {
-    use Code::{GroupAuthorizationFailed, TopicAuthorizationFailed, TransactionalIdAuthorizationFailed};
-    let codes = [TopicAuthorizationFailed, GroupAuthorizationFailed, TransactionalIdAuthorizationFailed];
-    e.rdkafka_error_code().filter(|code| codes.contains(code)).map(|_| Fatal(missing(kafka, resource, &[operation])))
+    let code = match resource {
+        Resource::Topic(_) => Code::TopicAuthorizationFailed,
+        Resource::Group(_) => Code::GroupAuthorizationFailed,
+        Resource::TransactionalIds(_) => Code::TransactionalIdAuthorizationFailed,
+    };
+    (e.rdkafka_error_code() == Some(code)).then(|| Fatal(missing(kafka, resource, &[operation])))
 }
 
 /// Says who may not do what, and the command that allows it.
