@@ -312,3 +312,19 @@ fn a_new_producer_clears_up_and_the_same_epoch_may_be_published_again() {
         log.leave();
     }
 }
+
+#[test]
+fn a_trim_that_is_refused_is_an_error() {
+    for world in World::both() {
+        let mut log = world.member(0);
+        assert!(matches!(epoch_without_positions(log.as_mut()), Commit::Done));
+        assert!(log.trim("out", P0, Offset(99)).is_err(), "there are no 99 records");
+        log.trim("out", P0, Offset(1)).expect("there is one record");
+        assert_eq!(log.end_of("out", P0).map(|end| end.0 > 0), Ok(true));
+    }
+}
+
+fn epoch_without_positions(log: &mut dyn Log) -> Commit {
+    log.begin_epoch();
+    log.commit(&[out("v")], &[]).expect("no error")
+}

@@ -19,6 +19,9 @@ pub fn base(kafka: &Kafka) -> ClientConfig {
     for (k, v) in &kafka.secrets {
         c.set(k, v.expose_secret());
     }
+    if cfg!(feature = "tls-vendored") && c.get("ssl.ca.pem").is_none() {
+        default(&mut c, "ssl.ca.location", "probe"); // an OpenSSL of our own does not know where the system keeps its authorities
+    }
     c
 }
 

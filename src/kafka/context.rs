@@ -1,11 +1,13 @@
 //! Callbacks of the clients: they note what happened and return; the member's thread acts.
 
 use super::outage::is_absence;
+use super::refusal;
 use rdkafka::bindings::rd_kafka_resp_err_t as Code;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -60,6 +62,7 @@ impl ClientContext for MemberContext {
         // the end of a partition comes here, too: no news; and what the next poll returns as well
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::PartitionEOF) => {}
+            _ if refusal::mention(&error, reason) => {}
             _ if is_absence(&error) => tracing::debug!("Kafka: {error}: {reason}"),
             _ => tracing::warn!("Kafka: {error}: {reason}"),
         }
@@ -94,7 +97,9 @@ impl ClientContext for QuietContext {
         write_log(level, facility, message);
     }
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!("Kafka: {error}: {reason}");
+        if !refusal::mention(&error, reason) {
+            tracing::debug!("Kafka: {error}: {reason}");
+        }
     }
 }
 
@@ -104,6 +109,7 @@ impl ConsumerContext for QuietContext {}
 #[derive(Default)]
 pub struct ProducerContext {
     failed: Mutex<Option<String>>,
+    denied: Mutex<Option<String>>,
 }
 
 impl ProducerContext {
@@ -111,22 +117,35 @@ impl ProducerContext {
     pub fn take_failure(&self) -> Option<String> {
         self.failed.lock().ok()?.take()
     }
+
+    /// That Kafka has said, since the last call, that a right is missing.
+    pub fn take_denial(&self) -> Option<String> {
+        self.denied.lock().ok()?.take()
+    }
 }
 
 impl ClientContext for ProducerContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if facility == "TXNERR"
+            && message.contains("TOPIC_AUTHORIZATION_FAILED")
+            && let Ok(mut denied) = self.denied.lock()
+        {
+            denied.get_or_insert(message.to_string());
+        }
         write_log(level, facility, message);
     }
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!("Kafka: {error}: {reason}");
+        if !refusal::mention(&error, reason) {
+            tracing::debug!("Kafka: {error}: {reason}");
+        }
     }
 }
 
 impl rdkafka::producer::ProducerContext for ProducerContext {
     type DeliveryOpaque = ();
     fn delivery(&self, result: &rdkafka::producer::DeliveryResult<'_>, _: ()) {
-        if let (Err((e, _)), Ok(mut failed)) = (result, self.failed.lock()) {
-            failed.get_or_insert(e.to_string());
+        if let (Err((e, record)), Ok(mut failed)) = (result, self.failed.lock()) {
+            failed.get_or_insert(format!("{}: {e}", record.topic()));
         }
     }
 }

@@ -9,6 +9,8 @@ use super::outage::{OUTAGE, is_absence};
 use super::produce::Transactions;
 use super::queues::Queues;
 use super::reader::{Reader, insist};
+use super::refusal::no_client;
+use super::rights::{Operation, Resource, denied, lost};
 use crate::config::settings::Settings;
 use crate::engine::types::{Offset, Partition};
 use crate::log::{Commit, CommittedPosition, Ends, Fatal, Handed, Log, OutRecord, Polled, Position, Record, Sink, TopicIx};
@@ -32,6 +34,8 @@ pub struct MemberName {
 /// `Log` over rdkafka.
 pub struct KafkaLog {
     kafka: crate::config::settings::Kafka,
+    /// Its group's.
+    name: String,
     topics: Vec<String>,
     /// Before the consumers, so that it ends first.
     queues: Queues,
@@ -48,24 +52,33 @@ impl KafkaLog {
         let group = format!("{}-{}", settings.app, name.stage);
         let instance = format!("{group}-{}-{:04}", client::padded(&settings.instance), name.thread);
         let config = client::member(&settings.kafka, &group, &instance);
-        let consumer = BaseConsumer::from_config_and_context(&config, MemberContext::default())
-            .map_err(|e| Fatal(format!("Kafka client: {e}; check kafka.client")))?;
+        let consumer = BaseConsumer::from_config_and_context(&config, MemberContext::default()).map_err(|e| Fatal(no_client(&e)))?;
         // before it joins: a transaction that this member left open when it was killed would hold up its own recovery, and everybody
         // who reads what it has written, until the broker gives it up
         // hashes and packed counts, which the join publishes, compress badly
         let compression = if name.stage == "join" { "none" } else { "lz4" };
-        let mut transactions = Transactions::new(&settings.kafka, &instance, compression);
+        let mut transactions = Transactions::new(&settings.kafka, &instance, &group, compression);
         transactions.renew()?;
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         consumer.subscribe(&names).map_err(|e| Fatal(format!("subscribing to {names:?}: {e}")))?;
-        let reader = Reader::new(&settings.kafka, &format!("{group}-reader"), follow)?;
+        let reader = Reader::new(&settings.kafka, &group, follow)?;
         // SAFETY: both consumers outlive the queues, which are declared before them.
         let queues = unsafe {
             let mut queues = Queues::new(consumer.client().native_ptr());
             reader.follower().into_iter().for_each(|follower| queues.watch(follower));
             queues
         };
-        Ok(KafkaLog { kafka: settings.kafka.clone(), topics, queues, consumer, transactions, reader, group: None, errors: Vec::new() })
+        Ok(KafkaLog {
+            kafka: settings.kafka.clone(),
+            name: group,
+            topics,
+            queues,
+            consumer,
+            transactions,
+            reader,
+            group: None,
+            errors: Vec::new(),
+        })
     }
 
     fn topic(&self, ix: TopicIx) -> &str {
@@ -90,23 +103,28 @@ impl KafkaLog {
         // one event a call; `None` as well for a change of assignment, which is looked at before the next event
         while let Some(event) = self.consumer.poll(Duration::ZERO) {
             // a partition that is read has its own queue: a record here is of one that was let go
-            event.map_or_else(|e| Self::judge_error(&e), |_| Ok(()))?;
+            event.map_or_else(|e| self.judge_error(&e), |_| Ok(()))?;
         }
         Ok(())
     }
 
     fn judge_errors(&mut self) -> Result<(), Fatal> {
-        self.errors.drain(..).try_for_each(|e| Self::judge_error(&e))
+        std::mem::take(&mut self.errors).iter().try_for_each(|e| self.judge_error(e))
     }
 
-    fn judge_error(e: &KafkaError) -> Result<(), Fatal> {
+    fn judge_error(&self, e: &KafkaError) -> Result<(), Fatal> {
+        if e.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed) {
+            return Err(lost(&self.kafka, Operation::Read, &self.topics));
+        }
+        if let Some(fatal) = denied(e, &self.kafka, &Resource::Group(self.name.clone()), Operation::Read) {
+            return Err(fatal);
+        }
         match e {
             KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::FencedInstanceId) => {
                 Err(Fatal("another process uses the same `instance` (its static group id has taken over): give each process its own `instance`, then restart this one. If each has its own, the group's broker has died: a restart is all that is needed".into()))
             }
             KafkaError::MessageConsumptionFatal(code) => Err(Fatal(format!("the group member can't go on: {code}; restart it"))),
             KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset) => Err(Fatal("a position is no longer in its topic (retention overtook the reader): restart, the loss will be recorded and counted".into())),
-            KafkaError::MessageConsumption(RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::GroupAuthorizationFailed) => Err(Fatal(format!("{e}: grant what docs/operations.md lists"))),
             away if is_absence(away) => {
                 OUTAGE.noticed("reading", away);
                 Ok(())
@@ -196,7 +214,10 @@ impl Log for KafkaLog {
         for (topic, partition) in of {
             list.add_partition(self.topic(*topic), partition.0);
         }
-        let answer = insist("asking for committed offsets", || self.consumer.committed_offsets(list.clone(), Duration::from_secs(10)))?;
+        let right = (Operation::Read, Resource::Group(self.name.clone()));
+        let answer = insist("asking for committed offsets", &self.kafka, right, || {
+            self.consumer.committed_offsets(list.clone(), Duration::from_secs(10))
+        })?;
         let position = |(topic, partition): &(TopicIx, Partition)| match answer.find_partition(self.topic(*topic), partition.0) {
             Some(e) => CommittedPosition {
                 next: if let At::Offset(o) = e.offset() { Some(Offset(o)) } else { None },
@@ -245,7 +266,12 @@ impl Log for KafkaLog {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition.0, At::Offset(before.0)).map_err(|e| Fatal(e.to_string()))?;
         let options = AdminOptions::new().request_timeout(Some(Duration::from_secs(10)));
-        super::topics::block_on(admin.delete_records(&list, &options)).map(|_| ()).map_err(|e| Fatal(e.to_string()))
+        let failed = |e: KafkaError| {
+            let denied = denied(&e, &self.kafka, &Resource::Topic(topic.into()), Operation::Delete);
+            denied.unwrap_or_else(|| Fatal(e.to_string()))
+        };
+        let answer = super::topics::block_on(admin.delete_records(&list, &options)).map_err(failed)?;
+        answer.elements().iter().try_for_each(|e| e.error()).map_err(failed) // each partition has an answer of its own
     }
 
     fn now_ms(&self) -> i64 {

@@ -7,5 +7,7 @@ pub mod outage;
 pub mod produce;
 pub mod queues;
 pub mod reader;
+pub mod refusal;
+pub mod rights;
 pub mod topics;
 pub mod wake;

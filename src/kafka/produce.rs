@@ -5,6 +5,8 @@
 
 use super::client;
 use super::context::ProducerContext;
+use super::refusal::no_client;
+use super::rights::{Operation, Resource, denied, lost};
 use super::wake::{Wake, Watched};
 use crate::config::settings::Kafka;
 use crate::log::{Commit, Fatal, OutRecord};
@@ -15,6 +17,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::TopicPartitionList;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
@@ -31,6 +34,8 @@ const SLACK: Duration = Duration::from_secs(1);
 pub struct Transactions {
     kafka: Kafka,
     id: String,
+    /// The group whose positions it commits.
+    group: String,
     compression: &'static str,
     /// Rung when the broker has answered. Before the producer, so that the watch ends first.
     answers: Option<Watched>,
@@ -42,10 +47,11 @@ pub struct Transactions {
 
 impl Transactions {
     /// Not connected yet: `renew` does that, or the first commit. `compression`: of its records, unless the user has a word about it.
-    pub fn new(kafka: &Kafka, id: &str, compression: &'static str) -> Transactions {
+    pub fn new(kafka: &Kafka, id: &str, group: &str, compression: &'static str) -> Transactions {
         Transactions {
             kafka: kafka.clone(),
             id: id.to_string(),
+            group: group.to_string(),
             compression,
             answers: None,
             producer: None,
@@ -58,13 +64,35 @@ impl Transactions {
     pub fn renew(&mut self) -> Result<(), Fatal> {
         (self.answers, self.producer) = (None, None);
         let config = client::producer(&self.kafka, &self.id, self.compression);
-        let producer = Client::from_config_and_context(&config, ProducerContext::default())
-            .map_err(|e| Fatal(format!("Kafka producer: {e}; check kafka.client")))?;
-        super::reader::insist(&format!("starting transactions as {}", self.id), || producer.init_transactions(REQUEST))?;
+        let producer = Client::from_config_and_context(&config, ProducerContext::default()).map_err(|e| Fatal(no_client(&e)))?;
+        let right = (Operation::Write, self.ids());
+        super::reader::insist(&format!("starting transactions as {}", self.id), &self.kafka, right, || {
+            producer.init_transactions(REQUEST)
+        })?;
         // SAFETY: the handle is ours alone; producer and bell outlive it, and the bell is in a box.
         self.answers = unsafe { Watched::new(rd_kafka_queue_get_main(producer.client().native_ptr()), &self.wake) };
         self.producer = Some(Arc::new(producer));
         Ok(())
+    }
+
+    /// What its id has in common with all ids of the application.
+    fn ids(&self) -> Resource {
+        Resource::TransactionalIds(self.group.rfind('-').map_or(self.group.as_str(), |at| &self.group[..=at]).to_string())
+    }
+
+    /// Fatal if the failure is a missing right.
+    fn denied(&self, failed: &Failed, records: &[OutRecord]) -> Option<Fatal> {
+        let written = || records.iter().map(|r| r.topic.clone()).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>();
+        let e = match failed {
+            Failed::Before(e) | Failed::Commit(e) => e,
+            Failed::Denied(_) => return Some(lost(&self.kafka, Operation::Write, &written())),
+            Failed::Delivery(_) | Failed::Hanging => return None,
+        };
+        if e.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed) {
+            return Some(lost(&self.kafka, Operation::Write, &written()));
+        }
+        let group = Resource::Group(self.group.clone());
+        denied(e, &self.kafka, &group, Operation::Read).or_else(|| denied(e, &self.kafka, &self.ids(), Operation::Write))
     }
 
     /// One transaction.
@@ -84,7 +112,7 @@ impl Transactions {
         });
         match sent.and_then(|()| producer.commit_transaction(REQUEST).map_err(Failed::Commit)) {
             Ok(()) => Ok(Commit::Done),
-            Err(failed) => Ok(give_up(producer, failed)),
+            Err(failed) => self.denied(&failed, records).map_or_else(|| Ok(give_up(producer, failed)), Err),
         }
     }
 }
@@ -94,6 +122,8 @@ enum Failed {
     Before(KafkaError),
     /// A record could not be delivered.
     Delivery(String),
+    /// Kafka has refused a record.
+    Denied(String),
     /// The client is still busy with the offsets.
     Hanging,
     /// The commit itself has no clear answer.
@@ -113,6 +143,9 @@ fn publish(producer: &Client, wake: &Wake, records: &[OutRecord]) -> Result<(), 
         // millisecond
         let before = producer.in_flight_count();
         producer.poll(Duration::ZERO);
+        if let Some(why) = producer.context().take_denial() {
+            return Err(Failed::Denied(why)); // the client keeps the records until their time is over
+        }
         if producer.in_flight_count() == before {
             wake.wait(Duration::from_millis(20));
         }
@@ -175,7 +208,7 @@ fn is_stale(code: Option<RDKafkaErrorCode>) -> bool {
 fn give_up(producer: &Client, failed: Failed) -> Commit {
     let (text, code, certain) = match &failed {
         Failed::Before(e) => (e.to_string(), e.rdkafka_error_code(), true),
-        Failed::Delivery(why) => (why.clone(), None, true),
+        Failed::Delivery(why) | Failed::Denied(why) => (why.clone(), None, true),
         Failed::Hanging => ("the group's coordinator can't be found".into(), None, false),
         Failed::Commit(e) => (e.to_string(), e.rdkafka_error_code(), matches!(e, KafkaError::Transaction(t) if t.txn_requires_abort())),
     };
@@ -214,7 +247,7 @@ mod tests {
         let group = member.group_metadata().map(Arc::new);
         let mut offsets = TopicPartitionList::new();
         offsets.add_partition_offset("in", 0, Offset::Offset(1)).expect("an offset");
-        let mut transactions = Transactions { offsets_within: Duration::from_secs(1), ..Transactions::new(&kafka, "t", "none") };
+        let mut transactions = Transactions { offsets_within: Duration::from_secs(1), ..Transactions::new(&kafka, "t", "g", "none") };
         assert_eq!(transactions.commit(&[], &offsets, group.as_ref()), Ok(Commit::Done));
         brokers.broker_down(2).expect("a broker");
         let held_up = transactions.commit(&[], &offsets, group.as_ref());

@@ -3,6 +3,8 @@
 use super::client;
 use super::context::QuietContext;
 use super::outage::{OUTAGE, is_absence};
+use super::refusal::no_client;
+use super::rights::{Operation, Resource, denied};
 use crate::config::settings::Kafka;
 use crate::engine::types::{Offset, Partition};
 use crate::log::{Ends, Fatal, Headers, Record, TopicIx};
@@ -17,8 +19,13 @@ use std::time::{Duration, Instant};
 pub const PATIENCE: Duration = Duration::from_secs(600);
 const STEP: Duration = Duration::from_secs(10);
 
-/// Runs `ask` until it succeeds, for at most `PATIENCE`.
-pub fn insist<T>(what: &str, mut ask: impl FnMut() -> Result<T, KafkaError>) -> Result<T, Fatal> {
+/// Runs `ask` until it succeeds, for at most `PATIENCE`; a missing right, which would be this one, ends it at once.
+pub fn insist<T>(
+    what: &str,
+    kafka: &Kafka,
+    right: (Operation, Resource),
+    mut ask: impl FnMut() -> Result<T, KafkaError>,
+) -> Result<T, Fatal> {
     let began = Instant::now();
     loop {
         match ask() {
@@ -27,58 +34,68 @@ pub fn insist<T>(what: &str, mut ask: impl FnMut() -> Result<T, KafkaError>) -> 
                 return Err(Fatal(format!("{what}: {e} (for {} s); is the broker reachable?", PATIENCE.as_secs())));
             }
             Err(e) => {
-                complain(what, &e);
+                complain(what, &e, kafka, right.0, &right.1)?;
                 std::thread::sleep(Duration::from_millis(500));
             }
         }
     }
 }
 
-/// An absent broker is said once, everything else each time.
-fn complain(what: &str, e: &KafkaError) {
+/// An absent broker is said once, everything else each time; a missing right is fatal.
+fn complain(what: &str, e: &KafkaError, kafka: &Kafka, operation: Operation, on: &Resource) -> Result<(), Fatal> {
+    if let Some(fatal) = denied(e, kafka, on, operation) {
+        return Err(fatal);
+    }
     match is_absence(e) {
         true => OUTAGE.noticed(what, e),
         false => tracing::warn!("{what}: {e}; trying again"),
     }
+    Ok(())
 }
 
 /// Two consumers outside any group's membership.
 pub struct Reader {
+    kafka: Kafka,
     committed: BaseConsumer<QuietContext>,
     uncommitted: BaseConsumer<QuietContext>,
-    follower: Option<BaseConsumer<QuietContext>>,
+    /// With the topic that it follows.
+    follower: Option<(BaseConsumer<QuietContext>, Resource)>,
 }
 
 impl Reader {
-    /// A reader; `follow` names a topic whose partition 0 is followed from its beginning.
+    /// A reader; `follow` names a topic whose partition 0 is followed from its beginning. The client wants a group's name, but nobody
+    /// joins it or commits anything here: the members' own will do, and needs no further rights.
     pub fn new(kafka: &Kafka, group: &str, follow: Option<&str>) -> Result<Reader, Fatal> {
-        let create = |c: rdkafka::ClientConfig| {
-            BaseConsumer::from_config_and_context(&c, QuietContext).map_err(|e| Fatal(format!("Kafka client: {e}; check kafka.client")))
-        };
+        let create = |c: rdkafka::ClientConfig| BaseConsumer::from_config_and_context(&c, QuietContext).map_err(|e| Fatal(no_client(&e)));
         let follower = match follow {
             None => None,
             Some(topic) => {
                 let consumer = create(client::reader(kafka, group))?;
                 assign(&consumer, topic, 0, At::Beginning)?;
-                Some(consumer)
+                Some((consumer, Resource::Topic(topic.into())))
             }
         };
-        Ok(Reader { committed: create(client::reader(kafka, group))?, uncommitted: create(client::uncommitted(kafka, group))?, follower })
+        Ok(Reader {
+            kafka: kafka.clone(),
+            committed: create(client::reader(kafka, group))?,
+            uncommitted: create(client::uncommitted(kafka, group))?,
+            follower,
+        })
     }
 
     /// The client that follows the topic.
     pub fn follower(&self) -> Option<*mut rdkafka::bindings::rd_kafka_t> {
-        self.follower.as_ref().map(|f| f.client().native_ptr())
+        self.follower.as_ref().map(|(f, _)| f.client().native_ptr())
     }
 
     /// Hands over what has come in the followed topic.
     pub fn follow(&self, sink: &mut crate::log::Sink<'_>) -> Result<(), Fatal> {
-        let Some(follower) = &self.follower else { return Ok(()) };
+        let Some((follower, topic)) = &self.follower else { return Ok(()) };
         while let Some(message) = follower.poll(Duration::ZERO) {
             match message {
                 Ok(m) => sink(record(&m, TopicIx(u8::MAX), &Lazy(m.headers()))),
                 Err(KafkaError::PartitionEOF(_)) => {}
-                Err(e) => complain("following the plan", &e),
+                Err(e) => complain("following the plan", &e, &self.kafka, Operation::Read, topic)?,
             }
         }
         Ok(())
@@ -87,7 +104,8 @@ impl Reader {
     /// Ends of a partition.
     pub fn ends(&self, topic: &str, partition: Partition) -> Result<Ends, Fatal> {
         let (low, last_stable) = self.stable(topic, partition)?;
-        let (_, high) = insist(&format!("asking for the ends of {topic}[{}]", partition.0), || {
+        let right = (Operation::Read, Resource::Topic(topic.into()));
+        let (_, high) = insist(&format!("asking for the ends of {topic}[{}]", partition.0), &self.kafka, right, || {
             self.uncommitted.fetch_watermarks(topic, partition.0, STEP)
         })?;
         Ok(Ends { low, last_stable, high: Offset(high) })
@@ -95,7 +113,8 @@ impl Reader {
 
     /// (first offset, last stable offset).
     pub fn stable(&self, topic: &str, partition: Partition) -> Result<(Offset, Offset), Fatal> {
-        let (low, end) = insist(&format!("asking for the ends of {topic}[{}]", partition.0), || {
+        let right = (Operation::Read, Resource::Topic(topic.into()));
+        let (low, end) = insist(&format!("asking for the ends of {topic}[{}]", partition.0), &self.kafka, right, || {
             self.committed.fetch_watermarks(topic, partition.0, STEP)
         })?;
         Ok((Offset(low), Offset(end)))
@@ -140,7 +159,10 @@ impl Reader {
                     }
                 }
                 Some(Err(KafkaError::PartitionEOF(_))) => return Ok(end),
-                Some(Err(e)) => complain(&format!("reading {topic}[{}]", partition.0), &e),
+                Some(Err(e)) => {
+                    let on = Resource::Topic(topic.into());
+                    complain(&format!("reading {topic}[{}]", partition.0), &e, &self.kafka, Operation::Read, &on)?;
+                }
                 None => {}
             }
             if last.elapsed() > PATIENCE {

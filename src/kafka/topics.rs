@@ -4,18 +4,19 @@
 //! Never: creates or changes a topic of the user's.
 
 use super::client;
-use super::context::QuietContext;
+use super::refusal::{Ear, hopeless, no_client};
+use super::rights::{Operation, Resource, missing, missing_on_topics, principal};
 use crate::config::settings::Settings;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::{FromClientConfig, FromClientConfigAndContext};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::RDKafkaErrorCode;
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-const REQUEST: Duration = Duration::from_secs(15);
+pub(super) const REQUEST: Duration = Duration::from_secs(15);
 const DAY_MS: i64 = 86_400_000;
 
 /// Waits for an admin request.
@@ -94,7 +95,7 @@ pub fn create(settings: &Settings, dry_run: bool) -> Result<Vec<(TopicSpec, Crea
     let inputs = cluster.inputs(settings)?;
     let mut report = Vec::new();
     for spec in own_topics(settings, inputs) {
-        let outcome = match cluster.partitions(&spec.name)? {
+        let outcome = match cluster.partitions(settings, &spec.name)? {
             Some(_) => Created::Exists,
             None if dry_run => Created::Would,
             None => {
@@ -117,47 +118,54 @@ pub fn create_topic(settings: &Settings, spec: &TopicSpec) -> Result<(), String>
     let options = AdminOptions::new().request_timeout(Some(REQUEST)).operation_timeout(Some(REQUEST));
     match block_on(admin.create_topics(&[topic], &options)).map_err(|e| format!("creating {}: {e}", spec.name))?.into_iter().next() {
         Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) | Some(Ok(_)) | None => Ok(()),
+        Some(Err((_, code @ (RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed)))) => Err(format!(
+            "creating {}: {code}: {} has no right to Create it. Let somebody run this who has, or create the topics by hand (`--dry-run` prints them)",
+            spec.name,
+            principal(&settings.kafka)
+        )),
         Some(Err((_, code))) => Err(format!("creating {}: {code}", spec.name)),
     }
 }
 
 /// A connection that asks about topics.
 pub struct Cluster {
-    consumer: BaseConsumer<QuietContext>,
+    consumer: BaseConsumer<Ear>,
     admin: AdminClient<DefaultClientContext>,
 }
 
 impl Cluster {
     /// Connects; waits until a broker answers.
     pub fn connect(settings: &Settings) -> Result<Cluster, String> {
-        let config = client::reader(&settings.kafka, &format!("{}-check", settings.app));
-        let consumer =
-            BaseConsumer::from_config_and_context(&config, QuietContext).map_err(|e| format!("Kafka client: {e}; check kafka.client"))?;
-        let admin =
-            AdminClient::from_config(&client::base(&settings.kafka)).map_err(|e| format!("Kafka client: {e}; check kafka.client"))?;
+        let kafka = &settings.kafka;
+        let config = client::base(kafka);
+        let consumer = BaseConsumer::from_config_and_context(&config, Ear::default()).map_err(|e| no_client(&e))?;
+        let admin = AdminClient::from_config(&config).map_err(|e| no_client(&e))?;
         let cluster = Cluster { consumer, admin };
-        let mut told = false;
-        loop {
-            match cluster.consumer.fetch_metadata(None, Duration::from_secs(3)) {
-                Ok(_) => return Ok(cluster),
-                Err(e) if is_hopeless(&e) => return Err(format!("{}: {e}", settings.kafka.brokers)),
-                Err(e) => {
-                    if !told {
-                        tracing::warn!(
-                            "no broker answers at {} ({e}); trying again until one does. Check `kafka.brokers`",
-                            settings.kafka.brokers
-                        );
-                    }
-                    told = true;
-                }
+        let mut told = None;
+        while let Err(e) = cluster.consumer.fetch_metadata(None, Duration::from_secs(3)) {
+            while cluster.consumer.poll(Duration::from_millis(100)).is_some() {} // errors go to the context, after what is only logged
+            let (e, why) = cluster.consumer.context().take().unwrap_or_else(|| (e.clone(), e.to_string()));
+            if let Some(end) = hopeless(kafka, &e, &why) {
+                return Err(end);
+            }
+            if told.is_none_or(|at: Instant| at.elapsed() > Duration::from_secs(60)) {
+                told = Some(Instant::now());
+                tracing::warn!(
+                    "no broker answers at {} ({why}); trying again until one does. Check `kafka.brokers`, and whether `security.protocol` in kafka.client is the listener's",
+                    kafka.brokers
+                );
             }
         }
+        Ok(cluster)
     }
 
     /// Partitions of a topic; `None` if it does not exist.
-    pub fn partitions(&self, topic: &str) -> Result<Option<i32>, String> {
+    pub fn partitions(&self, settings: &Settings, topic: &str) -> Result<Option<i32>, String> {
         let metadata = self.consumer.fetch_metadata(Some(topic), REQUEST).map_err(|e| format!("asking for {topic}: {e}"))?;
         let found = metadata.topics().iter().find(|t| t.name() == topic);
+        if found.and_then(|t| t.error()).is_some_and(|e| RDKafkaErrorCode::from(e) == RDKafkaErrorCode::TopicAuthorizationFailed) {
+            return Err(missing(&settings.kafka, &Resource::Topic(topic.into()), &[Operation::DescribeConfigs, Operation::Describe]));
+        }
         Ok(found.map(|t| t.partitions().len() as i32).filter(|n| *n > 0))
     }
 
@@ -176,7 +184,7 @@ impl Cluster {
                 "topic {t} does not exist: create it (it is yours, driftline never creates it), or correct the name in the configuration"
             )
         };
-        match (self.partitions(p)?, self.partitions(o)?) {
+        match (self.partitions(settings, p)?, self.partitions(settings, o)?) {
             (Some(a), Some(b)) if a == b => Ok(a),
             (Some(a), Some(b)) => Err(format!(
                 "{p} has {a} partitions, {o} has {b}: driftline joins partition i with partition i, so both need the same number and the same partitioner. Re-create one of them with the other's count"
@@ -192,22 +200,21 @@ impl Cluster {
             .map_err(|e| format!("settings of {topic}: {e}"))?;
         match answer.into_iter().next() {
             Some(Ok(resource)) => Ok(resource.entries.into_iter().filter_map(|e| Some((e.name, e.value?))).collect()),
-            Some(Err(code)) => Err(format!("settings of {topic}: {code}; driftline needs the right to describe its topics' settings")),
+            Some(Err(code)) => Err(format!("settings of {topic}: {code}")),
             None => Ok(BTreeMap::new()),
         }
     }
 }
 
-fn is_hopeless(e: &KafkaError) -> bool {
-    matches!(
-        e.rdkafka_error_code(),
-        Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed | RDKafkaErrorCode::InvalidArgument)
-    )
-}
-
 /// Everything that must hold before a stage starts; the number of input partitions.
 pub fn check(settings: &Settings) -> Result<u32, Vec<String>> {
     let cluster = Cluster::connect(settings).map_err(|e| vec![e])?;
+    // first: a topic that may not be seen looks like one that does not exist
+    let denied =
+        missing_on_topics(cluster.admin.inner().native_ptr(), settings, |topic| cluster.config(topic).is_ok()).map_err(|e| vec![e])?;
+    if !denied.is_empty() {
+        return Err(denied);
+    }
     let inputs = cluster.inputs(settings).map_err(|e| vec![e])?;
     let mut problems = Vec::new();
     for topic in [&settings.predictions.topic, &settings.outcomes.topic] {
@@ -221,7 +228,7 @@ pub fn check(settings: &Settings) -> Result<u32, Vec<String>> {
         }
     }
     for spec in own_topics(settings, inputs) {
-        match cluster.partitions(&spec.name) {
+        match cluster.partitions(settings, &spec.name) {
             Ok(None) => problems.push(format!("topic {} does not exist: run `driftline topics create -c FILE`", spec.name)),
             Ok(Some(n)) if n != spec.partitions => problems.push(format!(
                 "topic {} has {n} partitions and needs {}: partition counts cannot change under a running application; see docs/operations.md, `partition counts`",

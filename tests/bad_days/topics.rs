@@ -118,3 +118,12 @@ fn an_http_port_that_is_taken() {
     assert_eq!(output.status.code(), Some(1), "{err}");
     assert!(err.contains(&format!("http.listen 127.0.0.1:{port}")) && err.contains("in use"), "{err}");
 }
+
+#[cfg(not(any(feature = "tls", feature = "tls-vendored")))]
+#[test]
+fn a_secured_cluster_and_a_build_without_tls() {
+    let scene = Scene::new("no-tls").client("security.protocol: SASL_SSL, sasl.mechanism: SCRAM-SHA-512, sasl.username: driftline");
+    refuses(&scene, &["this driftline was built without TLS and SCRAM", "--features tls-vendored"]);
+    let scene = Scene::new("no-scram").client("security.protocol: SASL_PLAINTEXT, sasl.mechanism: SCRAM-SHA-512, sasl.username: driftline");
+    refuses(&scene, &["this driftline was built without TLS and SCRAM", "--features tls-vendored"]);
+}

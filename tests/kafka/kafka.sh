@@ -9,6 +9,12 @@
 #                          starts three brokers in DIR/1, DIR/2, DIR/3 (replication 3, min.insync.replicas 2); prints a line for each.
 #                          start, stop and kill do the same to one of them (DIR/2). Each PORT,PORT,PORT is one more listener that
 #                          advertises 127.0.0.1:PORT (a proxy's, by broker); line i of DIR/N/behind is the port that it really has.
+#   kafka.sh secure DIR NAME...
+#                          starts a broker as it is in production: TLS, passwords (SCRAM-SHA-512), nobody may do what no ACL allows.
+#                          NAME-secret is the password of user NAME; `admin` and who comes in without TLS may do everything. Prints its
+#                          addresses: without TLS, with TLS, and with certificates that a client must refuse (see `certificates`).
+#   kafka.sh COMMAND.sh ARGUMENT...
+#                          Kafka's own command-line tools, by the names that its manual gives them: kafka-acls.sh
 #
 # The cache is ${DRIFTLINE_KAFKA_CACHE:-.cache/kafka in this project}. Typical use:
 #   broker=$(tests/kafka/kafka.sh start /tmp/k) && DRIFTLINE_TEST_BROKERS=$broker cargo test --test broker_checks
@@ -28,12 +34,12 @@ need_java() {
 
 fetch() {
   need_java
-  [ -e "$cache/complete" ] && return
+  cmp -s "$here/pom.xml" "$cache/complete" && return
   command -v mvn >/dev/null || die "mvn is missing; it copies Apache Kafka from Maven Central"
   mkdir -p "$cache"
   mvn -q -B -f "$here/pom.xml" dependency:copy-dependencies "-DoutputDirectory=$(cd "$cache" && pwd)/libs" >&2 ||
     die "mvn could not copy Apache Kafka into $cache"
-  touch "$cache/complete"
+  cp "$here/pom.xml" "$cache/complete"
 }
 
 # So many different ports that nobody listens on at the moment.
@@ -149,6 +155,47 @@ CONF
   wait
 }
 
+# The listeners are called as the files with their certificates.
+configure_secure() {
+  local dir=$1 ports i name users=()
+  local listeners advertised map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT certificates=(good expired elsewhere stranger)
+  shift
+  "$here/certificates" "$dir/tls"
+  read -ra ports <<<"$(free_ports 6)"
+  advertised=PLAINTEXT://127.0.0.1:${ports[0]}
+  listeners=$advertised,CONTROLLER://127.0.0.1:${ports[1]}
+  echo "127.0.0.1:${ports[0]}" >"$dir/addresses"
+  for i in 0 1 2 3; do
+    name=${certificates[i]}
+    advertised+=,${name^^}://localhost:${ports[i + 2]}
+    listeners+=,${name^^}://127.0.0.1:${ports[i + 2]}
+    map+=,${name^^}:SASL_SSL
+    echo "localhost:${ports[i + 2]}" >>"$dir/addresses"
+  done
+  {
+    cat <<CONF
+controller.quorum.bootstrap.servers=127.0.0.1:${ports[1]}
+listeners=$listeners
+advertised.listeners=$advertised
+listener.security.protocol.map=$map
+inter.broker.listener.name=PLAINTEXT
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+allow.everyone.if.no.acl.found=false
+super.users=User:ANONYMOUS;User:admin
+sasl.enabled.mechanisms=SCRAM-SHA-512
+CONF
+    for name in "${certificates[@]}"; do
+      cat <<CONF
+listener.name.$name.ssl.keystore.type=PEM
+listener.name.$name.ssl.keystore.location=$dir/tls/$name.pem
+listener.name.$name.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+CONF
+    done
+  } | configure "$dir" 1 "${ports[0]}" "${ports[1]}" 1
+  for name in admin "$@"; do users+=(--add-scram "SCRAM-SHA-512=[name=$name,password=$name-secret]"); done
+  format "$dir" --standalone -t "$(new_id)" "${users[@]}"
+}
+
 launch() {
   local dir=$1
   [ -e "$dir/pid" ] && kill -0 "$(cat "$dir/pid")" 2>/dev/null && die "a broker already runs in $dir"
@@ -194,6 +241,29 @@ cluster() {
   for n in 1 2 3; do await "$dir/$n"; done
 }
 
+secure() {
+  fetch
+  mkdir -p "$1"
+  local dir
+  dir=$(cd "$1" && pwd)
+  shift
+  configure_secure "$dir" "$@"
+  launch "$dir"
+  await "$dir" >/dev/null
+  cat "$dir/addresses"
+}
+
+tool() {
+  local class
+  case $1 in
+    kafka-acls.sh) class=org.apache.kafka.tools.AclCommand ;;
+    *) die "$1 is not known here" ;;
+  esac
+  fetch
+  shift
+  exec java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Dlog4j2.level=OFF -cp "$cache/libs/*" "$class" "$@"
+}
+
 end() {
   local signal=$1 dir=$2 pid
   [ -e "$dir/pid" ] || die "no broker was started in $dir"
@@ -210,7 +280,9 @@ case ${1-} in
   fetch) fetch ;;
   start) start "${2:?usage: kafka.sh start DIR}" ;;
   cluster) shift; cluster "${@:?usage: kafka.sh cluster DIR [PORT,PORT,PORT]...}" ;;
+  secure) shift; secure "${@:?usage: kafka.sh secure DIR NAME...}" ;;
+  *.sh) tool "$@" ;;
   stop) end TERM "${2:?usage: kafka.sh stop DIR}" ;;
   kill) end KILL "${2:?usage: kafka.sh kill DIR}" ;;
-  *) sed -n '2,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+  *) sed -n '2,21s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 esac
