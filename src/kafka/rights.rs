@@ -8,6 +8,7 @@ use crate::config::settings::{Kafka, Settings};
 use crate::log::Fatal;
 use rdkafka::bindings as native;
 use rdkafka::bindings::rd_kafka_AclOperation_t as Native;
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use std::ffi::{CStr, CString};
 
@@ -118,16 +119,16 @@ pub fn principal(kafka: &Kafka) -> String {
 
 /// What is missing of the rights on topics. A broker that does not tell them is believed to grant all. `shows`: a topic's settings can be
 /// seen.
-pub fn missing_on_topics(
-    client: *mut native::rd_kafka_t,
+pub fn missing_on_topics<C: ClientContext>(
+    client: &Client<C>,
     settings: &Settings,
     shows: impl Fn(&str) -> bool,
 ) -> Result<Vec<String>, String> {
     let mut problems = Vec::new();
     for (resource, operations) in needed(settings) {
         let Resource::Topic(name) = &resource else { continue };
-        // SAFETY: the client is alive, the caller holds it.
-        let lacking: Vec<Operation> = match unsafe { granted(client, name) }? {
+        // SAFETY: the client is alive.
+        let lacking: Vec<Operation> = match unsafe { granted(client.native_ptr(), name) }? {
             Granted::Unknown => continue,
             Granted::Nothing => operations.into_iter().filter(|o| *o != Operation::DescribeConfigs || !shows(name)).collect(),
             Granted::These(have) => operations.into_iter().filter(|o| !have.contains(&o.native())).collect(),

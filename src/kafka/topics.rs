@@ -210,8 +210,7 @@ impl Cluster {
 pub fn check(settings: &Settings) -> Result<u32, Vec<String>> {
     let cluster = Cluster::connect(settings).map_err(|e| vec![e])?;
     // first: a topic that may not be seen looks like one that does not exist
-    let denied =
-        missing_on_topics(cluster.admin.inner().native_ptr(), settings, |topic| cluster.config(topic).is_ok()).map_err(|e| vec![e])?;
+    let denied = missing_on_topics(cluster.admin.inner(), settings, |topic| cluster.config(topic).is_ok()).map_err(|e| vec![e])?;
     if !denied.is_empty() {
         return Err(denied);
     }
