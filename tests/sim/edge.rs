@@ -107,11 +107,9 @@ impl World {
         }
     }
 
-    /// Within a call: others act, now and then.
-    fn meanwhile(&self) {
-        if self.meddling > 0.0 && self.whims.borrow_mut().chance(self.meddling) {
-            self.others_act();
-        }
+    /// Within a call: others act, now and then. True if they did.
+    fn meanwhile(&self) -> bool {
+        self.meddling > 0.0 && self.whims.borrow_mut().chance(self.meddling) && self.others_act()
     }
 
     /// Others have a turn within a call. False if calls lie too deep already.
@@ -223,9 +221,10 @@ impl Edge {
     /// Others may act, and this member's client may fetch.
     fn meanwhile(&mut self) -> Result<(), Fatal> {
         let world = self.world.clone();
-        world.meanwhile();
+        // a client that waits fetches at once what others have just written
+        let eagerness = if world.meanwhile() { 0.6 } else { 0.1 };
         let reached = world.now() >= world.away_until.get() && self.blind == 0;
-        if world.meddling > 0.0 && reached && world.whims.borrow_mut().chance(0.1) { self.log.fetch() } else { Ok(()) }
+        if world.meddling > 0.0 && reached && world.whims.borrow_mut().chance(eagerness) { self.log.fetch() } else { Ok(()) }
     }
 
     fn note<L: Display>(&self, what: impl std::hash::Hash, line: impl FnOnce() -> L) {
@@ -236,7 +235,7 @@ impl Edge {
 /// What happens between the steps of a commit of `name`.
 fn between_steps(world: Rc<World>, name: String, freeze: Rc<Cell<Option<Freeze>>>) -> Rc<dyn Fn(Step)> {
     Rc::new(move |step| match freeze.get().filter(|f| f.step == step) {
-        None => world.meanwhile(),
+        None => drop(world.meanwhile()),
         Some(f) => {
             freeze.set(None);
             world.trace.event(world.now(), &name, ("freeze", f.ms), || format!("stands still with {step:?}, for {} ms", f.ms));
