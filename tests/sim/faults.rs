@@ -155,7 +155,11 @@ pub fn inflict(h: &mut History, fault: Fault) -> bool {
             h.processes[p].edge.faults.push(CommitFault::Aborted);
         }
         Fault::HungUpstream => {
-            let ms = if h.draw.chance(0.3) { h.draw.between(600_000, 1_800_000) } else { h.draw.between(1_000, 300_000) };
+            let ms = if h.draw.chance(0.3) { h.draw.between(600_000, 880_000) } else { h.draw.between(1_000, 300_000) };
+            // a task that is rebuilt waits ten minutes anew: now and then nothing else happens meanwhile
+            if ms > 700_000 && !h.scenario.once && h.draw.chance(0.5) {
+                h.calm_until = h.world.now() + ms;
+            }
             let commit = h.draw.chance(0.7);
             h.supply.hang_next(ms, commit);
         }

@@ -156,7 +156,7 @@ fn young_bytes(task: &JoinTask) -> u64 {
     let young = |input: Input, n: u64| {
         let last = EventTime(task.join.clocks[input.index()].before().0.saturating_sub(1));
         let old = (1..=n).take_while(|k| task.join.oldest(input, *k as usize).is_some_and(|t| t < last)).count();
-        (n - old as u64) * 128
+        (n - old as u64) * 104 // the larger of the two
     };
     young(Input::Predictions, rows) + young(Input::Outcomes, waiting)
 }

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 /// Records of one batch.
 const BATCH: usize = 20;
 /// A transaction of a producer upstream may take this long.
-const TIMEOUT_MS: i64 = 3_600_000;
+const TIMEOUT_MS: i64 = 900_000;
 
 /// A record in its topic.
 pub struct Written {
