@@ -194,11 +194,15 @@ pub struct Edge {
     pub vague: bool,
     /// Records handed over and commits that were done.
     pub work: u64,
+    /// An epoch takes no longer.
+    epoch_ms: i64,
+    /// Since when, by its own clock, records that it took wait for a commit, and polls since that was due.
+    uncommitted: Option<(i64, u32)>,
 }
 
 impl Edge {
     /// In front of `log`.
-    pub fn new(mut log: MemoryLog, world: Rc<World>, name: &str) -> Edge {
+    pub fn new(mut log: MemoryLog, world: Rc<World>, name: &str, epoch_ms: i64) -> Edge {
         let freeze: Rc<Cell<Option<Freeze>>> = Rc::default();
         log.between_steps(between_steps(world.clone(), name.to_string(), freeze.clone()));
         Edge {
@@ -215,6 +219,17 @@ impl Edge {
             late: false,
             vague: false,
             work: 0,
+            epoch_ms,
+            uncommitted: None,
+        }
+    }
+
+    /// What was taken is committed when its epoch is over, whether more comes or not.
+    fn is_prompt(&mut self) {
+        let now = self.now_ms();
+        if let Some((since, polls)) = self.uncommitted.as_mut().filter(|u| now - u.0 > self.epoch_ms) {
+            *polls += 1;
+            assert!(*polls < 4, "{}: what was taken {} ms ago is still not committed", self.name, now - *since);
         }
     }
 
@@ -282,6 +297,7 @@ fn word(commit: &Commit) -> &'static str {
 
 impl Log for Edge {
     fn poll(&mut self, patience: Duration) -> Result<Polled, Fatal> {
+        self.is_prompt();
         if self.blind > 0 {
             self.blind -= 1;
             return Ok(Polled::Records);
@@ -311,6 +327,8 @@ impl Log for Edge {
         })?;
         self.work += count;
         if count > 0 {
+            let now = self.now_ms();
+            self.uncommitted.get_or_insert((now, 0));
             self.note(("read", topic.0, partition.0, count), || format!("takes {count} of {}[{}]", topic.0, partition.0));
         }
         Ok(())
@@ -324,12 +342,14 @@ impl Log for Edge {
     fn start(&mut self, at: &[(TopicIx, Partition, Offset)]) -> Result<(), Fatal> {
         self.note("start", || format!("starts at {:?}", at.iter().map(|a| (a.0.0, a.1.0, a.2.0)).collect::<Vec<_>>()));
         self.meanwhile()?;
+        self.uncommitted = None;
         self.log.start(at)
     }
 
     fn release(&mut self) -> Result<(), Fatal> {
         self.meanwhile()?;
         self.note("release", || "lets go");
+        self.uncommitted = None;
         self.log.release()
     }
 
@@ -378,6 +398,7 @@ impl Log for Edge {
     }
 
     fn commit(&mut self, records: &[OutRecord], positions: &[Position]) -> Result<Commit, Fatal> {
+        self.uncommitted = None;
         let mut fault = (!self.faults.is_empty()).then(|| self.faults.remove(0));
         if self.world.now() < self.world.away_until.get() {
             self.world.wait_for_broker();

@@ -95,7 +95,7 @@ impl Process {
             ..MemberOptions::new(group, &place.name, &topics)
         };
         let log = MemoryLog::open(world.cluster.clone(), options)?;
-        let edge = Edge::new(log, world.clone(), &place.name);
+        let edge = Edge::new(log, world.clone(), &place.name, s.epoch_ms);
         let memory = settings.memory_limit;
         Ok(Process { id: 0, seat, edge, stage, asleep_until: 0, replaced: false, had_twin: false, slowness: 1, finished: false, memory })
     }
