@@ -47,6 +47,8 @@ pub enum Bug {
     StuckStays,
     /// What was released is not recorded.
     ReleaseNotRecorded,
+    /// Live rows may take twice the memory that they are given.
+    TwiceTheLimit,
     /// Marks are published before what they vouch for.
     MarksFirst,
     /// The journal is trimmed up to an epoch that recovery needs.
@@ -168,6 +170,7 @@ impl Bug {
         (Bug::RestsElsewhere, "an input is idle although its end has moved since the reader came to rest"),
         (Bug::StuckStays, "an input that was stuck stays so although records come"),
         (Bug::ReleaseNotRecorded, "what was released is not recorded"),
+        (Bug::TwiceTheLimit, "live rows may take twice the memory that they are given"),
         (Bug::MarksFirst, "marks are published before what they vouch for"),
         (Bug::TrimmedTooFar, "the journal is trimmed up to an epoch that recovery needs"),
         (Bug::EndsKept, "what a member knows of the journal's ends outlasts its partitions"),

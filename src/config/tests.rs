@@ -352,6 +352,12 @@ fn paths_dimensions_and_segments_have_limits() {
 }
 
 #[test]
+fn nothing_is_longer_than_ten_thousand_years() {
+    assert!(read(&format!("{MINIMAL}join: {{ hold: 10000y }}\n")).is_ok());
+    assert!(complaints("join: { hold: 87600001h }").contains("nothing may be longer than 10,000 years"));
+}
+
+#[test]
 fn files_that_a_configuration_names_have_a_largest_size() {
     let folder = tempfile::tempdir().unwrap();
     let verdict = |bytes: usize| {

@@ -190,11 +190,12 @@ impl DetectStage {
             if r.rebuilt {
                 self.counters.restores_ms.push((log.now_ms() - began) as f64);
             }
-            at.push((TopicIx(0), *p, r.next));
+            let skipped = i64::from(r.rebuilt && planted(Bug::DetectSkips));
+            at.push((TopicIx(0), *p, Offset(r.next.0 + skipped)));
             let propose = *p == Partition(0) && r.monitor.definitions().is_none();
             let task = DetectTask {
                 monitor: r.monitor,
-                next: if r.rebuilt && planted(Bug::DetectSkips) { Offset(r.next.0 + 1) } else { r.next },
+                next: r.next,
                 seq: r.seq,
                 paced: log.now_ms(),
                 effects: Effects::default(),

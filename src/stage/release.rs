@@ -10,6 +10,7 @@ use super::join_task::JoinTask;
 use super::judge::topic_of;
 use crate::config::settings::Settings;
 use crate::engine::types::Input;
+use crate::planted::{Bug, planted};
 
 /// Rows are let go until they take three of four parts of the limit.
 const PARTS: u64 = 4;
@@ -21,7 +22,7 @@ impl JoinStage {
     pub(super) fn fit_memory(&mut self, now: i64) {
         let limit = self.settings.memory_limit / self.settings.threads.join.max(1) as u64;
         let bytes = self.tasks.values().map(|t| t.join.live_bytes()).sum::<usize>() as u64;
-        if bytes <= limit {
+        if bytes <= limit << u32::from(planted(Bug::TwiceTheLimit)) {
             return;
         }
         if self.tasks.values().all(|t| now.saturating_sub(t.warned) >= AGAIN) {

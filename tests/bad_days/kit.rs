@@ -115,6 +115,18 @@ impl Running {
         get(self.http, path)
     }
 
+    /// What the listener answers to these bytes until it closes the connection.
+    pub fn talk(&self, bytes: &[u8]) -> String {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.http)).expect("a listener");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        stream.write_all(bytes).expect("written");
+        let (mut answer, mut part) = (Vec::new(), [0; 1 << 16]);
+        while let Ok(n @ 1..) = stream.read(&mut part) {
+            answer.extend_from_slice(&part[..n]);
+        }
+        String::from_utf8(answer).expect("UTF-8")
+    }
+
     /// The page as JSON.
     pub fn status(&self) -> Option<Value> {
         serde_json::from_str(&self.get("/status")?.1).ok()

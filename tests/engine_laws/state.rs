@@ -116,6 +116,38 @@ fn the_chunk_of_a_stream_is_frozen() {
     assert_eq!(first, [18, 19, 10, 19, 39, 41], "a stream would be looked for in another chunk than the one that holds it");
 }
 
+/// A row of a model and shop with one feature, so with one stream of nulls.
+fn one_row(model: &str, shop: &str, pane: i64) -> Vec<u8> {
+    let signals = BTreeMap::from([("feature:a".into(), SignalSummary { numeric: Some(NumericForm::Rows(vec![1.0])), category: None })]);
+    let cell = CellKey { model: model.to_string(), version: None, values: vec![shop.to_string()] };
+    let counts = Counts::Input(InputCounts { rows: 1, late: 0, duplicates: 0 });
+    let origin = Origin { source: Partition(0), seq: EpochSeq(pane as u64), definitions: 1 };
+    encode(origin, model, vec![PartialEntry { pane: PaneId(pane), cell, summary: CellSummary { counts, signals } }]).remove(0)
+}
+
+/// A monitor under these definitions that has read the records.
+fn told(definitions: Definitions, records: Vec<Vec<u8>>) -> Monitor {
+    let begin = [Versioned { version: 1, effective_from: PaneId(i64::MIN), definitions }.to_bytes(), mark(0, 1)];
+    let mut monitor = Monitor::new(Partition(0));
+    for (offset, record) in begin.into_iter().chain(records).enumerate() {
+        monitor.observe(Offset(offset as i64), &record, &mut Effects::default()).unwrap();
+    }
+    monitor
+}
+
+#[test]
+fn the_last_segment_of_the_cap_is_watched_and_the_next_is_not() {
+    let capped = Definitions { segment_cap: 3, ..definitions() };
+    let shops = |names: &[&str], pane: i64| names.iter().map(|shop| one_row("m", shop, pane)).collect::<Vec<_>>();
+    let log = |more: &[&str]| [shops(&["a", "b"], 0), vec![mark(1, 2)], shops(more, 1), vec![mark(2, 3)]].concat();
+    for (more, refused) in [(&["b", "c"][..], 0), (&["a", "b", "c", "d"], 1)] {
+        let mut monitor = told(capped.clone(), log(more));
+        let segments: BTreeSet<String> = monitor.streams().map(|(key, _)| format!("{:?}", key.segment)).collect();
+        assert_eq!((segments.len(), monitor.take_tally().refused_segments), (3 + 1, refused), "{segments:?}");
+        assert!(segments.iter().all(|s| !s.contains("\"d\"")), "{segments:?}");
+    }
+}
+
 #[test]
 fn the_thousandth_unlisted_model_is_watched_and_the_next_is_not() {
     let listed = Definitions {
@@ -123,23 +155,12 @@ fn the_thousandth_unlisted_model_is_watched_and_the_next_is_not() {
         segments: Vec::new(),
         ..definitions()
     };
-    let mut monitor = Monitor::new(Partition(0));
-    let mut log = vec![Versioned { version: 1, effective_from: PaneId(i64::MIN), definitions: listed }.to_bytes(), mark(0, 1)];
-    // one feature each, so one stream of nulls each; the last two come a pane later, one of them is listed
-    let entry = |model: String, pane: i64| {
-        let signals = BTreeMap::from([("feature:a".into(), SignalSummary { numeric: Some(NumericForm::Rows(vec![1.0])), category: None })]);
-        let cell = CellKey { model: model.clone(), version: None, values: vec![String::new()] };
-        let counts = Counts::Input(InputCounts { rows: 1, late: 0, duplicates: 0 });
-        let origin = Origin { source: Partition(0), seq: EpochSeq(pane as u64), definitions: 1 };
-        encode(origin, &model, vec![PartialEntry { pane: PaneId(pane), cell, summary: CellSummary { counts, signals } }]).remove(0)
-    };
-    log.extend((0..MAX_MODELS).map(|i| entry(format!("m{i:04}"), 0)));
-    log.push(mark(1, 2));
-    log.extend(["n", "z", "m0000"].map(|model| entry(model.to_string(), 1)));
-    log.push(mark(2, 3));
-    for (offset, record) in log.iter().enumerate() {
-        monitor.observe(Offset(offset as i64), record, &mut Effects::default()).unwrap();
-    }
+    // the last two come a pane later, one of them is listed
+    let mut records: Vec<_> = (0..MAX_MODELS).map(|i| one_row(&format!("m{i:04}"), "", 0)).collect();
+    records.push(mark(1, 2));
+    records.extend(["n", "z", "m0000"].map(|model| one_row(model, "", 1)));
+    records.push(mark(2, 3));
+    let mut monitor = told(listed, records);
     let models: BTreeSet<&str> = monitor.streams().map(|(key, _)| key.model.as_str()).collect();
     assert_eq!((models.len(), models.contains("z"), models.contains("n")), (MAX_MODELS + 1, true, false));
     assert_eq!(monitor.take_tally().refused_models, 1);

@@ -361,6 +361,12 @@ impl TaskHistory {
         if epoch.floor.0 < floor || epoch.floor > epoch.seq {
             return Err(format!("the floor of epoch {seq} was {floor}, that of epoch {} is {}", epoch.seq.0, epoch.floor.0));
         }
+        // declared anew after ten minutes at the earliest, which no epoch takes
+        let lost = |i: usize| epoch.decisions.iter().any(|d| matches!(d, EdgeDecision::Lost { input, .. } if input.index() == i));
+        let stays = |i: &usize| before[*i] == Activity::Stuck && epoch.activity[*i] == Activity::Stuck;
+        if let Some(i) = (0..2).filter(stays).find(|i| epoch.next[*i] > next[*i] && !lost(*i)) {
+            return Err(format!("epoch {} calls input {i} stuck although records came", epoch.seq.0));
+        }
         for decision in &epoch.decisions {
             let mut shown = EventTime::MIN;
             if let EdgeDecision::Lost { input, from, .. } = decision {

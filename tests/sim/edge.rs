@@ -107,11 +107,9 @@ impl World {
         }
     }
 
-    /// Within a call: others act, now and then.
-    fn meanwhile(&self) {
-        if self.meddling > 0.0 && self.whims.borrow_mut().chance(self.meddling) {
-            self.others_act();
-        }
+    /// Within a call: others act, now and then. True if they did.
+    fn meanwhile(&self) -> bool {
+        self.meddling > 0.0 && self.whims.borrow_mut().chance(self.meddling) && self.others_act()
     }
 
     /// Others have a turn within a call. False if calls lie too deep already.
@@ -196,11 +194,15 @@ pub struct Edge {
     pub vague: bool,
     /// Records handed over and commits that were done.
     pub work: u64,
+    /// An epoch takes no longer.
+    epoch_ms: i64,
+    /// Since when, by its own clock, records that it took wait for a commit, and polls since that was due.
+    uncommitted: Option<(i64, u32)>,
 }
 
 impl Edge {
     /// In front of `log`.
-    pub fn new(mut log: MemoryLog, world: Rc<World>, name: &str) -> Edge {
+    pub fn new(mut log: MemoryLog, world: Rc<World>, name: &str, epoch_ms: i64) -> Edge {
         let freeze: Rc<Cell<Option<Freeze>>> = Rc::default();
         log.between_steps(between_steps(world.clone(), name.to_string(), freeze.clone()));
         Edge {
@@ -217,15 +219,27 @@ impl Edge {
             late: false,
             vague: false,
             work: 0,
+            epoch_ms,
+            uncommitted: None,
+        }
+    }
+
+    /// What was taken is committed when its epoch is over, whether more comes or not.
+    fn is_prompt(&mut self) {
+        let now = self.now_ms();
+        if let Some((since, polls)) = self.uncommitted.as_mut().filter(|u| now - u.0 > self.epoch_ms) {
+            *polls += 1;
+            assert!(*polls < 4, "{}: what was taken {} ms ago is still not committed", self.name, now - *since);
         }
     }
 
     /// Others may act, and this member's client may fetch.
     fn meanwhile(&mut self) -> Result<(), Fatal> {
         let world = self.world.clone();
-        world.meanwhile();
+        // a client that waits fetches at once what others have just written
+        let eagerness = if world.meanwhile() { 0.6 } else { 0.1 };
         let reached = world.now() >= world.away_until.get() && self.blind == 0;
-        if world.meddling > 0.0 && reached && world.whims.borrow_mut().chance(0.1) { self.log.fetch() } else { Ok(()) }
+        if world.meddling > 0.0 && reached && world.whims.borrow_mut().chance(eagerness) { self.log.fetch() } else { Ok(()) }
     }
 
     fn note<L: Display>(&self, what: impl std::hash::Hash, line: impl FnOnce() -> L) {
@@ -236,7 +250,7 @@ impl Edge {
 /// What happens between the steps of a commit of `name`.
 fn between_steps(world: Rc<World>, name: String, freeze: Rc<Cell<Option<Freeze>>>) -> Rc<dyn Fn(Step)> {
     Rc::new(move |step| match freeze.get().filter(|f| f.step == step) {
-        None => world.meanwhile(),
+        None => drop(world.meanwhile()),
         Some(f) => {
             freeze.set(None);
             world.trace.event(world.now(), &name, ("freeze", f.ms), || format!("stands still with {step:?}, for {} ms", f.ms));
@@ -283,6 +297,7 @@ fn word(commit: &Commit) -> &'static str {
 
 impl Log for Edge {
     fn poll(&mut self, patience: Duration) -> Result<Polled, Fatal> {
+        self.is_prompt();
         if self.blind > 0 {
             self.blind -= 1;
             return Ok(Polled::Records);
@@ -312,6 +327,8 @@ impl Log for Edge {
         })?;
         self.work += count;
         if count > 0 {
+            let now = self.now_ms();
+            self.uncommitted.get_or_insert((now, 0));
             self.note(("read", topic.0, partition.0, count), || format!("takes {count} of {}[{}]", topic.0, partition.0));
         }
         Ok(())
@@ -325,12 +342,14 @@ impl Log for Edge {
     fn start(&mut self, at: &[(TopicIx, Partition, Offset)]) -> Result<(), Fatal> {
         self.note("start", || format!("starts at {:?}", at.iter().map(|a| (a.0.0, a.1.0, a.2.0)).collect::<Vec<_>>()));
         self.meanwhile()?;
+        self.uncommitted = None;
         self.log.start(at)
     }
 
     fn release(&mut self) -> Result<(), Fatal> {
         self.meanwhile()?;
         self.note("release", || "lets go");
+        self.uncommitted = None;
         self.log.release()
     }
 
@@ -379,6 +398,7 @@ impl Log for Edge {
     }
 
     fn commit(&mut self, records: &[OutRecord], positions: &[Position]) -> Result<Commit, Fatal> {
+        self.uncommitted = None;
         let mut fault = (!self.faults.is_empty()).then(|| self.faults.remove(0));
         if self.world.now() < self.world.away_until.get() {
             self.world.wait_for_broker();

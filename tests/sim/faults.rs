@@ -156,6 +156,10 @@ pub fn inflict(h: &mut History, fault: Fault) -> bool {
         }
         Fault::HungUpstream => {
             let ms = if h.draw.chance(0.3) { h.draw.between(600_000, 880_000) } else { h.draw.between(1_000, 300_000) };
+            // a task that is rebuilt waits ten minutes anew: now and then nothing else happens meanwhile
+            if ms > 700_000 && !h.scenario.once && h.draw.chance(0.5) {
+                h.calm_until = h.world.now() + ms;
+            }
             let commit = h.draw.chance(0.7);
             h.supply.hang_next(ms, commit);
         }
@@ -311,11 +315,14 @@ fn overtake(h: &mut History) -> bool {
         return false;
     }
     let (mut input, mut p) = (h.draw.below(2), h.draw.below(h.scenario.partitions as usize));
-    // rather a record whose time was shown already
+    // rather a record whose time was shown already, and of these the one that lies furthest ahead
+    let mut furthest = 0;
     for (at, task) in h.audit.tasks.iter().enumerate() {
-        let shown = |i: &usize| task.last.as_ref().is_some_and(|l| l.clocks[*i].1 > l.clocks[*i].0);
-        if let Some(i) = (0..2).find(shown) {
-            (input, p) = (i, at);
+        for (i, clock) in task.last.iter().flat_map(|l| l.clocks.iter().enumerate()) {
+            let ahead = clock.1.0.saturating_sub(clock.0.0.max(0));
+            if ahead > furthest {
+                (furthest, input, p) = (ahead, i, at);
+            }
         }
     }
     let Some(next) = h.audit.tasks[p].last.as_ref().map(|l| l.next[input]) else { return false };

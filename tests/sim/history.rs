@@ -82,6 +82,8 @@ pub struct History {
     pub draw: Draw,
     /// When positions of a group are forgotten.
     pub expiries: Vec<(i64, &'static str)>,
+    /// No fault before this time.
+    pub calm_until: i64,
     /// Records were deleted before they were read: a reader may have to end.
     pub overtaken: bool,
     /// Who is within a call while others have a turn.
@@ -139,7 +141,7 @@ fn play(history: &RefCell<History>) -> Result<(), String> {
                 return Ok(());
             }
         }
-        if left > 0 && turn >= gap {
+        if left > 0 && turn >= gap && h.world.now() >= h.calm_until {
             gap = turn + 1 + h.draw.below(h.scenario.fault_gap()) as u64;
             left -= usize::from(h.fault());
             if left == 0 {
@@ -231,6 +233,7 @@ impl History {
             processes: Vec::new(),
             draw,
             expiries: Vec::new(),
+            calm_until: 0,
             overtaken: false,
             inside: Vec::new(),
             refusals: None,

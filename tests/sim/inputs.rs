@@ -179,7 +179,7 @@ impl Maker<'_> {
         drafts.sort_by_key(|draft| draft.arrival);
         let lateness = self.s.lateness * self.s.pane_ms;
         let mut highest = i64::MIN;
-        let leap = if self.s.once && self.s.loses && self.d.chance(0.1) { self.d.below(drafts.len()) } else { usize::MAX };
+        let leap = if self.s.once && self.s.loses && self.d.chance(0.3) { self.d.below(drafts.len()) } else { usize::MAX };
         for (at, draft) in drafts.iter_mut().enumerate() {
             if at == leap {
                 self.odd("a leap in time");

@@ -3,10 +3,12 @@
 use super::edge::{Edge, World};
 use super::scenario::Scenario;
 use driftline::config::settings::Settings;
+use driftline::engine::types::{EventTime, Input};
 use driftline::log::Fatal;
 use driftline::log::memory::{MemberOptions, MemoryLog};
 use driftline::stage::detect::DetectStage;
 use driftline::stage::join::{JoinStage, Step};
+use driftline::stage::join_task::JoinTask;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,6 +63,8 @@ pub struct Process {
     pub slowness: usize,
     /// It says that everything is done.
     pub finished: bool,
+    /// Bytes that its live rows may take.
+    memory: u64,
 }
 
 /// Totals of what processes have counted.
@@ -91,14 +95,22 @@ impl Process {
             ..MemberOptions::new(group, &place.name, &topics)
         };
         let log = MemoryLog::open(world.cluster.clone(), options)?;
-        let edge = Edge::new(log, world.clone(), &place.name);
-        Ok(Process { id: 0, seat, edge, stage, asleep_until: 0, replaced: false, had_twin: false, slowness: 1, finished: false })
+        let edge = Edge::new(log, world.clone(), &place.name, s.epoch_ms);
+        let memory = settings.memory_limit;
+        Ok(Process { id: 0, seat, edge, stage, asleep_until: 0, replaced: false, had_twin: false, slowness: 1, finished: false, memory })
     }
 
     /// One turn.
     pub fn step(&mut self) -> Result<(), Fatal> {
         let step = match &mut self.stage {
-            Stage::Join(stage) => stage.step(&mut self.edge, Duration::ZERO)?,
+            Stage::Join(stage) => {
+                let epochs = stage.counters.epochs;
+                let step = stage.step(&mut self.edge, Duration::ZERO)?;
+                if stage.counters.epochs > epochs {
+                    fits(stage, self.memory);
+                }
+                step
+            }
             Stage::Detect(stage) => stage.step(&mut self.edge, Duration::ZERO)?,
         };
         self.finished = step == Step::Finished;
@@ -123,4 +135,28 @@ impl Process {
         total.digests += counters.digest_mismatches;
         total.epochs += counters.epochs;
     }
+}
+
+/// What lives after an epoch fits the limit; if rows had to go, three quarters of it, and what can't go: nobody may let go of a row that a
+/// record in order could still be older than.
+fn fits(stage: &JoinStage, limit: u64) {
+    let live = stage.tasks().map(|t| t.join.live_bytes() as u64).sum::<u64>();
+    if live <= limit {
+        return;
+    }
+    let young: u64 = stage.tasks().map(young_bytes).sum();
+    assert!(
+        live <= limit / 4 * 3 + young,
+        "{live} bytes of rows are alive after an epoch, {young} of them too young to go; the limit is {limit}"
+    );
+}
+
+fn young_bytes(task: &JoinTask) -> u64 {
+    let (rows, waiting, _) = task.join.census();
+    let young = |input: Input, n: u64| {
+        let last = EventTime(task.join.clocks[input.index()].before().0.saturating_sub(1));
+        let old = (1..=n).take_while(|k| task.join.oldest(input, *k as usize).is_some_and(|t| t < last)).count();
+        (n - old as u64) * 104 // the larger of the two
+    };
+    young(Input::Predictions, rows) + young(Input::Outcomes, waiting)
 }

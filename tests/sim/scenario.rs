@@ -114,7 +114,7 @@ impl Scenario {
             epoch_ms: d.of(&[500, 2_000, 10_000]),
             most_per_poll: if once { d.of(&[2, 4, 8, 30]) } else { d.of(&[5, 50, 500]) },
             append_time: !once && d.chance(0.2),
-            loses: d.chance(if once { 0.25 } else { 0.5 }),
+            loses: d.chance(if once { 0.4 } else { 0.5 }),
             faults: d.between(30, 200) as usize,
             meddling: more.of(&[0.0, 0.004, 0.01, 0.03]),
             hold: more.chance(if once { 0.06 } else { 0.4 }).then(|| more.between(1, 20)),

@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod journal;
+mod letters;
 mod names;
 mod rounds;
 mod stops;

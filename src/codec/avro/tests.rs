@@ -159,6 +159,44 @@ fn bombs_are_refused_at_once() {
 }
 
 #[test]
+fn levels_elements_and_fields_end_at_their_limits() {
+    let long = |n: i64| {
+        let (mut bytes, mut z) = (Vec::new(), (n as u64) << 1);
+        while z > 0x7f {
+            bytes.push(z as u8 | 0x80);
+            z >>= 7;
+        }
+        bytes.push(z as u8);
+        bytes
+    };
+    let said = |(plan, avro): &mut (Plan, Avro), bytes: &[u8]| ours(plan, avro, bytes).map(drop).map_err(|bad| bad.detail);
+    let recursive = &mut compiled(r#"{"type":"record","name":"R","fields":[{"name":"next","type":["null","R"]}]}"#, &[], None);
+    let levels = |n: usize| [vec![2; n - 1], vec![0]].concat();
+    assert_eq!(said(recursive, &levels(64)), Ok(()));
+    assert!(said(recursive, &levels(65)).unwrap_err().contains("more than 64 levels"));
+
+    let list = &mut compiled(&one_field(r#"{"type":"array","items":"null"}"#), &[], None);
+    let map = &mut compiled(&one_field(r#"{"type":"map","values":"null"}"#), &[], None);
+    let entry = [0]; // a key without letters
+    for (n, good) in [(100_000, true), (100_001, false)] {
+        let in_two = [long(60_000), long(n - 60_000), vec![0]].concat();
+        let entries = [long(n), entry.repeat(n as usize), vec![0]].concat();
+        for said in [said(list, &[long(n), vec![0]].concat()), said(list, &in_two), said(map, &entries)] {
+            assert!(if good { said.is_ok() } else { said.is_err_and(|why| why.contains("more than 100,000 elements")) }, "{n}");
+        }
+    }
+
+    let nulls = |name: char, n: usize| (0..n).map(|i| format!(r#"{{"name":"{name}{i}","type":"null"}}"#)).collect::<Vec<_>>().join(",");
+    let items = format!(r#"{{"type":"array","items":{{"type":"record","name":"I","fields":[{}]}}}}"#, nulls('i', 40));
+    let wide = |n: usize| {
+        compiled(&format!(r#"{{"type":"record","name":"R","fields":[{{"name":"a","type":{items}}},{}]}}"#, nulls('r', n)), &[], None)
+    };
+    let bytes = [long(99_999), vec![0]].concat(); // 3,999,960 fields, and those of the record around them
+    assert_eq!(said(&mut wide(39), &bytes), Ok(()));
+    assert!(said(&mut wide(40), &bytes).unwrap_err().contains("more than 4,000,000 fields"));
+}
+
+#[test]
 fn what_is_no_schema_of_a_record_is_refused() {
     for text in [
         "",
