@@ -31,6 +31,8 @@ const TURN: u64 = 4_096;
 const ENTRIES: usize = 16 * 1024;
 /// Bytes of all outputs that end an epoch early.
 const BYTES: usize = 64 * 1024 * 1024;
+/// The journal is trimmed at most this often (ms).
+const TRIM_EVERY: i64 = 60_000;
 
 /// The stage of one member.
 pub struct JoinStage {
@@ -385,12 +387,16 @@ impl JoinStage {
         (records, positions)
     }
 
-    /// After a commit: at most once a minute, deletes journal records below the floor of an earlier committed epoch.
+    /// After a commit: at most once a minute, deletes journal records below the floor of an earlier committed epoch. What a recovery has
+    /// passed over goes with the first commit: a process that never lives for two minutes must not leave an ever longer journal.
     fn settle(&mut self, log: &mut dyn Log) {
         let (now, journal) = (log.now_ms(), self.settings.topic("journal"));
         for task in self.tasks.values() {
-            let trim = self.trims.entry(task.partition).or_insert(Trim { asked: now, known: Vec::new() });
-            if now - trim.asked < 60_000 {
+            let trim = self.trims.entry(task.partition).or_insert_with(|| match task.begins {
+                Some((floor, at)) => Trim { asked: now - TRIM_EVERY, known: vec![(floor.0 - 1, at)] },
+                None => Trim { asked: now, known: Vec::new() },
+            });
+            if now - trim.asked < TRIM_EVERY {
                 continue;
             }
             trim.asked = now;

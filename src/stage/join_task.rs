@@ -46,6 +46,8 @@ pub struct JoinTask {
     pub warned: i64,
     /// The first epoch that a recovery needs, as last published.
     pub floor: EpochSeq,
+    /// An epoch, and where it begins in a journal with records before it that no recovery needs: as it was when the journal was read.
+    pub begins: Option<(EpochSeq, Offset)>,
     /// Watermarks at the last published mark.
     pub marked: [EventTime; 2],
     /// Counts since the last epoch.
@@ -76,6 +78,7 @@ impl JoinTask {
             hanging: [Hanging::default(); 2],
             warned: i64::MIN,
             floor: EpochSeq(1),
+            begins: None,
             marked,
             tally: JoinTally::default(),
             outcomes: Vec::new(),

@@ -154,6 +154,8 @@ fn read_journal(
             complete: None,
             error: None,
             floor: wanted.map_or(EpochSeq(0), |p| p.floor),
+            before: false,
+            begins: None,
             until: wanted.map(|p| p.seq),
         };
         log.scan(&settings.topic("journal"), partition, None, &mut |r| r.value.is_none_or(|v| reader.take(v, r.offset)))?;
@@ -186,13 +188,16 @@ struct JournalReader {
     complete: Option<Epoch>,
     error: Option<String>,
     floor: EpochSeq,
+    /// Records lie before the floor; where it begins.
+    before: bool,
+    begins: Option<Offset>,
     until: Option<EpochSeq>,
 }
 
 impl JournalReader {
     /// Takes a record in; false when enough was read.
     fn take(&mut self, value: &[u8], offset: Offset) -> bool {
-        match self.apply(value) {
+        match self.apply(value, offset) {
             Ok(()) => self.until.is_none_or(|u| self.complete.as_ref().is_none_or(|e| e.seq < u)),
             Err(e) => {
                 self.error = Some(format!("offset {}: {e}", offset.0));
@@ -201,11 +206,13 @@ impl JournalReader {
         }
     }
 
-    fn apply(&mut self, value: &[u8]) -> Result<(), crate::codec::wire::Malformed> {
+    fn apply(&mut self, value: &[u8], offset: Offset) -> Result<(), crate::codec::wire::Malformed> {
         let part = journal::open(value)?;
         if part.seq < self.floor {
+            self.before = true;
             return Ok(());
         }
+        self.begins.get_or_insert(offset);
         if part.part.0 == 0 {
             self.cells.clear();
             self.parts = 0;
@@ -226,6 +233,7 @@ impl JournalReader {
         let join = self.recovery.finish(&epoch);
         let mut task = JoinTask::new(partition, join, epoch.next, epoch.activity, now);
         task.floor = epoch.floor;
+        task.begins = self.begins.filter(|_| self.before).map(|at| (self.floor, at));
         Some((epoch, task))
     }
 }

@@ -54,6 +54,19 @@ fn old_rows_are_copied_and_what_lies_before_them_is_deleted() {
     assert_eq!(census, cleaned.tasks().iter().map(|t| t.join.census()).collect::<Vec<_>>(), "nor does a restart from what is left");
 }
 
+#[test]
+fn a_member_that_never_lives_for_two_minutes_does_not_leave_an_ever_longer_journal() {
+    let mut world = World::new(START, |s| {
+        long_window(s);
+        s.journal = Limits { least: 0, times: 2, per_epoch: 4_000 };
+    });
+    for _ in 0..40 {
+        world.pass(90 * SECOND, SECOND, live);
+        world.restart_join();
+    }
+    assert!(left(&world).iter().all(|(low, high)| low * 2 > *high), "{:?}", left(&world));
+}
+
 /// While it stands still the group gives its partitions to another member, which writes on and leaves: what the sleeper then asks of the
 /// journal's end is no longer the end of its own epoch.
 #[test]
