@@ -353,8 +353,8 @@ fn paths_dimensions_and_segments_have_limits() {
 
 #[test]
 fn nothing_is_longer_than_ten_thousand_years() {
-    assert!(read(&format!("{MINIMAL}join: {{ hold: 10000y }}\n")).is_ok());
-    assert!(complaints("join: { hold: 87600001h }").contains("nothing may be longer than 10,000 years"));
+    assert!(read(&format!("{MINIMAL}alerts: {{ reminder: 10000y }}\n")).is_ok());
+    assert!(complaints("alerts: { reminder: 87600001h }").contains("nothing may be longer than 10,000 years"));
 }
 
 #[test]

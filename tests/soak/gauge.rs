@@ -18,8 +18,8 @@ const TICK: Duration = Duration::from_millis(50);
 /// A nap of 50 ms that takes this long: the harness was frozen, and everything else with it.
 const FROZEN: Duration = Duration::from_millis(700);
 /// Reading so far behind is no longer fed, or retention would take what nobody has read.
-const TOO_FAR_S: f64 = 60.0;
-const FAR_ENOUGH_S: f64 = 20.0;
+const TOO_FAR_S: f64 = 40.0;
+const FAR_ENOUGH_S: f64 = 10.0;
 
 /// A process at a moment.
 #[derive(Clone, Copy, Debug, Default)]

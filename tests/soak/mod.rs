@@ -19,8 +19,8 @@ use std::path::Path;
 
 /// Processes. One is killed at a time, by turns, so that each lives for as many minutes.
 pub const MEMBERS: usize = 2;
-/// An input partition keeps no more than this: both topics take 2.5 GB at most.
-const KEPT_BYTES: &str = "160000000";
+/// A partition of predictions, of outcomes, keeps no more than this: two minutes at least, 3.2 GB in all.
+const KEPT_BYTES: [&str; 2] = ["300000000", "100000000"];
 /// What is deleted is soon off the disk.
 const SMALL: [(&str, &str); 2] = [("segment.bytes", "16777216"), ("file.delete.delay.ms", "1000")];
 
@@ -69,8 +69,8 @@ pub fn settings(brokers: &str, start: i64) -> Settings {
 /// Creates all topics, in segments that are small enough to be deleted while it runs.
 pub fn create_topics(settings: &Settings) -> Result<(), String> {
     let of = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect::<BTreeMap<_, _>>();
-    for topic in [&settings.predictions.topic, &settings.outcomes.topic] {
-        let config = of(&[("retention.bytes", KEPT_BYTES), ("retention.ms", "-1"), SMALL[0], SMALL[1]]);
+    for (topic, kept) in [&settings.predictions.topic, &settings.outcomes.topic].into_iter().zip(KEPT_BYTES) {
+        let config = of(&[("retention.bytes", kept), ("retention.ms", "-1"), SMALL[0], SMALL[1]]);
         create_topic(settings, &TopicSpec { name: topic.clone(), partitions: PARTITIONS as i32, config })?;
     }
     for mut spec in own_topics(settings, Inputs { partitions: PARTITIONS as i32, max_bytes: 1_048_588 }) {

@@ -6,6 +6,7 @@
 
 use super::MEMBERS;
 use super::gauge::Sample;
+use std::time::Instant;
 
 /// Lag is bounded if reading is back within this much input ...
 pub const NEAR_S: f64 = 10.0;
@@ -22,7 +23,8 @@ const FOREIGN: f64 = 0.35;
 pub struct Kill {
     pub at: f64,
     pub member: usize,
-    /// Seconds until it said that it was ready.
+    pub killed: Instant,
+    /// Seconds until it said that it was ready; 0 as long as it has not.
     pub ready: f64,
 }
 
