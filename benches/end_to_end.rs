@@ -53,7 +53,8 @@ fn config(brokers: &str, app: &str) -> String {
 
 /// Of the application of a round; all of them read the same topics.
 fn settings(brokers: &str, round: &str) -> Settings {
-    load_text("bench", &config(brokers, &format!("bench-{round}")), &|name| std::env::var(name).ok(), Path::new("/")).unwrap_or_else(|e| panic!("{e}"))
+    load_text("bench", &config(brokers, &format!("bench-{round}")), &|name| std::env::var(name).ok(), Path::new("/"))
+        .unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// Deterministic numbers (SplitMix64).

@@ -87,8 +87,9 @@ impl Cluster {
         }
     }
 
-    /// What a restart does to groups: requests that waited are forgotten, every session begins anew.
-    pub fn restarted(&mut self) {
+    /// What a restart does to groups: requests that waited are forgotten, every session begins anew at this time.
+    pub fn restarted(&mut self, now_ms: i64) {
+        self.now_ms = self.now_ms.max(now_ms);
         self.groups.values_mut().for_each(|group| group.restarted(self.now_ms));
     }
 

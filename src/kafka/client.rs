@@ -4,6 +4,7 @@
 
 use crate::config::settings::Kafka;
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 use secrecy::ExposeSecret;
 
 /// Milliseconds until the broker aborts a transaction that nobody ends.
@@ -55,6 +56,9 @@ pub fn member(kafka: &Kafka, group: &str, instance: &str) -> ClientConfig {
     c.set("group.instance.id", instance).set("partition.assignment.strategy", "range"); // pairs partition i of both inputs
     default(&mut c, "session.timeout.ms", "45000");
     default(&mut c, "max.poll.interval.ms", "900000"); // a restore or a broker that is away for minutes
+    if (c.log_level as i32) < RDKafkaLogLevel::Warning as i32 {
+        c.set_log_level(RDKafkaLogLevel::Warning); // `context` must hear that a session is over, however little is logged
+    }
     c
 }
 

@@ -29,6 +29,7 @@ pub enum Rebalanced {
 pub struct MemberContext {
     events: Mutex<VecDeque<Rebalanced>>,
     closing: AtomicBool,
+    lapsed: AtomicBool,
 }
 
 impl MemberContext {
@@ -40,6 +41,15 @@ impl MemberContext {
     /// True if there is one.
     pub fn has_changed(&self) -> bool {
         self.events.lock().is_ok_and(|events| !events.is_empty())
+    }
+
+    /// True if the client has given up its session with the group, and has no partitions from it since.
+    ///
+    /// Why this matters: it forgets its member id then. Until the assignment is answered it still sends heartbeats, now without the id, and
+    /// the group's broker, where the old member may live on, answers that the name is somebody else's (librdkafka 2.12.1:
+    /// `rd_kafka_cgrp_session_timeout_check`, `rd_kafka_cgrp_join_state_serve`).
+    pub fn has_lapsed(&self) -> bool {
+        self.lapsed.load(Ordering::Relaxed)
     }
 
     /// From now on changes are answered at once: the client waits for the answer before it closes, and nobody polls any more.
@@ -56,6 +66,9 @@ impl MemberContext {
 
 impl ClientContext for MemberContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if facility == "SESSTMOUT" {
+            self.lapsed.store(true, Ordering::Relaxed);
+        }
         write_log(level, facility, message);
     }
     fn error(&self, error: KafkaError, reason: &str) {
@@ -63,6 +76,7 @@ impl ClientContext for MemberContext {
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::PartitionEOF) => {}
             _ if refusal::mention(&error, reason) => {}
+            Some(RDKafkaErrorCode::FencedInstanceId) => tracing::debug!("Kafka: {error}: {reason}"),
             _ if is_absence(&error) => tracing::debug!("Kafka: {error}: {reason}"),
             _ => tracing::warn!("Kafka: {error}: {reason}"),
         }
@@ -80,6 +94,7 @@ impl ConsumerContext for MemberContext {
         }
         self.note(match code {
             Code::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                self.lapsed.store(false, Ordering::Relaxed);
                 Rebalanced::Assigned(list.elements().iter().map(|e| (e.topic().to_string(), e.partition())).collect())
             }
             _ if consumer.assignment_lost() => Rebalanced::Lost,
@@ -152,8 +167,10 @@ impl rdkafka::producer::ProducerContext for ProducerContext {
 
 fn write_log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
-        // the answer to the commit says the same, and what follows from it is said there
-        _ if facility == "TXNERR" => tracing::debug!("librdkafka {facility}: {message}"),
+        // the answer to the commit, or the next poll, says the same, and what follows from it is said there
+        _ if facility == "TXNERR" || facility == "FATAL" && message.contains("Static consumer fenced") => {
+            tracing::debug!("librdkafka {facility}: {message}")
+        }
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
             tracing::warn!("librdkafka {facility}: {message}")
         }

@@ -1,7 +1,9 @@
 //! `Log` over rdkafka: one group member, one transactional producer, one reader.
 //!
 //! Guarantees: changes of assignment are acted upon by the member's thread, between polls; records of partitions that were not
-//! started are never handed over; records are read where the client has put them (`queues`).
+//! started are never handed over; records are read where the client has put them (`queues`); a client that the group fences because of
+//! its own outage is replaced by a new one, a few times an hour.
+//! Never: takes a name back from another process that has come by it without such an outage.
 
 use super::client;
 use super::context::{MemberContext, Rebalanced};
@@ -14,14 +16,16 @@ use super::rights::{Operation, Resource, denied, lost};
 use crate::config::settings::Settings;
 use crate::engine::types::{Offset, Partition};
 use crate::log::{Commit, CommittedPosition, Ends, Fatal, Handed, Log, OutRecord, Polled, Position, Record, Sink, TopicIx};
+use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::{FromClientConfig, FromClientConfigAndContext};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset as At, TopicPartitionList};
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Which member this is.
 pub struct MemberName {
@@ -31,19 +35,31 @@ pub struct MemberName {
     pub thread: usize,
 }
 
+/// New clients that a member may have within `HOUR`: more often is no bad day but a fault that somebody must see.
+const NEW_CLIENTS: usize = 10;
+const HOUR: Duration = Duration::from_secs(3_600);
+
+type Client = BaseConsumer<MemberContext>;
+
 /// `Log` over rdkafka.
 pub struct KafkaLog {
     kafka: crate::config::settings::Kafka,
     /// Its group's.
     name: String,
+    /// The group member's.
+    config: ClientConfig,
     topics: Vec<String>,
     /// Before the consumers, so that it ends first.
     queues: Queues,
-    consumer: BaseConsumer<MemberContext>,
+    consumer: Client,
     transactions: Transactions,
     reader: Reader,
     group: Option<Arc<ConsumerGroupMetadata>>,
     errors: Vec<KafkaError>,
+    /// The client can't go on; `release` replaces it.
+    fenced: bool,
+    /// When that was done.
+    replaced: VecDeque<Instant>,
 }
 
 impl KafkaLog {
@@ -52,25 +68,21 @@ impl KafkaLog {
         let group = format!("{}-{}", settings.app, name.stage);
         let instance = format!("{group}-{}-{:04}", client::padded(&settings.instance), name.thread);
         let config = client::member(&settings.kafka, &group, &instance);
-        let consumer = BaseConsumer::from_config_and_context(&config, MemberContext::default()).map_err(|e| Fatal(no_client(&e)))?;
+        let consumer = create(&config)?;
         // before it joins: a transaction that this member left open when it was killed would hold up its own recovery, and everybody
         // who reads what it has written, until the broker gives it up
         // hashes and packed counts, which the join publishes, compress badly
         let compression = if name.stage == "join" { "none" } else { "lz4" };
         let mut transactions = Transactions::new(&settings.kafka, &instance, &group, compression);
         transactions.renew()?;
-        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
-        consumer.subscribe(&names).map_err(|e| Fatal(format!("subscribing to {names:?}: {e}")))?;
+        subscribe(&consumer, &topics)?;
         let reader = Reader::new(&settings.kafka, &group, follow)?;
         // SAFETY: both consumers outlive the queues, which are declared before them.
-        let queues = unsafe {
-            let mut queues = Queues::new(consumer.client().native_ptr());
-            reader.follower().into_iter().for_each(|follower| queues.watch(follower));
-            queues
-        };
+        let queues = unsafe { queues_of(&consumer, &reader) };
         Ok(KafkaLog {
             kafka: settings.kafka.clone(),
             name: group,
+            config,
             topics,
             queues,
             consumer,
@@ -78,7 +90,33 @@ impl KafkaLog {
             reader,
             group: None,
             errors: Vec::new(),
+            fenced: false,
+            replaced: VecDeque::new(),
         })
+    }
+
+    /// A new client and a new producer instead of those that the group has fenced.
+    fn replace_client(&mut self) -> Result<(), Fatal> {
+        tracing::info!("the session with the group ended while its broker was away; joining again as a new member");
+        self.transactions.renew()?; // before it joins, as in `open`
+        let consumer = create(&self.config)?;
+        // SAFETY: as in `open`; the old queues end here, before their client.
+        self.queues = unsafe { queues_of(&consumer, &self.reader) };
+        self.consumer.context().close();
+        self.consumer = consumer;
+        (self.fenced, self.errors) = (false, Vec::new());
+        self.replaced.push_back(Instant::now());
+        subscribe(&self.consumer, &self.topics)
+    }
+
+    /// True if a fence is no more than what the client has brought upon itself, and not too often.
+    fn bears(&mut self, fence: &KafkaError) -> bool {
+        let own = matches!(fence, KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::FencedInstanceId));
+        let now = Instant::now();
+        self.replaced.retain(|at| now.duration_since(*at) < HOUR);
+        let bears = own && self.consumer.context().has_lapsed() && self.replaced.len() < NEW_CLIENTS;
+        self.fenced |= bears;
+        bears
     }
 
     fn topic(&self, ix: TopicIx) -> &str {
@@ -101,9 +139,11 @@ impl KafkaLog {
     /// Changes of assignment and errors that concern the whole member.
     fn attend(&mut self) -> Result<(), Fatal> {
         // one event a call; `None` as well for a change of assignment, which is looked at before the next event
-        while let Some(event) = self.consumer.poll(Duration::ZERO) {
+        while let Some(event) = self.consumer.poll(Duration::ZERO).map(Result::err) {
             // a partition that is read has its own queue: a record here is of one that was let go
-            event.map_or_else(|e| self.judge_error(&e), |_| Ok(()))?;
+            if let Some(e) = event.filter(|e| !self.bears(e)) {
+                self.judge_error(&e)?;
+            }
         }
         Ok(())
     }
@@ -137,6 +177,26 @@ impl KafkaLog {
     }
 }
 
+fn create(config: &ClientConfig) -> Result<Client, Fatal> {
+    Client::from_config_and_context(config, MemberContext::default()).map_err(|e| Fatal(no_client(&e)))
+}
+
+fn subscribe(consumer: &Client, topics: &[String]) -> Result<(), Fatal> {
+    let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+    consumer.subscribe(&names).map_err(|e| Fatal(format!("subscribing to {names:?}: {e}")))
+}
+
+/// # Safety
+/// Both outlive the result.
+unsafe fn queues_of(consumer: &Client, reader: &Reader) -> Queues {
+    // SAFETY: as the caller says.
+    unsafe {
+        let mut queues = Queues::new(consumer.client().native_ptr());
+        reader.follower().into_iter().for_each(|follower| queues.watch(follower));
+        queues
+    }
+}
+
 impl Drop for KafkaLog {
     fn drop(&mut self) {
         self.consumer.context().close();
@@ -153,6 +213,9 @@ impl Log for KafkaLog {
         }
         self.judge_errors()?;
         OUTAGE.turned();
+        if self.fenced {
+            return Ok(Polled::Lost);
+        }
         Ok(self.changed().unwrap_or(Polled::Records))
     }
 
@@ -185,6 +248,9 @@ impl Log for KafkaLog {
     fn release(&mut self) -> Result<(), Fatal> {
         self.queues.clear();
         self.group = None;
+        if self.fenced {
+            return self.replace_client();
+        }
         self.consumer.unassign().map_err(|e| Fatal(format!("unassigning: {e}")))
     }
 

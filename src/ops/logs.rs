@@ -6,6 +6,11 @@ use tracing_subscriber::EnvFilter;
 /// Starts logging to standard error. `default` is the level without `DRIFTLINE_LOG`. A second call changes nothing.
 pub fn start(default: &str) {
     let filter = EnvFilter::try_from_env("DRIFTLINE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    // a client that was fenced can't be closed, and says so when it is dropped
+    let filter = match "rdkafka::consumer::base_consumer=off".parse() {
+        Ok(quiet) => filter.add_directive(quiet),
+        Err(_) => filter,
+    };
     let terminal = std::io::stderr().is_terminal();
     // a full log device must not stop the service: with `log_internal_errors` a failed write would be told on standard error, and panic
     let builder = tracing_subscriber::fmt()

@@ -149,7 +149,7 @@ pub fn inflict(h: &mut History, fault: Fault) -> bool {
             h.heal_at(h.world.now() + longest);
         }
         Fault::Move => {
-            h.world.cluster.with(|cluster| cluster.restarted());
+            h.world.cluster.with(|cluster| cluster.restarted(cluster.now_ms()));
             h.processes.iter_mut().for_each(|p| p.edge.log.lose_connection());
             let Some(p) = somebody(h) else { return false };
             h.processes[p].edge.faults.push(CommitFault::Aborted);

@@ -281,7 +281,7 @@ impl History {
         let now = self.world.now();
         if self.world.away_until.get() > 0 && self.world.away_until.get() <= now {
             self.world.away_until.set(0);
-            self.world.cluster.with(|cluster| cluster.restarted());
+            self.world.cluster.with(|cluster| cluster.restarted(cluster.now_ms()));
             self.processes.iter_mut().for_each(|p| p.edge.log.lose_connection());
         }
         self.world.deliver_ends();

@@ -112,7 +112,7 @@ impl Broker {
         if *self.paused.borrow() && !paused {
             let now_ms = self.now_ms();
             self.with(|cluster| {
-                cluster.restarted();
+                cluster.restarted(now_ms);
                 cluster.advance(now_ms);
             });
         }

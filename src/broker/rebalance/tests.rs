@@ -154,8 +154,7 @@ fn commits_are_checked_against_member_and_generation() {
 fn sessions_begin_anew_after_a_restart() {
     let mut cluster = Cluster::new();
     let first = alone(&mut cluster, "m-0");
-    cluster.now_ms = 60_000;
-    cluster.restarted();
+    cluster.restarted(60_000);
     cluster.advance(70_000);
     assert_eq!(cluster.heartbeat(G, &as_member(&first, Some("m-0"))), Ok(()));
     cluster.advance(80_001);
