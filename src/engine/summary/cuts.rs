@@ -86,7 +86,7 @@ impl Cuts {
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,popcnt")]
     #[inline]
-    pub fn at_or_below_wide(&self, x: f64) -> usize {
+    pub(super) fn at_or_below_wide(&self, x: f64) -> usize {
         if self.cuts.len() >= WIDTH * WIDTH || x == f64::INFINITY {
             return self.cuts.partition_point(|c| *c <= x);
         }
