@@ -1,7 +1,7 @@
 //! Runs under faults on three Apache Kafka brokers, each compared with an undisturbed run byte for byte.
 //!
-//! `tests/kafka/kill --runs 10` builds and runs it. One line per run, one at the end; exit code 1 if any run differs, or twice comes to no end:
-//! its folder (what the processes said, the moments of the faults, the brokers' data) is kept.
+//! `tests/kafka/kill --runs 10` builds and runs it; `tests/kafka/upgrade` as well, with a rolling upgrade instead of faults. One line per
+//! run, one at the end; exit code 1 if any run differs, or twice comes to no end: its folder (what the processes said, the moments of the faults, the brokers' data) is kept.
 
 #[allow(dead_code)] // other parts of it are for tests/exactly_once
 #[path = "../tests/exactly_once/brute.rs"]
@@ -25,7 +25,8 @@ mod topics;
 use clap::Parser;
 use compare::Published;
 use kill::cluster::Cluster;
-use kill::plan::{Planned, faults};
+use kill::faults::Programs;
+use kill::plan::{Planned, faults, upgrade};
 use kill::round::{Round, run};
 use scene::{PANES, Scene};
 use std::collections::BTreeMap;
@@ -50,6 +51,9 @@ struct Options {
     /// The first seed of many runs.
     #[arg(long, default_value_t = 1)]
     from: u64,
+    /// A rolling upgrade from this program instead of faults.
+    #[arg(long)]
+    before: Option<PathBuf>,
     /// Predictions in the inputs.
     #[arg(long, default_value_t = 540_000)]
     predictions: usize,
@@ -96,7 +100,7 @@ impl Bench {
         let (mut good, mut failed, mut repeated, began) = (0, 0, 0, Instant::now());
         for i in 0..self.options.runs {
             let seed = self.options.seed.unwrap_or(self.options.from + i);
-            let planned = faults(seed, Scene::count(&self.scene.predictions) as i64);
+            let planned = self.planned(seed);
             let dir = self.options.dir.join(format!("run-{seed}"));
             let outcome = self.with_a_result(&dir, seed, &planned, &mut repeated);
             match outcome.and_then(|round| equal(&round.published, &calm, &dir).map(|()| round).map_err(|e| format!("NOT EQUAL: {e}"))) {
@@ -130,11 +134,18 @@ impl Bench {
         Ok(failed)
     }
 
+    fn planned(&self, seed: u64) -> Vec<Planned> {
+        let predictions = Scene::count(&self.scene.predictions) as i64;
+        if self.options.before.is_some() { upgrade(predictions) } else { faults(seed, predictions) }
+    }
+
     /// A run that has not come to its end in time, or whose cluster broke down, says nothing about content: it is done once more, on a
     /// new cluster. A second time is a failure.
     fn with_a_result(&mut self, dir: &Path, seed: u64, planned: &[Planned], repeated: &mut u64) -> Result<Round, String> {
         let why = match self.one(dir, planned) {
+            Ok(round) if self.options.before.is_some() => return upgraded(round, planned.len() as u64),
             Ok(round) => return Ok(round),
+            Err(why) if self.options.before.is_some() => return Err(why),
             Err(why) => why,
         };
         *repeated += 1;
@@ -161,7 +172,9 @@ impl Bench {
         let cluster = self.cluster.as_ref().ok_or("no cluster")?;
         let predictions = Scene::count(&self.scene.predictions) as i64;
         // twice what the look-ahead lets in: 65 panes
-        run(cluster, &self.program, dir, planned, [predictions, predictions * 130 / PANES])
+        let now = self.program.as_path();
+        let before = self.options.before.as_deref().filter(|_| !planned.is_empty()).unwrap_or(now);
+        run(cluster, Programs { before, now }, dir, planned, [predictions, predictions * 130 / PANES])
     }
 
     fn said(&self, round: &Round) -> String {
@@ -175,6 +188,16 @@ impl Bench {
             self.pairs,
             round.published.alerts.count()
         )
+    }
+}
+
+/// Every step must fall into the stream, and no process may ask for a restart: nothing but upgrades has happened.
+fn upgraded(round: Round, steps: u64) -> Result<Round, String> {
+    let done = &round.done;
+    match (done.in_the_stream == steps, done.gave_up.is_empty()) {
+        (true, true) => Ok(round),
+        (false, _) => Err(format!("{} of {steps} steps fell into the stream: it is too short", done.in_the_stream)),
+        (_, false) => Err(format!("restarts asked for: {}", listed(&done.gave_up))),
     }
 }
 

@@ -71,6 +71,12 @@ impl Process {
         self.since = Instant::now();
     }
 
+    #[allow(dead_code)] // for upgrades
+    pub fn restart_as(&mut self, program: &Path) {
+        self.place.program = program.to_path_buf();
+        self.restart();
+    }
+
     /// As a power cut would; false if it had ended before.
     pub fn kill(&mut self) -> bool {
         if self.ended().is_some() {

@@ -5,11 +5,12 @@
 use super::MEMBERS;
 use super::cluster::Cluster;
 use super::net::Weather;
-use super::plan::Fault;
+use super::plan::{Fault, Version};
 use crate::process::{Place, Process};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
@@ -24,10 +25,18 @@ const RETREAT: Duration = Duration::from_secs(60);
 /// Processes ask for no more restarts in a run.
 const RESTARTS: u64 = 12;
 
+/// The program before an upgrade, which all processes run at first, and the one that is tried out; the same if nothing is upgraded.
+#[derive(Clone, Copy)]
+pub struct Programs<'p> {
+    pub before: &'p Path,
+    pub now: &'p Path,
+}
+
 /// Everything that faults fall upon.
 pub struct Stage<'c> {
     pub cluster: &'c Cluster,
     pub places: Vec<Place>,
+    pub programs: Programs<'c>,
     pub members: [Mutex<Process>; MEMBERS],
     pub brokers: Mutex<()>,
     /// Committed predictions, as last seen, and how many there are.
@@ -61,7 +70,7 @@ impl Stage<'_> {
     /// Does it and waits until it is over.
     pub fn suffer(&self, fault: Fault) {
         let result = match fault {
-            Fault::Kill(m) | Fault::Absence(m) | Fault::Stop(m) | Fault::Freeze(m, _) | Fault::Replace(m, _) => {
+            Fault::Kill(m) | Fault::Absence(m) | Fault::Stop(m) | Fault::Become(m, _) | Fault::Freeze(m, _) | Fault::Replace(m, _) => {
                 let mut process = self.members[m].lock().expect("no thread panics");
                 if process.ended().is_some_and(|s| s.success()) {
                     return self.say(&format!("{fault:?}: has ended already"));
@@ -119,6 +128,13 @@ impl Stage<'_> {
                 None => return Err(format!("did not end within {GRACE:?} after SIGTERM")),
                 Some(status) if !matches!(status.code(), Some(0 | 4)) => return Err(format!("ended with {status} after SIGTERM")),
                 Some(_) => process.restart(),
+            },
+            Fault::Become(_, version) => match process.terminate(GRACE) {
+                Some(status) if status.success() => process.restart_as(match version {
+                    Version::Before => self.programs.before,
+                    Version::Now => self.programs.now,
+                }),
+                ended => return Err(format!("ended with {ended:?} within {GRACE:?} after SIGTERM")),
             },
             Fault::Freeze(_, how_long) => {
                 process.signal("STOP");

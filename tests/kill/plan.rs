@@ -19,7 +19,9 @@ pub enum Fault {
     Stop(usize),
     /// SIGSTOP for so long, then SIGCONT: longer than the session, so that it wakes up as a zombie.
     Freeze(usize, Duration),
-    /// As before, but a new process with its name has taken its place when it wakes up.
+    /// SIGTERM; then this version of the program takes its place.
+    Become(usize, Version),
+    /// As `Freeze`, but a new process with its name has taken its place when it wakes up.
     Replace(usize, Duration),
     /// kill -9 of a broker, which is back so much later.
     BrokerKill(usize, Duration),
@@ -29,6 +31,13 @@ pub enum Fault {
     Bad(Reach, Weather, Duration),
     /// All connections of some links are reset.
     Reset(Reach),
+}
+
+/// Which program a process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    Before,
+    Now,
 }
 
 /// A fault and its moment.
@@ -42,7 +51,7 @@ pub struct Planned {
 }
 
 /// Sessions of the processes end after this.
-pub const SESSION: Duration = Duration::from_secs(4);
+pub const SESSION: Duration = Duration::from_secs(3);
 
 impl Fault {
     pub fn kind(&self) -> &'static str {
@@ -50,6 +59,8 @@ impl Fault {
             Fault::Kill(_) => "kill",
             Fault::Absence(_) => "kill and takeover",
             Fault::Stop(_) => "SIGTERM",
+            Fault::Become(_, Version::Now) => "upgrade",
+            Fault::Become(_, Version::Before) => "rollback",
             Fault::Freeze(..) => "zombie",
             Fault::Replace(..) => "replaced zombie",
             Fault::BrokerKill(..) => "broker kill",
@@ -110,4 +121,16 @@ pub fn faults(seed: u64, predictions: i64) -> Vec<Planned> {
     let mut planned: Vec<_> = faults.into_iter().map(|fault| moment(fault, draw)).collect();
     planned.sort_by_key(|p| p.at);
     planned
+}
+
+/// A rolling upgrade: one process after the other, two of them back to the version before in between, in the end all as they are now.
+pub fn upgrade(predictions: i64) -> Vec<Planned> {
+    use Version::{Before, Now};
+    let steps = [(0, Now), (1, Now), (0, Before), (2, Now), (0, Now), (1, Before), (1, Now)];
+    let moment = |(i, (member, version))| Planned {
+        at: predictions * (1 + i as i64) / (2 + steps.len() as i64),
+        after: Duration::ZERO,
+        fault: Fault::Become(member, version),
+    };
+    steps.into_iter().enumerate().map(moment).collect()
 }

@@ -1,8 +1,8 @@
 //! One run: three processes from an empty application to their end, and the faults in between.
 
 use super::cluster::Cluster;
-use super::faults::{Done, Stage};
-use super::plan::{Planned, SESSION};
+use super::faults::{Done, Programs, Stage};
+use super::plan::{Fault, Planned, SESSION};
 use crate::compare::Published;
 use crate::config::config;
 use crate::process::{Place, Process};
@@ -26,17 +26,18 @@ pub struct Round {
     pub published: Published,
 }
 
-/// Runs `program` over the loaded inputs; `dir` gets what the processes say.
-pub fn run(cluster: &Cluster, program: &Path, dir: &Path, planned: &[Planned], sizes: [i64; 2]) -> Result<Round, String> {
+/// Runs the program over the loaded inputs; `dir` gets what the processes say.
+pub fn run(cluster: &Cluster, programs: Programs<'_>, dir: &Path, planned: &[Planned], sizes: [i64; 2]) -> Result<Round, String> {
     let client = format!("session.timeout.ms: {}, heartbeat.interval.ms: 500, reconnect.backoff.max.ms: 1000", SESSION.as_millis());
     std::fs::create_dir_all(dir).and_then(|()| std::fs::write(dir.join("driftline.yaml"), config(&client))).map_err(|e| e.to_string())?;
-    let place = |m: usize| Place { program: program.to_path_buf(), brokers: cluster.brokers(m), dir: dir.to_path_buf() };
+    let place = |m: usize| Place { program: programs.before.to_path_buf(), brokers: cluster.brokers(m), dir: dir.to_path_buf() };
     let places: Vec<Place> = (0..super::MEMBERS).map(place).collect();
     cluster.clear(&places[0])?;
     let stage = Stage {
         cluster,
         members: std::array::from_fn(|m| Mutex::new(Process::start(&m.to_string(), &places[m]))),
         places,
+        programs,
         brokers: Mutex::default(),
         committed: AtomicI64::new(0),
         predictions: sizes[0],
@@ -73,7 +74,9 @@ fn watch<'s>(scope: &'s std::thread::Scope<'s, '_>, stage: &'s Stage<'_>, planne
     let (mut next, mut falling) = (planned.iter().peekable(), Vec::new());
     loop {
         let committed = stage.committed.load(Ordering::Relaxed);
-        while let Some(Planned { after, fault, .. }) = next.next_if(|p| p.at <= committed).copied() {
+        // one process after the other is upgraded
+        let waits = |fault, falling: &Vec<_>| matches!(fault, Fault::Become(..)) && !falling.is_empty();
+        while let Some(Planned { after, fault, .. }) = next.next_if(|p| p.at <= committed && !waits(p.fault, &falling)).copied() {
             falling.push(scope.spawn(move || {
                 std::thread::sleep(after);
                 stage.suffer(fault);
