@@ -76,7 +76,9 @@ impl Positions {
         config.set("group.id", format!("{}-join", settings.app)).set("isolation.level", "read_uncommitted");
         let mut list = TopicPartitionList::new();
         for topic in [&settings.predictions.topic, &settings.outcomes.topic] {
-            (0..PARTITIONS as i32).for_each(|p| drop(list.add_partition(topic, p)));
+            for p in 0..PARTITIONS as i32 {
+                list.add_partition(topic, p);
+            }
         }
         Ok(Positions { consumer: config.create().map_err(|e| e.to_string())?, list })
     }
@@ -143,7 +145,7 @@ impl<'g> Gauge<'g> {
             }
             sample.busy = busy(self.core);
             sample.positions = self.fed.positions.load(Ordering::Relaxed);
-            if self.samples.lock().expect("no thread panics").len() % 10 == 0 {
+            if self.samples.lock().expect("no thread panics").len().is_multiple_of(10) {
                 last = Some((size(&self.broker_dir), self.broker_memory()));
             }
             (sample.disk, sample.broker) = last.unwrap_or_default();

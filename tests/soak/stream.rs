@@ -113,7 +113,7 @@ impl Stream {
         if n < 0 || n % 1_000 == 4 || n >= self.predicted {
             return;
         }
-        let (p, id, right) = (partition(n), format!("r-{n:010}"), mixed(n) % 10 != 0);
+        let (p, id, right) = (partition(n), format!("r-{n:010}"), !mixed(n).is_multiple_of(10));
         self.count(true, time, |c| &mut c.pairs);
         if !right {
             self.count(true, time, |c| &mut c.errors);

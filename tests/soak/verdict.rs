@@ -210,7 +210,7 @@ pub fn foreign(samples: &[&Sample]) -> f64 {
     (((b.busy - a.busy) - (b.own - a.own)) / (b.at - a.at).max(1.0)).max(0.0)
 }
 
-fn median(values: &mut Vec<f64>) -> f64 {
+fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(0.0)
 }
