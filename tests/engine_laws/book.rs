@@ -22,6 +22,8 @@ const PANE: PaneId = PaneId(0);
 const MODEL: &str = "price";
 
 type Features = Vec<(FeatureIx, Value<'static>)>;
+/// Neighbouring doubles: the first feature and the numbers.
+type Runs = Vec<(FeatureIx, Vec<[u8; 8]>)>;
 
 fn value() -> impl Strategy<Value = Value<'static>> {
     let odd = prop::sample::select(vec![f64::NAN, -f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0, 1e300]);
@@ -43,8 +45,8 @@ fn features() -> impl Strategy<Value = Features> {
 }
 
 /// Numbers of neighbouring features, as a record of doubles has them, and all other features.
-fn in_runs(features: &Features) -> (Features, Vec<(FeatureIx, Vec<[u8; 8]>)>) {
-    let (mut others, mut runs): (Features, Vec<(FeatureIx, Vec<[u8; 8]>)>) = (Vec::new(), Vec::new());
+fn in_runs(features: &Features) -> (Features, Runs) {
+    let (mut others, mut runs) = (Features::new(), Runs::new());
     for (ix, value) in features {
         let Value::Number(x) = value else {
             others.push((*ix, value.clone()));
