@@ -100,6 +100,7 @@ pub fn create(settings: &Settings, dry_run: bool) -> Result<Vec<(TopicSpec, Crea
             None if dry_run => Created::Would,
             None => {
                 create_topic(settings, &spec)?;
+                cluster.wait_until_seen(settings, &spec.name)?;
                 Created::Created
             }
         };
@@ -157,6 +158,18 @@ impl Cluster {
             }
         }
         Ok(cluster)
+    }
+
+    /// A broker says that a topic is made a little before it shows it; `run`, started at once, would miss it.
+    fn wait_until_seen(&self, settings: &Settings, topic: &str) -> Result<(), String> {
+        let began = Instant::now();
+        while self.partitions(settings, topic)?.is_none() {
+            if began.elapsed() > REQUEST {
+                return Err(format!("{topic} was created, but no broker shows it after {} s; try again", REQUEST.as_secs()));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
     }
 
     /// Partitions of a topic; `None` if it does not exist.
