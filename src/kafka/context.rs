@@ -13,6 +13,9 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// Not to be logged: a client that was fenced can't be closed, and says so when it is dropped.
+pub const NO_NEWS: &str = "rdkafka::consumer::base_consumer=off";
+
 /// A change of assignment, not yet acted upon.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Rebalanced {
@@ -25,14 +28,19 @@ pub enum Rebalanced {
 }
 
 /// Context of a group member: keeps changes of assignment for the member's thread.
-#[derive(Default)]
 pub struct MemberContext {
+    session_ms: u64,
     events: Mutex<VecDeque<Rebalanced>>,
     closing: AtomicBool,
     lapsed: AtomicBool,
 }
 
 impl MemberContext {
+    /// Of a client with such a session.
+    pub fn new(session_ms: u64) -> MemberContext {
+        MemberContext { session_ms, events: Mutex::default(), closing: AtomicBool::new(false), lapsed: AtomicBool::new(false) }
+    }
+
     /// The oldest change that nobody has acted upon.
     pub fn next(&self) -> Option<Rebalanced> {
         self.events.lock().ok()?.pop_front()
@@ -43,7 +51,8 @@ impl MemberContext {
         self.events.lock().is_ok_and(|events| !events.is_empty())
     }
 
-    /// True if the client has given up its session with the group, and has no partitions from it since.
+    /// True if the client has given up its session with the group because it was cut off, and has no partitions from it since. Not if it
+    /// stood still: another process may have taken its place meanwhile.
     ///
     /// Why this matters: it forgets its member id then. Until the assignment is answered it still sends heartbeats, now without the id, and
     /// the group's broker, where the old member may live on, answers that the name is somebody else's (librdkafka 2.12.1:
@@ -66,7 +75,7 @@ impl MemberContext {
 
 impl ClientContext for MemberContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        if facility == "SESSTMOUT" {
+        if facility == "SESSTMOUT" && was_cut_off(message, self.session_ms) {
             self.lapsed.store(true, Ordering::Relaxed);
         }
         write_log(level, facility, message);
@@ -176,5 +185,33 @@ fn write_log(level: RDKafkaLogLevel, facility: &str, message: &str) {
         }
         RDKafkaLogLevel::Warning => tracing::info!("librdkafka {facility}: {message}"),
         _ => tracing::debug!("librdkafka {facility}: {message}"),
+    }
+}
+
+/// A client that runs gives its session up at most so late.
+const LATE_MS: u64 = 1_000;
+
+/// True if a client that runs has given its session up: its last heartbeat failed, or it was there when the session ended. One that is
+/// late after a heartbeat that succeeded has stood still itself.
+fn was_cut_off(message: &str, session_ms: u64) -> bool {
+    let silence = message.split_once(" after ").and_then(|(_, rest)| rest.split(' ').next()?.parse::<u64>().ok());
+    !message.contains("last error was Success") || silence.is_some_and(|ms| ms < session_ms + LATE_MS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::was_cut_off;
+
+    #[test]
+    fn a_process_that_stood_still_was_not_cut_off() {
+        let said = |ms: u64, last: &str| {
+            format!(
+                "[thrd:main]: Consumer group session timed out (in join-state steady) after {ms} ms without a successful response from the \
+                 group coordinator (broker 2, last error was {last}): revoking assignment and rejoining group"
+            )
+        };
+        assert!(was_cut_off(&said(3_008, "Success"), 3_000));
+        assert!(was_cut_off(&said(9_000, "Local: Broker transport failure"), 3_000));
+        assert!(!was_cut_off(&said(4_635, "Success"), 3_000));
     }
 }

@@ -178,7 +178,8 @@ impl KafkaLog {
 }
 
 fn create(config: &ClientConfig) -> Result<Client, Fatal> {
-    Client::from_config_and_context(config, MemberContext::default()).map_err(|e| Fatal(no_client(&e)))
+    let session_ms = config.get("session.timeout.ms").and_then(|ms| ms.parse().ok()).unwrap_or(0);
+    Client::from_config_and_context(config, MemberContext::new(session_ms)).map_err(|e| Fatal(no_client(&e)))
 }
 
 fn subscribe(consumer: &Client, topics: &[String]) -> Result<(), Fatal> {

@@ -11,6 +11,3 @@ pub mod refusal;
 pub mod rights;
 pub mod topics;
 pub mod wake;
-
-/// What the client's library is not to log: that a client which was fenced, and is dropped, can't be closed.
-pub const QUIET: &str = "rdkafka::consumer::base_consumer=off";

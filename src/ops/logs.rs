@@ -1,12 +1,13 @@
 //! Logs: for people on a terminal, JSON lines otherwise. `DRIFTLINE_LOG` filters as `RUST_LOG` does.
 
+use crate::kafka::context::NO_NEWS;
 use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
 /// Starts logging to standard error. `default` is the level without `DRIFTLINE_LOG`. A second call changes nothing.
 pub fn start(default: &str) {
     let filter = EnvFilter::try_from_env("DRIFTLINE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    let filter = match crate::kafka::QUIET.parse() {
+    let filter = match NO_NEWS.parse() {
         Ok(quiet) => filter.add_directive(quiet),
         Err(_) => filter,
     };

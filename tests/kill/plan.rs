@@ -17,7 +17,7 @@ pub enum Fault {
     Absence(usize),
     /// SIGTERM; it is back once it has ended.
     Stop(usize),
-    /// SIGSTOP for so long, then SIGCONT: longer than the session, so that it wakes up as a zombie.
+    /// SIGSTOP for so long, then SIGCONT: clearly longer than the session, so that it wakes up as a zombie and knows it.
     Freeze(usize, Duration),
     /// SIGTERM; then this version of the program takes its place.
     Become(usize, Version),
@@ -75,7 +75,7 @@ impl Fault {
 
     fn member(draw: &mut SplitMix64) -> Fault {
         let member = draw.between(0, MEMBERS as i64) as usize;
-        let asleep = SESSION + ms(draw, 500, 4_000);
+        let asleep = SESSION + ms(draw, 1_500, 5_000);
         match draw.between(0, 10) {
             0..4 => Fault::Kill(member),
             4..6 => Fault::Absence(member),
