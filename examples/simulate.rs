@@ -8,7 +8,7 @@
 mod sim;
 
 use clap::Parser;
-use driftline::planted::Bug;
+use driftline::planted::{Bug, plant};
 use sim::history::Report;
 use sim::scenario::Scenario;
 use sim::{find, simulate, trace};
@@ -40,7 +40,7 @@ struct Options {
     /// Switch on one planted bug after the other, and show which seed finds it.
     #[arg(long)]
     planted: bool,
-    /// Only this bug.
+    /// Only this bug. Without `--planted`: histories with it, to see what it does (`--seed N --bug X --trace`).
     #[arg(long)]
     bug: Option<String>,
     /// Of the planted bugs only every Nth, from number K on: K/N.
@@ -140,6 +140,8 @@ fn one(seed: u64, options: &Options) -> Result<Report, String> {
     if options.trace {
         println!("{scenario:?}");
     }
+    let named = |bug: &Bug| options.bug.as_ref().is_some_and(|wanted| *wanted == format!("{bug:?}"));
+    plant(Bug::ALL.iter().map(|b| b.0).find(named));
     let report = simulate(&scenario, options.trace)?;
     if options.twice {
         let again = simulate(&scenario, false)?;

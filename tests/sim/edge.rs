@@ -175,7 +175,9 @@ pub struct Edge {
     world: Rc<World>,
     name: String,
     /// What its clock shows more than the world's.
-    pub skew_ms: i64,
+    skew_ms: i64,
+    /// Its clock has jumped in the running epoch, which may begin in its future since.
+    jumped: bool,
     /// So many polls it works with what it already has: it was asleep and does not know what has happened meanwhile.
     pub blind: u32,
     /// What becomes of its next commits.
@@ -210,6 +212,7 @@ impl Edge {
             world,
             name: name.to_string(),
             skew_ms: 0,
+            jumped: false,
             blind: 0,
             faults: Vec::new(),
             asks_before_death: false,
@@ -224,10 +227,15 @@ impl Edge {
         }
     }
 
+    /// From now on its clock shows so much more than the world's.
+    pub fn set_clock(&mut self, skew_ms: i64) {
+        (self.skew_ms, self.jumped) = (skew_ms, true);
+    }
+
     /// What was taken is committed when its epoch is over, whether more comes or not.
     fn is_prompt(&mut self) {
         let now = self.now_ms();
-        if let Some((since, polls)) = self.uncommitted.as_mut().filter(|u| now - u.0 > self.epoch_ms) {
+        if let Some((since, polls)) = self.uncommitted.as_mut().filter(|u| now - u.0 > self.epoch_ms && !self.jumped) {
             *polls += 1;
             assert!(*polls < 4, "{}: what was taken {} ms ago is still not committed", self.name, now - *since);
         }
@@ -398,7 +406,7 @@ impl Log for Edge {
     }
 
     fn commit(&mut self, records: &[OutRecord], positions: &[Position]) -> Result<Commit, Fatal> {
-        self.uncommitted = None;
+        (self.uncommitted, self.jumped) = (None, false);
         let mut fault = (!self.faults.is_empty()).then(|| self.faults.remove(0));
         if self.world.now() < self.world.away_until.get() {
             self.world.wait_for_broker();

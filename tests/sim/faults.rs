@@ -242,7 +242,8 @@ fn one(h: &mut History, p: usize, fault: Fault) -> bool {
         }
         Fault::ClockJump => {
             // a clock that runs ahead of the broker's lets future records in, one that trails calls good ones future
-            h.processes[p].edge.skew_ms = h.draw.of(&[0, -2_000, 3_000, -600_000, 120_000]);
+            let skew_ms = h.draw.of(&[0, -2_000, 3_000, -600_000, 120_000]);
+            h.processes[p].edge.set_clock(skew_ms);
         }
         Fault::Slow => {
             h.processes[p].edge.log.set_most_per_poll(h.draw.between(1, 60) as usize);
