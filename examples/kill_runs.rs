@@ -21,6 +21,8 @@ mod process;
 mod scene;
 #[path = "../tests/exactly_once/topics.rs"]
 mod topics;
+#[path = "../tests/kit/wait.rs"]
+mod wait;
 
 use clap::Parser;
 use compare::Published;

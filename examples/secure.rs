@@ -20,6 +20,8 @@ mod scene;
 mod secure;
 #[path = "../tests/exactly_once/topics.rs"]
 mod topics;
+#[path = "../tests/kit/wait.rs"]
+mod wait;
 
 use clap::Parser;
 use driftline::kafka::rights::{Operation, Resource, needed};

@@ -20,6 +20,8 @@ mod soak;
 #[allow(dead_code)] // other parts of it are for tests/exactly_once
 #[path = "../tests/exactly_once/topics.rs"]
 mod topics;
+#[path = "../tests/kit/wait.rs"]
+mod wait;
 
 use clap::Parser;
 use compare::Published;
@@ -35,6 +37,7 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use wait::within;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -161,23 +164,21 @@ fn soaked(options: &Options) -> Result<(Vec<String>, bool), String> {
 /// Pairs a second of the core that was not taken by others, between 15 % and 90 % of the backlog.
 fn maximum(gauge: &Gauge<'_>, records: i64) -> Result<f64, String> {
     let all: i64 = gauge.fed.records.iter().flatten().map(|n| n.load(Ordering::Relaxed)).sum();
-    let (began, mut first) = (Instant::now(), None);
-    while began.elapsed() < PATIENCE {
-        std::thread::sleep(Duration::from_millis(200));
-        let Some((committed, _, _)) = gauge.lag() else { continue };
+    let mut first = None;
+    let rate = within(PATIENCE, || {
+        let (committed, _, _) = gauge.lag()?;
         let own: f64 = gauge.members.iter().map(|m| m.lock().expect("no thread panics").cpu()).sum();
         let now = (Instant::now(), committed, own, busy(gauge.core));
         if first.is_none() && committed >= all - records * 85 / 100 {
             first = Some(now);
         }
-        if let Some(first) = first.filter(|_| committed >= all - records / 10) {
-            let (took, cpu) = ((now.0 - first.0).as_secs_f64(), now.2 - first.2);
-            let others = ((now.3 - first.3) - cpu).max(0.0);
-            println!("measured {} records in {took:.1} s: {cpu:.1} s of CPU of its own, {others:.1} s of others", now.1 - first.1);
-            return Ok((now.1 - first.1) as f64 / 2.0 / (took - others));
-        }
-    }
-    Err(format!("the backlog was not read within {PATIENCE:?}"))
+        let first = first.filter(|_| committed >= all - records / 10)?;
+        let (took, cpu) = ((now.0 - first.0).as_secs_f64(), now.2 - first.2);
+        let others = ((now.3 - first.3) - cpu).max(0.0);
+        println!("measured {} records in {took:.1} s: {cpu:.1} s of CPU of its own, {others:.1} s of others", now.1 - first.1);
+        Some((now.1 - first.1) as f64 / 2.0 / (took - others))
+    });
+    rate.ok_or_else(|| format!("the backlog was not read within {PATIENCE:?}"))
 }
 
 /// A kill every minute, by turns; the last minute is calm.
@@ -211,14 +212,9 @@ fn violence(gauge: &Gauge<'_>, minutes: u64, failed: impl Fn() -> bool) -> Resul
 /// Waits until everything that was fed is committed.
 fn drain(gauge: &Gauge<'_>) -> Result<(), String> {
     let began = Instant::now();
-    while began.elapsed() < PATIENCE {
-        if gauge.lag().is_some_and(|l| l.1 == 0) {
-            println!("everything that was fed is committed {:.0} s after the end", began.elapsed().as_secs_f64());
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_millis(200));
-    }
-    Err(format!("not within {PATIENCE:?}: everything is committed"))
+    within(PATIENCE, || gauge.lag().filter(|lag| lag.1 == 0)).ok_or_else(|| format!("not within {PATIENCE:?}: everything is committed"))?;
+    println!("everything that was fed is committed {:.0} s after the end", began.elapsed().as_secs_f64());
+    Ok(())
 }
 
 /// Merged summaries, dead letters and alerts against what was fed.

@@ -22,7 +22,7 @@ fn a_full_log_device_stops_nothing() {
         .stderr(full())
         .spawn()
         .expect("the program starts");
-    let status = crate::kit::within(PATIENCE, "the end of the run", || child.try_wait().expect("a child"));
+    let status = crate::kit::soon(PATIENCE, "the end of the run", || child.try_wait().expect("a child"));
     assert_eq!(status.code(), Some(0));
     assert_eq!(scene.read("dead-letters").len(), 1);
     assert_eq!(scene.summaries().iter().flat_map(|p| &p.entries).count(), 2, "one input pane, one pair pane");

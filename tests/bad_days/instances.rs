@@ -1,7 +1,7 @@
 //! Two processes that believe to be the same one, and one of which its group believes it.
 
 use crate::kafka::unique;
-use crate::kit::{PATIENCE, within};
+use crate::kit::{PATIENCE, soon};
 use crate::scene::Scene;
 use driftline::broker::{Embedded, Options};
 use driftline::config::load;
@@ -49,7 +49,7 @@ fn member(scene: &Scene) -> KafkaLog {
 
 /// The next thing that is no record.
 fn next(member: &mut KafkaLog) -> Result<Polled, Fatal> {
-    within(PATIENCE, "a change of assignment", || Some(member.poll(Duration::from_millis(20))).filter(|p| *p != Ok(Polled::Records)))
+    soon(PATIENCE, "a change of assignment", || Some(member.poll(Duration::from_millis(20))).filter(|p| *p != Ok(Polled::Records)))
 }
 
 fn owns(member: &mut KafkaLog, change: Polled) {

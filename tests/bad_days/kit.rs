@@ -1,5 +1,6 @@
 //! The program as a child process: its log, its pages, its exit code, and waiting with a deadline.
 
+use crate::wait::within;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -7,21 +8,14 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Long enough for a loaded machine; nothing waits this long unless it fails.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Tries until `attempt` gives something; fails with `what` after `patience`.
-pub fn within<T>(patience: Duration, what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(result) = attempt() {
-            return result;
-        }
-        assert!(began.elapsed() < patience, "did not happen within {patience:?}: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+pub fn soon<T>(patience: Duration, what: &str, attempt: impl FnMut() -> Option<T>) -> T {
+    within(patience, attempt).unwrap_or_else(|| panic!("did not happen within {patience:?}: {what}"))
 }
 
 /// A port that is free now.
@@ -93,16 +87,15 @@ impl Running {
 
     /// Waits for a condition as long as the process runs; shows its log if it fails.
     pub fn until<T>(&mut self, what: &str, mut attempt: impl FnMut(&mut Running) -> Option<T>) -> T {
-        let began = Instant::now();
-        loop {
-            if let Some(result) = attempt(self) {
-                return result;
-            }
-            let gone = self.child.try_wait().expect("a child");
-            let late = began.elapsed() > PATIENCE;
-            assert!(gone.is_none() && !late, "waiting for {what}: {gone:?}; metrics:\n{}\nlog:\n{}", self.own_metrics(), self.log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let mut gone = None;
+        let result = within(PATIENCE, || {
+            let result = attempt(self);
+            gone = self.child.try_wait().expect("a child");
+            (result.is_some() || gone.is_some()).then_some(result)
+        });
+        result.flatten().unwrap_or_else(|| {
+            panic!("waiting for {what}: {gone:?}; metrics:\n{}\nlog:\n{}", self.own_metrics(), self.log());
+        })
     }
 
     fn own_metrics(&self) -> String {
@@ -165,14 +158,8 @@ impl Running {
 
     /// Waits for the end.
     pub fn end(&mut self, patience: Duration) -> Exit {
-        let began = Instant::now();
-        let status = loop {
-            match self.child.try_wait().expect("a child") {
-                Some(status) => break status,
-                None => std::thread::sleep(Duration::from_millis(10)),
-            }
-            assert!(began.elapsed() < patience, "still running after {patience:?}; log:\n{}", self.log());
-        };
+        let status = within(patience, || self.child.try_wait().expect("a child"));
+        let status = status.unwrap_or_else(|| panic!("still running after {patience:?}; log:\n{}", self.log()));
         Exit { code: status.code(), err: self.log() }
     }
 

@@ -1,7 +1,7 @@
 //! Limits hold: segments, series, memory, requests.
 
 use crate::kafka::unique;
-use crate::kit::{PATIENCE, Running, free_port, within};
+use crate::kit::{PATIENCE, Running, free_port, soon};
 use crate::scene::Scene;
 use driftline::broker::{Embedded, Options};
 use driftline::config::load_text;
@@ -98,9 +98,9 @@ fn a_second_has_a_hundred_pages_and_any_number_of_probes() {
     let pages = MOST_A_SECOND as usize + MORE;
     let all = [ask("/livez", 150), ask("/status", pages), ask("/livez", 150), last.to_string()].concat();
     let (mut asked, mut refused) = (0, 0);
-    let answers = within(PATIENCE, "a second in which all are answered", || {
+    let answers = soon(PATIENCE, "a second in which all are answered", || {
         let before = now_ms() / 1_000;
-        within(PATIENCE, "the next second", || (now_ms() / 1_000 > before).then_some(()));
+        soon(PATIENCE, "the next second", || (now_ms() / 1_000 > before).then_some(()));
         let second = now_ms() / 1_000;
         let answers = service.talk(all.as_bytes());
         asked += 1;
@@ -112,7 +112,7 @@ fn a_second_has_a_hundred_pages_and_any_number_of_probes() {
     assert_eq!(codes, expected);
     assert_eq!(answers.matches("retry-after: 1\r\n").count(), MORE);
     assert!(answers.contains("more than 100 requests in this second"));
-    let page = within(PATIENCE, "the page of a later second", || service.get("/metrics").filter(|a| a.0 == 200)).1;
+    let page = soon(PATIENCE, "the page of a later second", || service.get("/metrics").filter(|a| a.0 == 200)).1;
     let counted = page.lines().find_map(|l| l.strip_prefix("driftline_http_refused_total ")).and_then(|n| n.parse::<usize>().ok());
     assert!(counted >= Some(refused) && refused >= MORE * asked.min(1), "{counted:?} counted, {refused} seen");
 }

@@ -15,3 +15,5 @@ mod numbers;
 mod probes;
 mod scene;
 mod topics;
+#[path = "../kit/wait.rs"]
+mod wait;

@@ -1,5 +1,6 @@
 //! Short words for the checks: topics, producers, members, and waiting with a deadline.
 
+use crate::wait::within;
 use driftline::broker::{Embedded, Options};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::{ClientContext, DefaultClientContext};
@@ -35,15 +36,8 @@ pub fn now_ms() -> i64 {
 }
 
 /// Tries until `attempt` gives something; fails with `what` after `PATIENCE`.
-pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
-    let begin = Instant::now();
-    loop {
-        if let Some(result) = attempt() {
-            return result;
-        }
-        assert!(begin.elapsed() < PATIENCE, "did not happen within {PATIENCE:?}: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+pub fn eventually<T>(what: &str, attempt: impl FnMut() -> Option<T>) -> T {
+    within(PATIENCE, attempt).unwrap_or_else(|| panic!("did not happen within {PATIENCE:?}: {what}"))
 }
 
 pub fn config() -> ClientConfig {

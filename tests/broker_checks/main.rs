@@ -9,3 +9,5 @@ mod groups;
 mod kit;
 mod topics;
 mod transactions;
+#[path = "../kit/wait.rs"]
+mod wait;

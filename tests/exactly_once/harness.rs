@@ -5,6 +5,7 @@ use super::config::{config, settings};
 use super::process::{Place, Process, kafka_sh};
 use super::scene::{Scene, SplitMix64};
 use super::topics::{Progress, REQUEST, load, read_published};
+use super::wait::within;
 use driftline::broker::{Embedded, Options};
 use driftline::config::settings::Settings;
 use std::path::{Path, PathBuf};
@@ -102,14 +103,8 @@ pub fn run(scene: &Scene, violence: &Violence) -> Run {
     run
 }
 
-fn until<T>(what: &str, began: Instant, mut attempt: impl FnMut() -> Option<T>) -> T {
-    loop {
-        if let Some(done) = attempt() {
-            return done;
-        }
-        assert!(began.elapsed() < DEADLINE, "not within {DEADLINE:?}: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+fn until<T>(what: &str, began: Instant, attempt: impl FnMut() -> Option<T>) -> T {
+    within(DEADLINE.saturating_sub(began.elapsed()), attempt).unwrap_or_else(|| panic!("not within {DEADLINE:?}: {what}"))
 }
 
 fn do_violence(processes: &mut [Process; 2], violence: &Violence, settings: &Settings, predictions: i64, run: &mut Run) {

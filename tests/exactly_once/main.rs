@@ -11,6 +11,8 @@ mod oracle;
 mod process;
 mod scene;
 mod topics;
+#[path = "../kit/wait.rs"]
+mod wait;
 
 use compare::Published;
 use config::offline;

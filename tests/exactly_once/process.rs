@@ -1,5 +1,6 @@
 //! Processes: `driftline run --once` over all its lives, and the script that starts Apache Kafka.
 
+use super::wait::within;
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -90,14 +91,7 @@ impl Process {
     pub fn terminate(&mut self, grace: Duration) -> Option<ExitStatus> {
         std::thread::sleep(AWAKE.saturating_sub(self.since.elapsed()));
         self.signal("TERM");
-        let began = Instant::now();
-        while began.elapsed() < grace {
-            if let Some(status) = self.ended() {
-                return Some(status);
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        None
+        within(grace, || self.ended())
     }
 
     pub fn signal(&self, name: &str) {

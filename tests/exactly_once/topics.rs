@@ -2,6 +2,7 @@
 
 use super::compare::{Alerts, Published};
 use super::scene::{Message, PARTITIONS, Scene};
+use super::wait::within;
 use driftline::codec::wire::{Kind, Reader};
 use driftline::config::settings::Settings;
 use driftline::engine::plan::PlanRecord;
@@ -129,16 +130,13 @@ fn read(settings: &Settings, topic: &str, mut take: impl FnMut(&BorrowedMessage<
     let undecided: BaseConsumer = config.create().expect("a consumer");
     let metadata = reader.fetch_metadata(Some(topic), REQUEST).expect("metadata");
     for p in 0..metadata.topics()[0].partitions().len() as i32 {
-        let began = Instant::now();
         // the last markers may still be on their way: a reader of committed records would end in front of them
         let decided = || Some(reader.fetch_watermarks(topic, p, REQUEST).ok()?.1 >= undecided.fetch_watermarks(topic, p, REQUEST).ok()?.1);
-        while decided() != Some(true) {
-            assert!(began.elapsed() < DEADLINE, "{topic}[{p}] has an open transaction at its end");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        within(DEADLINE, || decided().filter(|d| *d)).unwrap_or_else(|| panic!("{topic}[{p}] has an open transaction at its end"));
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, p, Offset::Beginning).expect("an offset");
         reader.assign(&list).expect("assigned");
+        let began = Instant::now();
         loop {
             match reader.poll(REQUEST) {
                 Some(Ok(m)) => take(&m),

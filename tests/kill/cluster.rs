@@ -9,6 +9,7 @@ use crate::config::settings;
 use crate::process::{Place, kafka_sh};
 use crate::scene::{PARTITIONS, Scene};
 use crate::topics::{Progress, REQUEST, client, load};
+use crate::wait::within;
 use driftline::config::settings::Settings;
 use driftline::kafka::topics::{Inputs, block_on, own_topics};
 use rdkafka::admin::{AdminClient, AdminOptions};
@@ -16,7 +17,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A whole cluster takes no longer to come together, even on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -62,7 +63,7 @@ impl Cluster {
 
     /// Waits until every broker is there, and every replica of at least so many topics in sync.
     pub fn becomes_whole(&self, topics: usize) -> Result<(), String> {
-        within("the cluster is whole", || {
+        soon("the cluster is whole", || {
             let metadata = self.asker.fetch_metadata(None, Duration::from_secs(5)).ok()?;
             let whole = metadata.brokers().len() == MEMBERS
                 && metadata.topics().len() >= topics
@@ -87,7 +88,7 @@ impl Cluster {
         for stage in ["join", "detect"] {
             let group = format!("{}-{stage}", self.settings.app);
             // static members stay until their session times out
-            within(&format!("{group} can be deleted"), || {
+            soon(&format!("{group} can be deleted"), || {
                 let gone = block_on(admin.delete_groups(&[&group], &options)).ok()?.into_iter().all(|r| match r {
                     Ok(_) => true,
                     Err((_, code)) => code == RDKafkaErrorCode::GroupIdNotFound,
@@ -97,7 +98,7 @@ impl Cluster {
         }
         let mut direct = place.clone();
         direct.brokers = self.settings.kafka.brokers.clone();
-        within("all topics are empty", || {
+        soon("all topics are empty", || {
             // a broker that does not know yet that they were deleted says that they exist
             direct.create_topics();
             topics.iter().all(|t| self.is_empty(t)).then_some(())
@@ -126,13 +127,6 @@ impl Drop for Cluster {
     }
 }
 
-fn within<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> Result<T, String> {
-    let began = Instant::now();
-    while began.elapsed() < PATIENCE {
-        if let Some(done) = attempt() {
-            return Ok(done);
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    Err(format!("not within {PATIENCE:?}: {what}"))
+fn soon<T>(what: &str, attempt: impl FnMut() -> Option<T>) -> Result<T, String> {
+    within(PATIENCE, attempt).ok_or_else(|| format!("not within {PATIENCE:?}: {what}"))
 }

@@ -7,6 +7,7 @@ use super::cluster::Cluster;
 use super::net::Weather;
 use super::plan::{Fault, Version};
 use crate::process::{Place, Process};
+use crate::wait::within;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
@@ -161,24 +162,18 @@ impl Stage<'_> {
     }
 
     fn others_take_over(&self) {
-        let (began, at) = (Instant::now(), self.committed.load(Ordering::Relaxed));
-        let enough = (at + self.alone).min(self.predictions);
-        while self.committed.load(Ordering::Relaxed) < enough && began.elapsed() < TAKEOVER && !self.over.load(Ordering::Relaxed) {
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let enough = (self.committed.load(Ordering::Relaxed) + self.alone).min(self.predictions);
+        let done = || self.committed.load(Ordering::Relaxed) >= enough || self.over.load(Ordering::Relaxed);
+        within(TAKEOVER, || done().then_some(()));
     }
 
     /// A zombie whose place is taken must end by itself, with the exit code that says so, if its work was not done.
     fn retreats(&self, zombie: &mut Process) -> Result<(), String> {
-        let began = Instant::now();
-        while began.elapsed() < RETREAT {
-            match zombie.ended() {
-                Some(status) if matches!(status.code(), Some(0 | 4)) => return Ok(()),
-                Some(status) => return Err(format!("the zombie ended with {status}")),
-                None => std::thread::sleep(Duration::from_millis(20)),
-            }
+        match within(RETREAT, || zombie.ended()) {
+            Some(status) if matches!(status.code(), Some(0 | 4)) => Ok(()),
+            Some(status) => Err(format!("the zombie ended with {status}")),
+            None => Err(format!("the zombie did not end within {RETREAT:?}")),
         }
-        Err(format!("the zombie did not end within {RETREAT:?}"))
     }
 
     fn strike_brokers(&self, fault: Fault) -> Result<(), String> {

@@ -3,6 +3,7 @@
 use super::rights::{Right, add};
 use crate::config::{config, settings};
 use crate::process::{Place, kafka_sh};
+use crate::wait::within;
 use driftline::config::settings::Settings;
 use rdkafka::admin::AdminClient;
 use rdkafka::client::DefaultClientContext;
@@ -109,14 +110,12 @@ impl Running {
 
     /// Waits until it ends or has said `enough`.
     pub fn until(mut self, enough: Option<&str>) -> Ended {
-        loop {
-            let code = self.child.try_wait().expect("a child").and_then(|s| s.code());
-            let said = self.said();
-            if code.is_some() || self.since.elapsed() > PATIENCE || enough.is_some_and(|words| said.contains(words)) {
-                return Ended { code, said, took: self.since.elapsed() };
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let mut code = None;
+        within(PATIENCE.saturating_sub(self.since.elapsed()), || {
+            code = self.child.try_wait().expect("a child").and_then(|s| s.code());
+            (code.is_some() || enough.is_some_and(|words| self.said().contains(words))).then_some(())
+        });
+        Ended { code, said: self.said(), took: self.since.elapsed() }
     }
 }
 

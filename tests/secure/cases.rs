@@ -4,9 +4,9 @@ use super::bench::{Bench, Ended, Listener, PATIENCE};
 use super::rights::{Right, commands, of_the_list};
 use crate::compare::Published;
 use crate::topics::{Progress, read_published};
+use crate::wait::within;
 use driftline::kafka::rights::{Operation, Resource};
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
 
 /// What docs/operations.md says about a secured cluster, in one line; people and rights come from the environment.
 const CLIENT: &str = "security.protocol: SASL_SSL, sasl.mechanism: SCRAM-SHA-512, sasl.username: \"${DRIFTLINE_USER}\", \
@@ -122,14 +122,10 @@ impl Bench {
     /// A right that is taken away while the process uses it.
     pub fn taken_away(&self, right: Right, words: &[&str]) -> Result<(), String> {
         let running = self.begin("taken", Listener::Good, CLIENT, "driftline", "driftline-secret", &["run"]);
-        let (progress, began) = (Progress::of(&self.settings()), Instant::now());
+        let progress = Progress::of(&self.settings());
         let before = progress.committed(PATIENCE);
-        while progress.committed(PATIENCE) == before {
-            if began.elapsed() > PATIENCE {
-                return Err(format!("nothing is committed: {}", running.said()));
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        within(PATIENCE, || (progress.committed(PATIENCE) != before).then_some(()))
+            .ok_or_else(|| format!("nothing is committed: {}", running.said()))?;
         self.grant(&[("driftline".into(), right.clone(), false)]);
         let ended = running.until(None);
         let flag = if matches!(right.0, Resource::Topic(_)) { "topic" } else { "group" };

@@ -72,23 +72,19 @@ impl Signal {
         column: &mut Column,
         edges: impl FnOnce() -> Option<Rc<NumericEdges>>,
     ) {
-        let (counted, values) = (self.numeric.take(), &mut column.values);
-        let (counted, edges) = match counted {
-            Some((form, edges)) => (Some(form), edges),
-            None => (None, if values.is_empty() { None } else { edges() }),
-        };
-        match (counted, edges) {
-            (None, _) if values.is_empty() => {}
-            (None, Some(edges)) => NumericForm::write_of(w, values, &edges, &mut column.bins),
-            (Some(mut form), Some(edges)) => {
-                form.add_all(values, &edges);
-                form.write(w);
+        let values = &mut column.values;
+        if self.numeric.is_none() && !values.is_empty() {
+            match edges() {
+                Some(edges) => NumericForm::write_of(w, values, &edges, &mut column.bins), // needs no form
+                None => self.numeric = Some((NumericForm::empty(None), None)),
             }
-            (form, None) => {
-                let mut form = form.unwrap_or_else(|| NumericForm::empty(None));
-                form.learn(values, rows.by_hash(place));
-                form.write(w);
+        }
+        if let Some((mut form, edges)) = self.numeric.take() {
+            match edges {
+                Some(edges) => form.add_all(values, &edges),
+                None => form.learn(values, rows.by_hash(place)),
             }
+            form.write(w);
         }
         if let Some((form, _)) = self.category.take() {
             form.write(w);

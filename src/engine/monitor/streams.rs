@@ -26,16 +26,9 @@ impl Streams {
     pub(super) fn insert(&mut self, kept: Kept) -> &mut Kept {
         let StreamKey { model, version, segment, signal, form } = kept.stream.key().clone();
         let forms = self.0.entry(Place { model, version, segment }).or_default().entry(signal).or_default();
-        let at = match forms.binary_search_by_key(&form, |(f, _)| *f) {
-            Ok(at) => {
-                forms[at].1 = kept;
-                at
-            }
-            Err(at) => {
-                forms.insert(at, (form, kept));
-                at
-            }
-        };
+        forms.retain(|(f, _)| *f != form);
+        let at = forms.partition_point(|(f, _)| *f < form);
+        forms.insert(at, (form, kept));
         &mut forms[at].1
     }
 
