@@ -104,7 +104,7 @@ impl<'a> Pieces<'a> {
 
 /// A record with a head that fits.
 pub fn sealed(kind: u8, body: &[u8]) -> Vec<u8> {
-    let mut record = vec![kind, driftline::codec::wire::VERSION];
+    let mut record = vec![kind, driftline::codec::wire::newest(kind)];
     record.extend((body.len() as u32).to_le_bytes());
     record.extend(body);
     record

@@ -37,8 +37,20 @@ pub enum Kind {
     Shared = 14,
 }
 
-/// The format version that this build writes, and the newest it reads.
-pub const VERSION: u8 = 1;
+impl Kind {
+    /// The format version that this build writes of a kind, and the newest it reads; it reads all before it.
+    pub const fn version(self) -> u8 {
+        match self {
+            Kind::Chunk => 2, // 1: streams whose panes were taken as independent
+            _ => 1,
+        }
+    }
+}
+
+/// The newest version of a kind by its number; 1 for those that this build does not know.
+pub const fn newest(kind: u8) -> u8 {
+    if kind == Kind::Chunk as u8 { Kind::Chunk.version() } else { 1 }
+}
 
 /// Events that a record may count. An epoch has at most 10^8.
 pub const MOST_EVENTS: u64 = 1 << 40;
@@ -53,12 +65,14 @@ pub enum Malformed {
     #[error("{0} can't be")]
     Value(&'static str),
     /// A newer or unknown format: the reader stops rather than guesses.
-    #[error("record of kind {kind} has format version {version}; this driftline reads version {VERSION}: upgrade it")]
+    #[error("record of kind {kind} has format version {version}; this driftline reads version {newest}: upgrade it")]
     Version {
         /// The kind's number.
         kind: u8,
         /// The version found.
         version: u8,
+        /// The newest that can be read.
+        newest: u8,
     },
 }
 
@@ -79,7 +93,7 @@ impl Writer {
     pub fn sealed(self, kind: Kind) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.bytes.len() + 6);
         out.push(kind as u8);
-        out.push(VERSION);
+        out.push(kind.version());
         out.extend_from_slice(&(self.bytes.len() as u32).to_le_bytes());
         out.extend_from_slice(&self.bytes);
         out
@@ -164,14 +178,19 @@ impl<'a> Reader<'a> {
 
     /// Opens a record: its kind's number and a reader of its body. Checks version and length.
     pub fn open(bytes: &'a [u8]) -> Result<(u8, Reader<'a>), Malformed> {
+        Reader::open_any(bytes).map(|(kind, _, body)| (kind, body))
+    }
+
+    /// The same with the format version, for kinds that have had several.
+    pub fn open_any(bytes: &'a [u8]) -> Result<(u8, u8, Reader<'a>), Malformed> {
         let [kind, version, a, b, c, d, body @ ..] = bytes else { return Err(Malformed::Short("the record's head")) };
-        if *version != VERSION && !planted(Bug::AnyVersion) {
-            return Err(Malformed::Version { kind: *kind, version: *version });
+        if !(1..=newest(*kind)).contains(version) && !planted(Bug::AnyVersion) {
+            return Err(Malformed::Version { kind: *kind, version: *version, newest: newest(*kind) });
         }
         if body.len() != u32::from_le_bytes([*a, *b, *c, *d]) as usize {
             return Err(Malformed::Value("a length other than the body's"));
         }
-        Ok((*kind, Reader { rest: body }))
+        Ok((*kind, *version, Reader { rest: body }))
     }
 
     /// Opens a record that must be of `kind`.

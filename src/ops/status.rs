@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
+/// Streams that a member describes one by one at most.
+const SHOWN: usize = 500;
 /// A member is alive if its loop has turned within this time, ms.
 const ALIVE_MS: i64 = 120_000;
 
@@ -97,7 +99,35 @@ pub fn detect_view(stage: &DetectStage) -> Value {
         })
         .collect();
     let (phases, active) = count_streams(stage);
-    json!({ "stage": "detect", "monitors": monitors, "streams": phases, "active_alerts": active })
+    json!({ "stage": "detect", "monitors": monitors, "streams": phases, "active_alerts": active, "shown": shown_streams(stage) })
+}
+
+/// Streams of whole models, and those with an open alert: what they are compared with, and what they can see.
+fn shown_streams(stage: &DetectStage) -> Vec<Value> {
+    let mut shown = Vec::new();
+    for (_, monitor) in stage.monitors() {
+        let Some(definitions) = monitor.definitions() else { continue };
+        let rules = Rules { definitions, definition_hash: monitor.definition_hash() };
+        let wanted = monitor.streams().filter(|(key, stream)| key.segment.is_empty() || stream.phase() == Phase::Alarming);
+        for (key, stream) in wanted.take(SHOWN - shown.len()) {
+            let s = stream.status(&rules);
+            let smallest = s.smallest_detectable.map(|(value, unit)| json!({ "value": value, "unit": unit }));
+            shown.push(json!({
+                "model": key.model, "segment": key.segment, "signal": key.signal, "phase": word(s.phase), "rung": s.rung,
+                "reference_events": s.reference_events, "detector": s.detector, "statistic_nats": s.statistic,
+                "threshold_nats": s.threshold, "smallest_detectable_within_a_day": smallest,
+            }));
+        }
+    }
+    shown
+}
+
+fn word(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Learning => "learning",
+        Phase::Watching => "watching",
+        Phase::Alarming => "alarming",
+    }
 }
 
 /// Streams by phase, open episodes by model.
@@ -105,18 +135,10 @@ pub fn count_streams(stage: &DetectStage) -> (BTreeMap<&'static str, i64>, BTree
     let mut phases = BTreeMap::from([("learning", 0), ("watching", 0), ("alarming", 0)]);
     let mut active = BTreeMap::new();
     for (_, monitor) in stage.monitors() {
-        let Some(definitions) = monitor.definitions() else { continue };
-        let rules = Rules { definitions, definition_hash: monitor.definition_hash() };
         for (key, stream) in monitor.streams() {
             let open = active.entry(key.model.clone()).or_insert(0);
-            let word = match stream.status(&rules).phase {
-                Phase::Learning => "learning",
-                Phase::Watching => "watching",
-                Phase::Alarming => {
-                    *open += 1;
-                    "alarming"
-                }
-            };
+            let word = word(stream.phase());
+            *open += i64::from(stream.phase() == Phase::Alarming);
             *phases.entry(word).or_insert(0) += 1;
         }
     }

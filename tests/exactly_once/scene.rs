@@ -8,17 +8,18 @@ use driftline::log::partitioner::partition_of;
 
 pub const PARTITIONS: u32 = 8;
 pub const PANES: i64 = 1_800;
-pub const PANE_MS: i64 = 60_000;
+pub const PANE_MS: i64 = 150_000;
 /// 2025-03-03T00:00:00Z.
 pub const START_MS: i64 = 1_740_960_000_000;
-/// Panes of the reference.
+/// Panes of the reference: more than a day.
 pub const REFERENCE: i64 = 700;
 /// Everything changes here.
 pub const CHANGE: i64 = 1_200;
-/// `amount`, the mix of countries and the errors go back here; `age` does not.
+/// `amount`, the mix of countries and the errors go back here; `age` grows on.
 pub const BACK: i64 = 1_450;
 
-const MINUTE: i64 = 60_000;
+/// The scene's unit of delays: a pane.
+const A_PANE: i64 = PANE_MS;
 const COUNTRIES: [&str; 5] = ["de", "fr", "it", "pl", "se"];
 
 /// What a record says, for those who don't read bytes.
@@ -86,7 +87,7 @@ impl Arrivals {
     }
 
     fn broken(&mut self, draw: &mut SplitMix64, value: Option<&str>) {
-        let at = START_MS + draw.between(MINUTE, PANES * PANE_MS);
+        let at = START_MS + draw.between(A_PANE, PANES * PANE_MS);
         self.0.push((at, Message { key: format!("broken-{at}"), value: value.map(str::to_string), event: None }));
     }
 
@@ -108,13 +109,13 @@ impl Scene {
         for i in 0..n {
             let arrival = START_MS + (i as i64 * PANES * PANE_MS) / n as i64;
             let late = draw.chance(0.01);
-            let time = if late { arrival - draw.between(2 * MINUTE, 8 * MINUTE) } else { arrival - draw.between(0, 15_000) };
+            let time = if late { arrival - draw.between(2 * A_PANE, 8 * A_PANE) } else { arrival - draw.between(0, 15_000) };
             let id = format!("r-{i:06}");
             let label = predict(&mut predictions, draw, arrival, time, &id);
             label_later(&mut outcomes, draw, time, &id, label);
         }
         for i in 0..n / 200 {
-            let time = START_MS + draw.between(-2 * MINUTE, PANES * PANE_MS);
+            let time = START_MS + draw.between(-2 * A_PANE, PANES * PANE_MS);
             outcome(&mut outcomes, draw, time, &format!("orphan-{i}"), "0");
         }
         for arrivals in [&mut predictions, &mut outcomes] {
@@ -142,7 +143,7 @@ fn predict(to: &mut Arrivals, draw: &mut SplitMix64, arrival: i64, time: i64, id
     let changed = (CHANGE..BACK).contains(&pane);
     let country = country(draw.unit(), changed);
     let amount = 100.0 + 20.0 * draw.normal() + if changed && country != "se" { 16.0 } else { 0.0 };
-    let age = 40.0 + 10.0 * draw.normal() + if pane >= CHANGE { 5.0 } else { 0.0 };
+    let age = 40.0 + 10.0 * draw.normal() + 0.02 * (pane - CHANGE).clamp(0, 400) as f64;
     let score = (0.5 + 0.02 * (amount - 100.0) / 20.0 + 0.15 * draw.normal()).clamp(0.0, 1.0);
     let label = if score > 0.5 { "1" } else { "0" };
     let json = |time: i64, amount: f64| {
@@ -154,10 +155,10 @@ fn predict(to: &mut Arrivals, draw: &mut SplitMix64, arrival: i64, time: i64, id
     let event = |time| Event { id: id.to_string(), time, label };
     to.add(arrival, event(time), json(time, amount));
     if draw.chance(0.005) {
-        to.add(arrival + draw.between(0, MINUTE), event(time), json(time, amount)); // delivered twice
+        to.add(arrival + draw.between(0, A_PANE), event(time), json(time, amount)); // delivered twice
     }
     if draw.chance(0.005) {
-        let again = time + draw.between(0, 20 * MINUTE); // asked twice: a duplicate at first, later a prediction of its own
+        let again = time + draw.between(0, 20 * A_PANE); // asked twice: a duplicate at first, later a prediction of its own
         to.add(again + draw.between(0, 15_000), event(again), json(again, amount + 1.0));
     }
     label
@@ -178,12 +179,12 @@ fn label_later(to: &mut Arrivals, draw: &mut SplitMix64, time: i64, id: &str, pr
     let u = draw.unit();
     let delay = match draw.between(0, 1_000) {
         0..5 => -draw.between(0, 50_000),                    // known before it was predicted
-        5..15 => draw.between(38 * MINUTE, 60 * MINUTE),     // most of them after the window
-        _ => 10_000 + (u * u * 30.0 * MINUTE as f64) as i64, // up to 30 panes
+        5..15 => draw.between(38 * A_PANE, 60 * A_PANE),     // most of them after the window
+        _ => 10_000 + (u * u * 30.0 * A_PANE as f64) as i64, // up to 30 panes
     };
     outcome(to, draw, time + delay, id, observed);
     if draw.chance(0.01) {
-        let again = time + delay + draw.between(0, 20 * MINUTE); // some of them after `settle`
+        let again = time + delay + draw.between(0, 20 * A_PANE); // some of them after `settle`
         let label = if draw.chance(0.5) { observed } else { other(observed) };
         outcome(to, draw, again, id, label);
     }
@@ -194,7 +195,7 @@ fn other(label: &str) -> &'static str {
 }
 
 fn outcome(to: &mut Arrivals, draw: &mut SplitMix64, time: i64, id: &str, label: &'static str) {
-    let held = if draw.chance(0.01) { draw.between(2 * MINUTE, 10 * MINUTE) } else { draw.between(0, 15_000) };
+    let held = if draw.chance(0.01) { draw.between(2 * A_PANE, 10 * A_PANE) } else { draw.between(0, 15_000) };
     let json = format!("{{\"request_id\":\"{id}\",\"event_time\":{time},\"label\":\"{label}\"}}");
     to.add(time + held, Event { id: id.to_string(), time, label }, json);
 }

@@ -67,7 +67,8 @@ struct Maker<'s> {
 /// The scene of a scenario.
 pub fn scene(s: &Scenario) -> Scene {
     let mut d = Draw::new(s.seed, "inputs");
-    let early = d.between(s.panes / 5, s.panes / 2);
+    // a change within the reference would teach that such changes are normal
+    let early = d.between(s.panes / 5, s.panes / 2).max(s.reference.min(d.between(125, 200)));
     let late = s.panes * d.between(80, 90) / 100;
     let changes = [(early, early + d.between(20, 60)), (late, late + d.between(15, 80))];
     let foreign = d.chance(0.15);

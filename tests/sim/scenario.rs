@@ -50,6 +50,8 @@ pub struct Scenario {
     pub duplicates: i64,
     /// `baseline:` of the configuration.
     pub baseline: String,
+    /// Panes that it is about.
+    pub reference: i64,
     /// Records that end a join epoch.
     pub epoch_records: u64,
     /// Time that ends a join epoch.
@@ -87,10 +89,14 @@ impl Scenario {
         let crowd = if d.chance(0.04) { 4 } else { 1 };
         let backlog = if once { panes * pane_ms + 2 * 24 * 60 * MINUTE } else { pane_ms * panes * d.between(30, 95) / 100 };
         let from = time(START_MS);
-        let baseline = match d.below(4) {
-            0 => format!("{{ learn: {}s }}", pane_ms / 1_000 * d.between(20, 60)),
-            1 => format!("{{ from: {from}, to: {} }}", time(START_MS + pane_ms * 290)),
-            _ => format!("{{ from: {from}, to: {} }}", time(START_MS + pane_ms * d.between(30, 120))),
+        let (learn, reference) = match d.below(4) {
+            0 => (true, d.between(20, 60)),
+            1 => (false, 290),
+            _ => (false, d.between(30, 120)),
+        };
+        let baseline = match learn {
+            true => format!("{{ learn: {}s }}", pane_ms / 1_000 * reference),
+            false => format!("{{ from: {from}, to: {} }}", time(START_MS + pane_ms * reference)),
         };
         Scenario {
             seed,
@@ -110,6 +116,7 @@ impl Scenario {
             settle: d.between(2, 20),
             duplicates: d.between(1, 15),
             baseline,
+            reference,
             epoch_records: d.of(&[20, 60, 120, 400, 100_000]),
             epoch_ms: d.of(&[500, 2_000, 10_000]),
             most_per_poll: if once { d.of(&[2, 4, 8, 30]) } else { d.of(&[5, 50, 500]) },
@@ -162,7 +169,8 @@ models:
 {models}segments: {{ by: {by}, cap: {cap} }}
 panes: {{ size: {pane}s }}
 baseline: {baseline}
-budget: {{ false_alarms: {alarms}, per: {per} }}
+budget: {{ false_alarms: {alarms}, per: {per}, streams: 8 }}
+tolerance: {{ location: 0.01, scale: 0.01, rate_points: 0.0001, rate_relative: 0.01, psi: 0.001 }}
 idle_timeout: 30s
 silence_after: 90s
 epoch: {{ records: {records}, time: {time}ms }}

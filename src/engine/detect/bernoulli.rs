@@ -15,7 +15,8 @@
 //! ```
 
 use super::focus::{Family, Hull, Prefix};
-use super::{Candidate, Fold, Gathered, Noise, bonus};
+use super::noise::{Noise, Window};
+use super::{Candidate, Fold, Gathered, bonus};
 use crate::engine::types::PaneId;
 use serde::{Deserialize, Serialize};
 
@@ -57,7 +58,8 @@ impl Fold for RateUp {
                 return;
             }
             let folds = now.folds - p.folds;
-            let statistic = Family::Bernoulli.ratio((p.n, p.s), (n, sum)) / noise.phi(folds) + bonus(folds);
+            let window = Window { folds, n, before: p.n, history: p.folds };
+            let statistic = noise.tempered(Family::Bernoulli.ratio((p.n, p.s), (n, sum)), &window) + bonus(folds);
             visit(Candidate { statistic, first: p.next, folds, n, sum, along: now.along - p.along });
         });
     }

@@ -2,6 +2,7 @@
 //! channels and tables: the share of streams that raise a false alarm within one ARL is 1 - 1/e.
 
 use super::channels::{Detector, Watch};
+use super::learning::Learnt;
 use super::stream::Observed;
 use super::{FOLD_EVENTS, Gathered};
 use crate::engine::baseline::edges::{categories, numeric_edges};
@@ -71,12 +72,13 @@ fn false_alarms(pane: &dyn Fn(&mut Draw) -> Tally) -> Vec<(Detector, f64)> {
         let draw = &mut Draw(0x5eed + run.wrapping_mul(0x5851_f42d_4c95_7f2d));
         let mut reference = pane(draw);
         (1..200).for_each(|_| assert!(reference.merge(&pane(draw))));
-        let mut watch = Watch::new(reference, 200);
+        let mut watch = Watch::new(reference, 200, Learnt::NOTHING);
         let channels = watch.verdicts(&definitions(ARL)).len() as i64;
         let definitions = definitions(ARL / channels);
         let mut passed = vec![false; channels as usize];
         for t in 0..ARL {
-            watch.observe(&pane(draw), Gathered::one(PaneId(t)));
+            let pane = pane(draw);
+            watch.observe(&pane, watch.expected(&pane, EventTime(0)), Gathered::one(PaneId(t)));
             for (i, v) in watch.verdicts(&definitions).iter().enumerate() {
                 passed[i] |= v.statistic >= v.threshold;
                 if counts.len() <= i {

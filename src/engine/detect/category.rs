@@ -15,8 +15,9 @@
 //! ```
 
 use super::dyadic::{Block, History};
+use super::noise::{Noise, Window};
 use super::normal::{chi_square_nats, chi_square_nats_bound};
-use super::{Candidate, Fold, Gathered, Noise};
+use super::{Candidate, Fold, Gathered};
 use serde::{Deserialize, Serialize};
 
 /// Groups that can expect fewer events in the smaller sample are counted as one.
@@ -26,11 +27,15 @@ pub const EVENTS_PER_GROUP: f64 = 5.0;
 
 /// -ln p that `window` and `reference` are samples of the same mix; 0 if the window is too small to say.
 pub fn evidence(window: &[u64], reference: &[u64]) -> f64 {
-    evidence_from(window, reference, 0.0)
+    evidence_from(window, reference, 1.0, 0.0)
 }
 
 /// `evidence`, or 0 where it is certainly below `floor`: most windows are, and a bound without logarithms says so.
-pub fn evidence_from(window: &[u64], reference: &[u64], floor: f64) -> f64 {
+///
+/// `phi` is the variance factor of a mix whose waves go in one direction (`noise`): of the k degrees of freedom one varies by so much
+/// more. G is then about `a` times a chi-square with `b` degrees of freedom, `a = Σ λ²/Σ λ`, `b = (Σ λ)²/Σ λ²`, λ = (phi, 1, … 1):
+/// Satterthwaite, Biometrics Bulletin 2 (1946); Rao and Scott, Annals of Statistics 12 (1984).
+pub fn evidence_from(window: &[u64], reference: &[u64], phi: f64, floor: f64) -> f64 {
     let (n, m) = (total(window), total(reference));
     if n == 0.0 || m == 0.0 {
         return 0.0;
@@ -77,7 +82,20 @@ pub fn evidence_from(window: &[u64], reference: &[u64], floor: f64) -> f64 {
     if rest_o + rest_r > 0.0 {
         g += term(rest_o, rest_r);
     }
-    chi_square_nats(2.0 * g / williams, freedom)
+    tail(2.0 * g / williams, freedom, phi)
+}
+
+/// -ln P(G > g) with `freedom` degrees of freedom, one of which varies `phi` times as much.
+fn tail(g: f64, freedom: u32, phi: f64) -> f64 {
+    if phi <= 1.0 {
+        return chi_square_nats(g, freedom);
+    }
+    let others = f64::from(freedom) - 1.0;
+    let (sum, squares) = (others + phi, others + phi * phi);
+    let (g, b) = (g * sum / squares, sum * sum / squares);
+    let below = b.floor().max(1.0);
+    let [low, high] = [below, below + 1.0].map(|k| chi_square_nats(g, k as u32));
+    low + (high - low) * (b - below).max(0.0)
 }
 
 fn counts<'a>(window: &'a [u64], reference: &'a [u64]) -> impl Iterator<Item = (f64, f64)> + 'a {
@@ -119,9 +137,12 @@ impl Mix {
 
     /// Shows each window that ends now with its -ln p, or with 0 where that is certainly below `floor`.
     pub fn windows(&self, noise: &Noise, floor: f64, visit: &mut dyn FnMut(f64, &Block)) {
+        let before = self.reference.iter().sum::<u64>().max(1) as f64;
         self.history.windows(|block| {
-            let phi = noise.phi(block.folds);
-            visit(evidence_from(&block.counts, &self.reference, floor * phi) / phi, block);
+            let window = Window { folds: block.folds, n: block.n().max(1) as f64, before, history: 0 };
+            let phi = noise.phi(&window);
+            let nats = evidence_from(&block.counts, &self.reference, phi, floor);
+            visit(noise.certain(nats, phi, &window), block);
         });
     }
 

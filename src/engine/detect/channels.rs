@@ -5,16 +5,20 @@
 //! Guarantees: everything but the folds is derived from the pinned reference, so that state stays small and equal.
 
 use super::bernoulli::RateUp;
-use super::category::{Groups, Mix, evidence};
-use super::errors::AgeRates;
+use super::category::{Groups, Mix, evidence_from};
+use super::derived::Derived;
+use super::dyadic::LARGEST;
 use super::focus::{Family, Focus};
-use super::normal_scores::Scores;
+use super::learning::{Learnt, Rung};
+use super::noise::{Noise, Window};
+use super::season::hour;
 use super::thresholds::Statistic;
-use super::{Candidate, FOLD_EVENTS, Fold, Gathered, Noise, bonus, effect, groups};
+use super::{Candidate, FOLD_EVENTS, Fold, Gathered, bonus, effect};
 use crate::engine::alert::Effect;
 use crate::engine::baseline::reference::Tally;
 use crate::engine::budget::ln_arl_of_channel;
 use crate::engine::definitions::{Definitions, Tolerance};
+use crate::engine::types::{EventTime, Span};
 use serde::{Deserialize, Serialize};
 use std::sync::OnceLock;
 
@@ -36,6 +40,16 @@ pub enum Detector {
 }
 
 impl Detector {
+    /// The unit of its effect.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Detector::Location => "sigma",
+            Detector::Scale => "relative",
+            Detector::Shape | Detector::Mix => "psi",
+            Detector::Rate | Detector::Errors => "points",
+        }
+    }
+
     /// The word in alerts and fingerprints. Fixed for ever.
     pub fn word(self) -> &'static str {
         match self {
@@ -49,8 +63,9 @@ impl Detector {
     }
 }
 
+/// The detectors of a stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-enum Folds {
+pub(super) enum Folds {
     Numeric(Box<Numeric>),
     Categorical(Mix),
     Rate(RateUp),
@@ -59,19 +74,10 @@ enum Folds {
 
 /// The three channels of a number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Numeric {
+pub(super) struct Numeric {
     location: Focus,
     scale: Focus,
     shape: Mix,
-}
-
-/// What follows from the reference.
-#[derive(Clone, Debug)]
-enum Derived {
-    Numeric { scores: Scores, groups: Vec<u8>, counts: Vec<u64> },
-    Categorical { counts: Vec<u64> },
-    Rate { n: f64, k: f64 },
-    Errors { rates: AgeRates, n: f64, k: f64 },
 }
 
 /// A window in the terms that alerts are written in.
@@ -116,6 +122,7 @@ pub struct Watch {
     reference: Tally,
     events_per_fold: f64,
     folds: Folds,
+    learnt: Learnt,
     #[serde(skip)]
     derived: OnceLock<Derived>,
 }
@@ -126,25 +133,9 @@ impl Clone for Watch {
             reference: self.reference.clone(),
             events_per_fold: self.events_per_fold,
             folds: self.folds.clone(),
+            learnt: self.learnt.clone(),
             derived: OnceLock::new(),
         }
-    }
-}
-
-fn category_groups(counts: &crate::engine::summary::category::CategoryCounts) -> Vec<u64> {
-    counts.counts.iter().copied().chain([counts.other, counts.unseen]).collect()
-}
-
-fn derive(reference: &Tally) -> Derived {
-    match reference {
-        Tally::Numeric(bins) => {
-            let groups = groups::group(&bins.counts);
-            let counts = groups::grouped(&bins.counts, &groups);
-            Derived::Numeric { scores: Scores::of(&bins.counts), groups, counts }
-        }
-        Tally::Categorical(counts) => Derived::Categorical { counts: category_groups(counts) },
-        Tally::Rate { n, k } => Derived::Rate { n: *n as f64, k: *k as f64 },
-        Tally::Errors(counts) => Derived::Errors { rates: AgeRates::of(counts), n: counts.n() as f64, k: counts.k() as f64 },
     }
 }
 
@@ -163,11 +154,16 @@ fn start(derived: &Derived) -> Folds {
 
 impl Watch {
     /// Starts to watch. `panes` is the number of reference panes with events.
-    pub fn new(reference: Tally, panes: u64) -> Watch {
-        let derived = derive(&reference);
+    pub fn new(reference: Tally, panes: u64, learnt: Learnt) -> Watch {
+        let derived = Derived::of(&reference);
         let events_per_fold = (reference.n() as f64 / panes.max(1) as f64).max(FOLD_EVENTS as f64);
         let folds = start(&derived);
-        Watch { reference, events_per_fold, folds, derived: OnceLock::from(derived) }
+        Watch { reference, events_per_fold, folds, learnt, derived: OnceLock::from(derived) }
+    }
+
+    /// Goes on with what was written.
+    pub(super) fn resumed(reference: Tally, events_per_fold: f64, folds: Folds, learnt: Learnt) -> Watch {
+        Watch { reference, events_per_fold, folds, learnt, derived: OnceLock::new() }
     }
 
     /// Forgets all folds; the reference stays.
@@ -180,27 +176,51 @@ impl Watch {
         &self.reference
     }
 
-    fn derived(&self) -> &Derived {
-        self.derived.get_or_init(|| derive(&self.reference))
+    /// What the reference can promise.
+    pub fn rung(&self) -> Rung {
+        self.learnt.rung
     }
 
-    /// Reads a gathered pane.
-    pub fn observe(&mut self, pane: &Tally, at: Gathered) {
-        let derived = self.derived.get_or_init(|| derive(&self.reference));
-        match (&mut self.folds, derived, pane) {
-            (Folds::Numeric(folds), Derived::Numeric { scores, groups, .. }, Tally::Numeric(bins)) => {
-                let (n, a, b) = scores.sums(&bins.counts);
+    fn derived(&self) -> &Derived {
+        self.derived.get_or_init(|| Derived::of(&self.reference))
+    }
+
+    fn noise(&self, detector: Detector) -> &Noise {
+        static INDEPENDENT: Noise = Noise::INDEPENDENT;
+        let channel = match detector {
+            Detector::Scale => 1,
+            Detector::Shape => 2,
+            Detector::Location | Detector::Mix | Detector::Rate | Detector::Errors => 0,
+        };
+        self.learnt.noise.get(channel).unwrap_or(&INDEPENDENT)
+    }
+
+    /// What the time of day makes one expect of a pane: the sums of both scores, or the exposure of a rate.
+    pub fn expected(&self, pane: &Tally, time: EventTime) -> [f64; 2] {
+        let [n, _, _] = self.derived().sums(pane);
+        let of_hour = self.learnt.hours.get(hour(time)).map(|h| h.map(f64::from));
+        match self.folds {
+            Folds::Numeric(_) => of_hour.map_or([0.0; 2], |h| h.map(|h| n * h)),
+            Folds::Categorical(_) => [0.0; 2],
+            Folds::Rate(_) | Folds::Errors(_) => [n * of_hour.map_or(1.0, |h| h[0]), 0.0],
+        }
+    }
+
+    /// Reads a gathered pane. `expected` is the sum of what was expected of its panes.
+    pub fn observe(&mut self, pane: &Tally, expected: [f64; 2], at: Gathered) {
+        let derived = self.derived.get_or_init(|| Derived::of(&self.reference));
+        let [n, a, b] = derived.sums(pane);
+        match (&mut self.folds, derived.grouped(pane)) {
+            (Folds::Numeric(folds), Some(groups)) => {
+                let (a, b) = (a - expected[0], b - expected[1]);
                 folds.location.observe(&[n, a, b], at);
                 folds.scale.observe(&[n, b, a], at);
-                let counts = groups::grouped(&bins.counts, groups);
-                folds.shape.observe(&Groups { counts, sum: bins.sum, squares: bins.sum_squares }, at);
+                folds.shape.observe(&groups, at);
             }
-            (Folds::Categorical(mix), _, Tally::Categorical(counts)) => {
-                mix.observe(&Groups { counts: category_groups(counts), sum: 0, squares: 0 }, at);
-            }
-            (Folds::Rate(rate), _, Tally::Rate { n, k }) => rate.observe(&[*n as f64, *k as f64, *n as f64], at),
-            (Folds::Errors(rate), Derived::Errors { rates, .. }, Tally::Errors(counts)) => {
-                rate.observe(&[rates.exposure(counts), counts.k() as f64, counts.n() as f64], at);
+            (Folds::Categorical(mix), Some(groups)) => mix.observe(&groups, at),
+            (Folds::Rate(rate) | Folds::Errors(rate), None) => {
+                // no rate is above one
+                rate.observe(&[expected[0].max(a), a, pane.n() as f64], at);
             }
             _ => debug_assert!(false, "a stream has one form"),
         }
@@ -234,7 +254,7 @@ impl Watch {
     fn verdict<F: Fold>(&self, detector: Detector, fold: &F, definitions: &Definitions, floor: f64) -> Verdict {
         let threshold = self.threshold(detector, definitions);
         let (mut best, mut beyond): (Option<Candidate>, Option<(Candidate, Effect)>) = (None, None);
-        fold.candidates(&Noise, threshold * floor, &mut |c| {
+        fold.candidates(self.noise(detector), threshold * floor, &mut |c| {
             if best.is_none_or(|b| c.statistic > b.statistic) {
                 best = Some(c);
             }
@@ -254,7 +274,7 @@ impl Watch {
         if let Some((found, size)) = &mut verdict.beyond
             && let Some(block) = mix.refine()
         {
-            let refined = effect::mix(&block.counts, mix.reference(), &definitions.tolerance);
+            let refined = self.mix_effect(verdict.detector, &block.counts, block.folds, &definitions.tolerance);
             if effect::beyond(&refined) {
                 *found = Candidate { first: block.first, folds: block.folds, n: block.n() as f64, ..*found };
                 *size = refined;
@@ -266,14 +286,39 @@ impl Watch {
     /// How large the change in a window of a channel is.
     pub fn effect(&self, detector: Detector, c: &Candidate, tolerance: &Tolerance) -> Effect {
         match (detector, self.derived()) {
-            (Detector::Location, Derived::Numeric { scores, .. }) => effect::location(c.n, c.sum, scores.m, tolerance),
-            (Detector::Scale, Derived::Numeric { scores, .. }) => effect::scale(c.n, c.sum, c.along, scores.spread, scores.m, tolerance),
-            (_, Derived::Rate { n, k } | Derived::Errors { n, k, .. }) => effect::rate((c.n, c.sum), (*n, *k), tolerance),
+            (Detector::Location, Derived::Numeric { scores, .. }) => {
+                effect::location(c.n, c.sum, scores.m, self.phi(detector, c.folds, c.n), tolerance)
+            }
+            (Detector::Scale, Derived::Numeric { scores, .. }) => {
+                effect::scale(c.n, [c.sum, c.along], (scores.m, scores.spread), self.phi(detector, c.folds, c.n), tolerance)
+            }
+            (_, Derived::Rate { n, k } | Derived::Errors { n, k, .. }) => {
+                effect::rate((c.n, c.sum), (*n, *k), self.phi(detector, c.folds, c.n), tolerance)
+            }
             (_, Derived::Numeric { counts, .. } | Derived::Categorical { counts }) => {
                 let window = self.mix().and_then(|mix| mix.since(c.first));
-                effect::mix(&window.map_or_else(|| vec![0; counts.len()], |block| block.counts), counts, tolerance)
+                let counts = window.map_or_else(|| vec![0; counts.len()], |block| block.counts);
+                self.mix_effect(detector, &counts, c.folds, tolerance)
             }
         }
+    }
+
+    fn mix_effect(&self, detector: Detector, window: &[u64], folds: u32, tolerance: &Tolerance) -> Effect {
+        let n = window.iter().sum::<u64>().max(1) as f64;
+        let reference = match self.derived() {
+            Derived::Numeric { counts, .. } | Derived::Categorical { counts } => counts,
+            _ => unreachable!("a mix has groups"),
+        };
+        effect::mix(window, reference, self.phi(detector, folds, n), tolerance)
+    }
+
+    /// A window against the reference alone.
+    fn window(&self, folds: u32, n: f64) -> Window {
+        Window { folds, n, before: self.reference.n().max(1) as f64, history: 0 }
+    }
+
+    fn phi(&self, detector: Detector, folds: u32, n: f64) -> f64 {
+        self.noise(detector).phi(&self.window(folds, n))
     }
 
     /// The threshold of a channel under the budget in force, in nats.
@@ -300,29 +345,35 @@ impl Watch {
     }
 
     /// A single window of `folds` gathered panes against the reference alone: statistic and effect of one channel.
-    pub fn compare(&self, detector: Detector, window: &Tally, folds: u32, tolerance: &Tolerance) -> (f64, Effect) {
-        match (self.derived(), window) {
-            (Derived::Numeric { scores, groups, counts }, Tally::Numeric(bins)) => {
-                let (n, a, b) = scores.sums(&bins.counts);
-                let lr = |channel: usize, sum: f64| scores.family(channel).ratio((scores.m, 0.0), (n, sum)) + bonus(folds);
-                match detector {
-                    Detector::Location => (lr(0, a), effect::location(n, a, scores.m, tolerance)),
-                    Detector::Scale => (lr(1, b), effect::scale(n, b, a, scores.spread, scores.m, tolerance)),
-                    _ => {
-                        let now = groups::grouped(&bins.counts, groups);
-                        (evidence(&now, counts), effect::mix(&now, counts, tolerance))
-                    }
+    pub fn compare(&self, detector: Detector, window: &Tally, expected: [f64; 2], folds: u32, tolerance: &Tolerance) -> (f64, Effect) {
+        let derived = self.derived();
+        let [n, a, b] = derived.sums(window);
+        let noise = self.noise(detector);
+        match (derived, detector) {
+            (Derived::Numeric { scores, .. }, Detector::Location | Detector::Scale) => {
+                let (a, b) = (a - expected[0], b - expected[1]);
+                let (at, phi) = (self.window(folds, n), self.phi(detector, folds, n));
+                let lr = |channel: usize, sum: f64| scores.family(channel).ratio((scores.m, 0.0), (n, sum));
+                if detector == Detector::Location {
+                    (noise.tempered(lr(0, a), &at) + bonus(folds), effect::location(n, a, scores.m, phi, tolerance))
+                } else {
+                    let effect = effect::scale(n, [b, a], (scores.m, scores.spread), phi, tolerance);
+                    (noise.tempered(lr(1, b), &at) + bonus(folds), effect)
                 }
             }
-            (Derived::Categorical { counts }, Tally::Categorical(now)) => {
-                let now = category_groups(now);
-                (evidence(&now, counts), effect::mix(&now, counts, tolerance))
+            (Derived::Rate { n: m, k: r } | Derived::Errors { n: m, k: r, .. }, _) => {
+                let window = (expected[0].max(a), a);
+                let at = self.window(folds, window.0);
+                let up = window.1 / window.0 > r / m;
+                let statistic = if up { noise.tempered(Family::Bernoulli.ratio((*m, *r), window), &at) + bonus(folds) } else { 0.0 };
+                (statistic, effect::rate(window, (*m, *r), noise.phi(&at), tolerance))
             }
-            (Derived::Rate { n: m, k: r }, Tally::Rate { n, k }) => rise((*m, *r), (*n as f64, *k as f64), folds, tolerance),
-            (Derived::Errors { rates, n: m, k: r }, Tally::Errors(now)) => {
-                rise((*m, *r), (rates.exposure(now), now.k() as f64), folds, tolerance)
+            (Derived::Numeric { counts, .. } | Derived::Categorical { counts }, _) => {
+                let now = derived.grouped(window).map_or_else(|| vec![0; counts.len()], |g| g.counts);
+                let at = self.window(folds, n);
+                let nats = evidence_from(&now, counts, noise.phi(&at), 0.0);
+                (noise.certain(nats, noise.phi(&at), &at), effect::mix(&now, counts, noise.phi(&at), tolerance))
             }
-            _ => unreachable!("a stream has one form"),
         }
     }
 
@@ -347,14 +398,10 @@ impl Watch {
 
     /// A tally in the terms that alerts are written in.
     pub fn content(&self, tally: &Tally) -> Content {
-        match (tally, self.derived()) {
-            (Tally::Numeric(bins), Derived::Numeric { groups, .. }) => {
-                let counts = groups::grouped(&bins.counts, groups);
-                Content::Groups(Groups { counts, sum: bins.sum, squares: bins.sum_squares })
-            }
-            (Tally::Categorical(counts), _) => Content::Groups(Groups { counts: category_groups(counts), sum: 0, squares: 0 }),
-            (Tally::Errors(counts), _) => Content::Rate { n: counts.n(), k: counts.k() },
-            _ => Content::Rate { n: tally.n(), k: if let Tally::Rate { k, .. } = tally { *k } else { 0 } },
+        match (self.derived().grouped(tally), tally) {
+            (Some(groups), _) => Content::Groups(groups),
+            (None, Tally::Errors(counts)) => Content::Rate { n: counts.n(), k: counts.k() },
+            (None, _) => Content::Rate { n: tally.n(), k: if let Tally::Rate { k, .. } = tally { *k } else { 0 } },
         }
     }
 
@@ -366,26 +413,25 @@ impl Watch {
         }
     }
 
-    /// The smallest effect that a change has to have to be found within 100 folds, in the unit of the channel's effect.
+    /// The smallest effect that a change has to have to be found within a day, in the unit of the channel's effect.
     pub fn smallest_detectable(&self, detector: Detector, definitions: &Definitions) -> f64 {
-        const FOLDS: f64 = 100.0;
-        let n = FOLDS * self.events_per_fold;
-        let noise = 1.0 / n + 1.0 / self.reference.n().max(1) as f64;
-        let nats = 2.0 * (self.threshold(detector, definitions) - bonus(FOLDS as u32)).max(0.0) * noise;
+        let (threshold, noise) = (self.threshold(detector, definitions), self.noise(detector));
+        let panes = Span::days(1).0 as f64 / definitions.pane.0.0.max(1) as f64;
+        let folds = if self.learnt.folds_a_day > 0.0 { f64::from(self.learnt.folds_a_day) } else { panes };
+        let mut sigma = f64::INFINITY;
+        for scale in 0..=(folds as u32).clamp(1, LARGEST).ilog2() {
+            let folds = 1u32 << scale;
+            let nats = threshold - if matches!(detector, Detector::Shape | Detector::Mix) { 0.0 } else { bonus(folds) };
+            sigma = sigma.min(noise.visible(nats, &self.window(folds, f64::from(folds) * self.events_per_fold)));
+        }
         match self.derived() {
-            Derived::Numeric { scores, .. } if detector == Detector::Scale => libm::sqrt(nats) * scores.spread * 0.5,
-            Derived::Numeric { .. } if detector == Detector::Location => libm::sqrt(nats),
+            Derived::Numeric { scores, .. } if detector == Detector::Scale => libm::sqrt(1.0 + sigma * scores.spread) - 1.0,
+            Derived::Numeric { .. } if detector == Detector::Location => sigma,
             Derived::Rate { n, k } | Derived::Errors { n, k, .. } => {
                 let p = (k + 0.5) / (n + 1.0);
-                100.0 * libm::sqrt(nats * p * (1.0 - p))
+                100.0 * sigma * libm::sqrt(p * (1.0 - p))
             }
-            _ => nats,
+            _ => sigma * sigma,
         }
     }
-}
-
-fn rise(reference: (f64, f64), window: (f64, f64), folds: u32, tolerance: &Tolerance) -> (f64, Effect) {
-    let up = window.1 / window.0 > reference.1 / reference.0;
-    let statistic = if up { Family::Bernoulli.ratio(reference, window) + bonus(folds) } else { 0.0 };
-    (statistic, effect::rate(window, reference, tolerance))
 }

@@ -1,6 +1,7 @@
 //! How large a change is, with a 95 % interval: what decides whether a significant change is anybody's business.
 //!
-//! All effects compare a window with the pinned reference. The window was chosen because it looks changed, so a fresh effect is
+//! All effects compare a window with the pinned reference. `phi` says by how much the difference varies more than that of independent
+//! events (`noise`). The window was chosen because it looks changed, so a fresh effect is
 //! a little too large on average.
 
 use super::distance::{psi_error, psi_unbiased};
@@ -19,30 +20,32 @@ fn noise(n: f64, m: f64) -> f64 {
 }
 
 /// Shift of the mean normal score, in reference standard deviations (sigma). `sum` of `n` standardised scores, reference of `m`.
-pub fn location(n: f64, sum: f64, m: f64, tolerance: &Tolerance) -> Effect {
-    effect("location", "sigma", sum / n, noise(n, m), tolerance.location)
+pub fn location(n: f64, sum: f64, m: f64, phi: f64, tolerance: &Tolerance) -> Effect {
+    effect("location", "sigma", sum / n, noise(n, m) * sqrt(phi), tolerance.location)
 }
 
 /// Relative change of the standard deviation of the normal scores: `√(E a² - (E a)²) - 1`.
-/// `squares` is the sum of standardised a², `spread` the reference deviation of a².
-pub fn scale(n: f64, squares: f64, sum: f64, spread: f64, m: f64, tolerance: &Tolerance) -> Effect {
+/// `squares` and `sum` are the sums of standardised a² and of a over the window, `spread` the reference deviation of a².
+pub fn scale(n: f64, [squares, sum]: [f64; 2], (m, spread): (f64, f64), phi: f64, tolerance: &Tolerance) -> Effect {
     let mean = sum / n;
     let deviation = sqrt((1.0 + spread * squares / n - mean * mean).max(0.0));
-    let error = spread * 0.5 / deviation.max(0.05) * noise(n, m);
+    let error = spread * 0.5 / deviation.max(0.05) * noise(n, m) * sqrt(phi);
     effect("scale", "relative", deviation - 1.0, error, tolerance.scale)
 }
 
 /// Bias-corrected PSI between counts per group.
-pub fn mix(window: &[u64], reference: &[u64], tolerance: &Tolerance) -> Effect {
-    effect("psi", "psi", psi_unbiased(reference, window), psi_error(reference, window), tolerance.psi)
+pub fn mix(window: &[u64], reference: &[u64], phi: f64, tolerance: &Tolerance) -> Effect {
+    let [n, m] = [window, reference].map(|counts| counts.iter().sum::<u64>().max(1) as f64);
+    let waves = (phi - 1.0) * (1.0 / n + 1.0 / m); // what it is on average although nothing has changed
+    effect("psi", "psi", psi_unbiased(reference, window) - waves, psi_error(reference, window) * sqrt(phi), tolerance.psi)
 }
 
 /// Difference of two rates in percentage points; the tolerance is the larger of the absolute and the relative one.
 /// Interval: Newcombe's from two Wilson intervals (Statistics in Medicine 17, 1998, method 10).
-pub fn rate((n, k): (f64, f64), (m, r): (f64, f64), tolerance: &Tolerance) -> Effect {
+pub fn rate((n, k): (f64, f64), (m, r): (f64, f64), phi: f64, tolerance: &Tolerance) -> Effect {
     let (now, before) = (k / n, r / m);
-    let (low, high) = wilson(n, k);
-    let (below, above) = wilson(m, r);
+    let (low, high) = wilson(n / phi, k / phi);
+    let (below, above) = wilson(m / phi, r / phi);
     let down = sqrt((now - low) * (now - low) + (above - before) * (above - before));
     let up = sqrt((high - now) * (high - now) + (before - below) * (before - below));
     let points = |x: f64| 100.0 * x;

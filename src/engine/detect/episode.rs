@@ -24,6 +24,17 @@ pub struct Part {
     pub folds: u32,
     /// What they held.
     pub tally: Tally,
+    /// What was expected of them.
+    pub expected: [f64; 2],
+}
+
+impl Part {
+    fn add(&mut self, later: &Part) {
+        self.folds += later.folds;
+        let fits = self.tally.merge(&later.tally);
+        debug_assert!(fits, "panes of one stream fit together");
+        (0..2).for_each(|i| self.expected[i] += later.expected[i]);
+    }
 }
 
 /// An open episode.
@@ -37,8 +48,8 @@ pub struct Episode {
     pub written_at: EventTime,
     /// Statistic of the last window.
     pub statistic: f64,
-    length: u64,
-    parts: VecDeque<Part>,
+    pub(super) length: u64,
+    pub(super) parts: VecDeque<Part>,
 }
 
 impl Episode {
@@ -49,14 +60,10 @@ impl Episode {
     }
 
     /// Adds a fold; the last window if it is long enough.
-    pub fn observe(&mut self, pane: Tally, first: PaneId) -> Option<Part> {
+    pub fn observe(&mut self, pane: Tally, expected: [f64; 2], first: PaneId) -> Option<Part> {
         match self.parts.back_mut().filter(|part| part.tally.n() * PARTS < self.length) {
-            Some(part) => {
-                part.folds += 1;
-                let fits = part.tally.merge(&pane);
-                debug_assert!(fits, "panes of one stream fit together");
-            }
-            None => self.parts.push_back(Part { first, folds: 1, tally: pane }),
+            Some(part) => part.add(&Part { first, folds: 1, tally: pane, expected }),
+            None => self.parts.push_back(Part { first, folds: 1, tally: pane, expected }),
         }
         let mut held: u64 = self.parts.iter().map(|p| p.tally.n()).sum();
         while let Some(oldest) = self.parts.front().filter(|p| held - p.tally.n() >= self.length) {
@@ -68,11 +75,7 @@ impl Episode {
         }
         let mut parts = self.parts.iter().cloned();
         let mut window = parts.next()?;
-        for part in parts {
-            window.folds += part.folds;
-            let fits = window.tally.merge(&part.tally);
-            debug_assert!(fits, "panes of one stream fit together");
-        }
+        parts.for_each(|part| window.add(&part));
         Some(window)
     }
 }

@@ -41,12 +41,12 @@ impl AgeRates {
         AgeRates { overall, by_age }
     }
 
-    /// Pairs of average age that would be expected to hold as many errors; at least as many as errors were seen.
+    /// Pairs of average age that would be expected to hold as many errors.
     pub fn exposure(&self, pane: &AgedCounts) -> f64 {
         if self.overall == 0.0 {
             return pane.n() as f64;
         }
         let expected: f64 = pane.pairs.iter().zip(&self.by_age).map(|(n, p)| *n as f64 * p).sum();
-        (expected / self.overall).max(pane.k() as f64)
+        expected / self.overall
     }
 }

@@ -16,16 +16,17 @@
 //! Blind to: changes that leave the mean as it is; changes inside one pane; anything that came before the reference.
 //!
 //! ```
-//! # use driftline::engine::{detect::{focus::{Family, Focus}, Fold, Gathered}, types::PaneId};
+//! # use driftline::engine::{detect::{focus::{Family, Focus}, noise::Noise, Fold, Gathered}, types::PaneId};
 //! let mut f = Focus::new(Family::NORMAL, 100.0); // a reference of 100 values of mean 0 and variance 1
 //! f.observe(&[10.0, 0.0, 0.0], Gathered::one(PaneId(0))); // 10 values, sum 0
 //! f.observe(&[10.0, 10.0, 0.0], Gathered::one(PaneId(1))); // 10 values of mean 1
 //! // by hand: window of the last pane: 110·10/120·1²/2 = 4.5833; of both: 100·20/120·.5²/2 + ½ ln 2 = 2.4299
-//! let best = f.best(&Default::default()).unwrap();
+//! let best = f.best(&Noise::INDEPENDENT).unwrap();
 //! assert!((best.statistic - 4.5833).abs() < 1e-4 && best.first == PaneId(1));
 //! ```
 
-use super::{Candidate, Fold, Gathered, Noise, bonus};
+use super::noise::{Noise, Window};
+use super::{Candidate, Fold, Gathered, bonus};
 use crate::engine::types::PaneId;
 use serde::{Deserialize, Serialize};
 
@@ -194,7 +195,8 @@ impl Fold for Focus {
         for hull in [&self.rises, &self.falls] {
             hull.windows(&now, &mut |p, n, sum| {
                 let folds = now.folds - p.folds;
-                let statistic = self.family.ratio((p.n, p.s), (n, sum)) / noise.phi(folds) + bonus(folds);
+                let window = Window { folds, n, before: p.n, history: p.folds };
+                let statistic = noise.tempered(self.family.ratio((p.n, p.s), (n, sum)), &window) + bonus(folds);
                 visit(Candidate { statistic, first: p.next, folds, n, sum, along: now.along - p.along });
             });
         }

@@ -3,7 +3,8 @@
 use super::bernoulli::{LEAST_EXPECTED, LEAST_OBSERVED, RateUp};
 use super::category::{Groups, Mix, evidence, evidence_from};
 use super::focus::{Family, Focus};
-use super::{Candidate, Fold, Gathered, Noise, bonus};
+use super::noise::Noise;
+use super::{Candidate, Fold, Gathered, bonus};
 use crate::engine::types::PaneId;
 use proptest::prelude::*;
 
@@ -13,7 +14,7 @@ fn at(t: usize) -> Gathered {
 
 fn candidates(fold: &impl Fold) -> Vec<Candidate> {
     let mut all = Vec::new();
-    fold.candidates(&Noise, 0.0, &mut |c| all.push(c));
+    fold.candidates(&Noise::INDEPENDENT, 0.0, &mut |c| all.push(c));
     all
 }
 
@@ -120,7 +121,7 @@ proptest! {
             truth.push((panes.len() - length, evidence(&sums, &reference)));
         }
         let mut shown = Vec::new();
-        mix.windows(&Noise, 0.0, &mut |nats, block| shown.push((block.first.0 as usize, nats)));
+        mix.windows(&Noise::INDEPENDENT, 0.0, &mut |nats, block| shown.push((block.first.0 as usize, nats)));
         prop_assert_eq!(shown, truth);
     }
 
@@ -131,7 +132,7 @@ proptest! {
         floor in 0.0f64..40.0,
     ) {
         let reference = &reference[..window.len()];
-        let (exact, asked) = (evidence(&window, reference), evidence_from(&window, reference, floor));
+        let (exact, asked) = (evidence(&window, reference), evidence_from(&window, reference, 1.0, floor));
         prop_assert!(asked == exact || asked == 0.0 && exact < floor, "{exact} {asked} {floor}");
     }
 }

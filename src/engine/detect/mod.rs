@@ -5,9 +5,11 @@
 //! Never: knows what time it is, touches I/O, compares a stream with anything but its own pinned reference and history.
 //! Comes from: `baseline::reference::Observed` (merged panes). Goes to: `engine::alert`.
 
+pub mod batches;
 pub mod bernoulli;
 pub mod category;
 pub mod channels;
+pub mod derived;
 pub mod describe;
 pub mod distance;
 pub mod dyadic;
@@ -16,22 +18,30 @@ pub mod episode;
 pub mod errors;
 pub mod focus;
 pub mod groups;
+pub mod learning;
+pub mod noise;
 pub mod normal;
 pub mod normal_scores;
+pub mod season;
 pub mod stream;
 pub mod stream_key;
 pub mod tables;
 pub mod thresholds;
+pub mod v1;
 
 #[cfg(test)]
 #[allow(clippy::disallowed_methods)] // a simulation: its bits matter to nobody
 mod calibration;
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)]
+mod chance;
 #[cfg(test)]
 mod laws;
 #[cfg(test)]
 mod life;
 
 use super::types::PaneId;
+use noise::Noise;
 
 /// A stream is folded when at least this many events have gathered.
 pub const FOLD_EVENTS: u64 = 32;
@@ -71,18 +81,6 @@ pub struct Candidate {
     pub along: f64,
 }
 
-/// How much noisier a window is than its events: divides the likelihood ratio. One place for variance factors and seasonal
-/// offsets to enter; in this version every window is as noisy as independent events.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Noise;
-
-impl Noise {
-    /// The variance factor phi of a window of `folds` gathered panes, at least 1.
-    pub fn phi(&self, _folds: u32) -> f64 {
-        1.0
-    }
-}
-
 /// One incremental detector: reads gathered panes, knows at any time which windows look changed.
 pub trait Fold {
     /// What it needs of a pane.
@@ -107,7 +105,7 @@ pub trait Fold {
 
     /// Its statistic; 0 if no window looks changed.
     fn statistic(&self) -> f64 {
-        self.best(&Noise).map_or(0.0, |c| c.statistic)
+        self.best(&Noise::INDEPENDENT).map_or(0.0, |c| c.statistic)
     }
 }
 

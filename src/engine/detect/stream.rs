@@ -1,13 +1,15 @@
 //! One stream: one signal in one segment, from its first pane to its alerts.
 //!
-//! It learns its reference, then watches; an episode opens, stays open, is recovered. Guarantees: state and alerts are a function
+//! It learns its reference, watches as soon as that can promise something, and learns on until it is complete; an episode opens, stays
+//! open, is recovered. Guarantees: state and alerts are a function
 //! of the panes passed in, in order, and the definitions; equal histories have equal bytes.
 //! Never: compares a newborn segment with anybody else's reference; opens a second episode while one is open.
 
 pub use super::super::baseline::reference::Observed;
 use super::channels::{Detector, Verdict, Watch};
-use super::describe::describe;
+use super::describe::{describe, number};
 use super::episode::Episode;
+use super::learning::{Learning, Rung};
 pub use super::stream_key::StreamKey;
 use super::{FOLD_EVENTS, Gathered, effect};
 use crate::engine::alert::{Alert, Effect, Identity, Kind, Reason, Severity, Side, Status, alert_id};
@@ -18,14 +20,14 @@ use crate::engine::types::{EventTime, PaneId, Span};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Version of the state's layout.
-pub const STATE_FORMAT: u8 = 1;
 /// Events that a reference needs at least.
 pub const LEAST_REFERENCE: u64 = 100;
-/// What a newborn stream learns from: this many panes and ...
+/// What a newborn stream learns from before it is watched: this many panes and ...
 pub const NEWBORN_PANES: i64 = 200;
 /// ... this many events, whichever comes later.
 pub const NEWBORN_EVENTS: u64 = 2_000;
+/// Its reference grows for so long.
+pub const NEWBORN_SPAN: Span = Span::days(7);
 
 /// How a signal is summarised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -79,44 +81,54 @@ pub struct StreamStatus {
     pub phase: Phase,
     /// Events in its reference so far.
     pub reference_events: u64,
-    /// The statistic of the channel closest to its threshold, in nats.
+    /// The channel closest to its threshold.
+    pub detector: Option<&'static str>,
+    /// Its statistic, in nats.
     pub statistic: f64,
     /// That channel's threshold, in nats; 0 while learning.
     pub threshold: f64,
     /// That channel's effect.
     pub effect: Option<Effect>,
-    /// The smallest effect that a change must have to be found within 100 folds, in the effect's unit.
-    pub smallest_detectable: Option<f64>,
+    /// The smallest effect that a change must have to be found by it within a day, and its unit.
+    pub smallest_detectable: Option<(f64, &'static str)>,
+    /// What its reference can promise.
+    pub rung: Option<&'static str>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-enum State {
-    Learning { reference: Option<Tally>, panes: u64 },
-    Watching { watch: Box<Watch>, episode: Option<Box<Episode>> },
+pub(super) enum State {
+    Learning(Option<Box<Learning>>),
+    Watching {
+        watch: Box<Watch>,
+        episode: Option<Box<Episode>>,
+        /// A reference that still grows.
+        learning: Option<Box<Learning>>,
+    },
 }
 
+/// Panes of the next fold.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Pending {
-    first: PaneId,
-    tally: Tally,
+pub(super) struct Pending {
+    pub first: PaneId,
+    pub tally: Tally,
+    /// What was expected of them (`Watch::expected`).
+    pub expected: [f64; 2],
 }
 
 /// One stream.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Stream {
-    format: u8,
-    key: StreamKey,
-    first: Option<PaneId>,
-    edges: u32,
-    state: State,
-    pending: Option<Pending>,
+    pub(super) key: StreamKey,
+    pub(super) first: Option<PaneId>,
+    pub(super) edges: u32,
+    pub(super) state: State,
+    pub(super) pending: Option<Pending>,
 }
 
 impl Stream {
     /// A stream that has seen nothing.
     pub fn new(key: StreamKey) -> Stream {
-        let state = State::Learning { reference: None, panes: 0 };
-        Stream { format: STATE_FORMAT, key, first: None, edges: 0, state, pending: None }
+        Stream { key, first: None, edges: 0, state: State::Learning(None), pending: None }
     }
 
     /// Which stream it is.
@@ -124,17 +136,12 @@ impl Stream {
         &self.key
     }
 
-    /// True if the state was written in a layout that this version reads.
-    pub fn readable(&self) -> bool {
-        self.format == STATE_FORMAT
-    }
-
     /// One closed pane with events. Panes come in order.
     pub fn close(&mut self, pane: PaneId, seen: &Observed<'_>, rules: &Rules<'_>, out: &mut Vec<Alert>) {
         let tally = seen.to_tally();
         if tally.n() > 0 {
             self.follow_edges(seen.version(), pane, rules, out);
-            if !self.learn(pane, &tally, rules) {
+            if let Some(tally) = self.learn(pane, tally, rules) {
                 self.gather(pane, tally, seen, rules, out);
             }
         }
@@ -157,68 +164,101 @@ impl Stream {
         self.edges = edges;
     }
 
-    /// Adds a pane to the reference if it belongs there; false if the stream watches now.
-    fn learn(&mut self, pane: PaneId, tally: &Tally, rules: &Rules<'_>) -> bool {
-        let State::Learning { reference, panes } = &mut self.state else { return false };
+    /// Adds a pane to a reference that still grows; gives it back if the stream watches.
+    fn learn(&mut self, pane: PaneId, tally: Tally, rules: &Rules<'_>) -> Option<Tally> {
         let size = rules.definitions.pane;
-        let start = size.start(pane);
-        if let BaselineRule::Range { from, .. } = rules.definitions.baseline
+        match &mut self.state {
+            State::Learning(_) => self.grow(pane, tally, rules),
+            State::Watching { learning: Some(learning), episode: None, .. } => {
+                learning.add(pane, tally.clone(), size);
+                self.climb(pane, rules);
+                Some(tally)
+            }
+            State::Watching { .. } => Some(tally), // its reference is complete, or the change that is open must not become normal
+        }
+    }
+
+    /// When its reference is complete; and whether it may be watched before.
+    fn ends(&self, first: PaneId, definitions: &Definitions) -> (EventTime, bool) {
+        let begins = definitions.pane.start(first);
+        match definitions.baseline {
+            BaselineRule::Range { to, .. } if begins < to => (to, false),
+            BaselineRule::Range { .. } => (begins.plus(NEWBORN_SPAN), true),
+            BaselineRule::Learn { span } => (begins.plus(span), true),
+        }
+    }
+
+    fn grow(&mut self, pane: PaneId, tally: Tally, rules: &Rules<'_>) -> Option<Tally> {
+        let definitions = rules.definitions;
+        let (size, start) = (definitions.pane, definitions.pane.start(pane));
+        if let BaselineRule::Range { from, .. } = definitions.baseline
             && start < from
         {
-            return true;
+            return None;
         }
         let first = *self.first.get_or_insert(pane);
-        let events = reference.as_ref().map_or(0, Tally::n);
-        let over = match rules.definitions.baseline {
-            BaselineRule::Range { to, .. } => start >= to,
-            BaselineRule::Learn { span } => start >= size.start(first).plus(span),
-        };
-        let newborn = match rules.definitions.baseline {
-            BaselineRule::Range { to, .. } => size.start(first) >= to,
-            BaselineRule::Learn { .. } => false,
-        };
-        let enough = events >= LEAST_REFERENCE && !newborn;
-        let grown = events >= NEWBORN_EVENTS && pane.0 - first.0 >= NEWBORN_PANES;
-        if over && !enough && !newborn {
-            self.first = Some(pane); // too little in the range: learns on as a newborn, with what it has
+        let (ends, early) = self.ends(first, definitions);
+        let State::Learning(learning) = &mut self.state else { return Some(tally) };
+        let events = learning.as_ref().map_or(0, |l| l.reference.n());
+        let newborn = early && matches!(definitions.baseline, BaselineRule::Range { .. });
+        let over = start >= ends;
+        let enough = over && events >= LEAST_REFERENCE && !newborn;
+        let grown = early && events >= NEWBORN_EVENTS && pane.0 - first.0 >= NEWBORN_PANES;
+        if over && !enough && !grown {
+            self.first = Some(pane); // too little until now: it learns on as a newborn, with what it has
         }
-        if over && (enough || grown) {
-            let learnt = reference.take().expect("a reference with events exists");
-            let watch = Box::new(Watch::new(learnt, *panes));
-            self.state = State::Watching { watch, episode: None };
-            return false;
+        if enough || grown {
+            let learnt = learning.take().expect("a reference with events exists");
+            let watch = Box::new(learnt.watch(size, &definitions.tolerance));
+            self.state = State::Watching { watch, episode: None, learning: Some(learnt).filter(|_| !over) };
+            return Some(tally);
         }
-        *panes += 1;
-        match reference {
-            None => *reference = Some(tally.clone()),
-            Some(sum) => {
-                let fits = sum.merge(tally);
-                debug_assert!(fits, "panes of one version fit together");
-            }
+        match learning {
+            None => *learning = Some(Box::new(Learning::new(pane, tally))),
+            Some(learning) => learning.add(pane, tally, size),
         }
-        true
+        None
+    }
+
+    /// Watches against more of its reference when that can promise more, or is complete.
+    fn climb(&mut self, pane: PaneId, rules: &Rules<'_>) {
+        let size = rules.definitions.pane;
+        let (ends, _) = self.ends(self.first.unwrap_or(pane), rules.definitions);
+        let State::Watching { watch, learning, .. } = &mut self.state else { return };
+        let over = size.end(pane) >= ends;
+        let Some(grown) = learning.as_ref().filter(|l| over || l.rung(size) > watch.rung()) else { return };
+        **watch = grown.watch(size, &rules.definitions.tolerance);
+        if over {
+            *learning = None;
+        }
+        if let Some(pending) = &mut self.pending {
+            pending.expected = watch.expected(&pending.tally, size.start(pending.first));
+        }
     }
 
     /// Gathers panes until there are enough events for a fold.
     fn gather(&mut self, pane: PaneId, tally: Tally, seen: &Observed<'_>, rules: &Rules<'_>, out: &mut Vec<Alert>) {
+        let State::Watching { watch, .. } = &self.state else { return };
+        let expected = watch.expected(&tally, rules.definitions.pane.start(pane));
         match &mut self.pending {
-            None => self.pending = Some(Pending { first: pane, tally }),
+            None => self.pending = Some(Pending { first: pane, tally, expected }),
             Some(pending) => {
                 let fits = pending.tally.merge(&tally);
                 debug_assert!(fits, "panes of one version fit together");
+                (0..2).for_each(|i| pending.expected[i] += expected[i]);
             }
         }
-        if self.pending.as_ref().is_some_and(|p| p.tally.n() >= FOLD_EVENTS) {
-            let pending = self.pending.take().expect("just seen");
-            self.fold(pending.tally, Gathered { first: pending.first, last: pane }, seen, rules, out);
+        if let Some(fold) = self.pending.take_if(|p| p.tally.n() >= FOLD_EVENTS) {
+            let at = Gathered { first: fold.first, last: pane };
+            self.fold(fold, at, seen, rules, out);
         }
     }
 
-    fn fold(&mut self, tally: Tally, at: Gathered, seen: &Observed<'_>, rules: &Rules<'_>, out: &mut Vec<Alert>) {
-        let State::Watching { watch, episode } = &mut self.state else { return };
+    fn fold(&mut self, fold: Pending, at: Gathered, seen: &Observed<'_>, rules: &Rules<'_>, out: &mut Vec<Alert>) {
+        let State::Watching { watch, episode, .. } = &mut self.state else { return };
         match episode {
             None => {
-                watch.observe(&tally, at);
+                watch.observe(&fold.tally, fold.expected, at);
                 let verdicts = watch.alarms(rules.definitions);
                 // the channel that passes its threshold by most; the first of equals
                 let mut winner: Option<&Verdict> = None;
@@ -234,7 +274,7 @@ impl Stream {
                 }
             }
             Some(open) => {
-                if persist(open, watch, tally, at, seen, rules, out) {
+                if persist(open, watch, fold, at, seen, rules, out) {
                     *episode = None;
                     watch.restart();
                 }
@@ -258,18 +298,29 @@ impl Stream {
         Some(definitions.pane.last_closed_by(due.plus(Span(definitions.pane.0.0 - 1))))
     }
 
+    /// Where it stands.
+    pub fn phase(&self) -> Phase {
+        match &self.state {
+            State::Learning(_) => Phase::Learning,
+            State::Watching { episode: None, .. } => Phase::Watching,
+            State::Watching { .. } => Phase::Alarming,
+        }
+    }
+
     /// What the status page shows.
     pub fn status(&self, rules: &Rules<'_>) -> StreamStatus {
         match &self.state {
-            State::Learning { reference, .. } => StreamStatus {
-                phase: Phase::Learning,
-                reference_events: reference.as_ref().map_or(0, Tally::n),
+            State::Learning(learning) => StreamStatus {
+                phase: self.phase(),
+                reference_events: learning.as_ref().map_or(0, |l| l.reference.n()),
+                detector: None,
                 statistic: 0.0,
                 threshold: 0.0,
                 effect: None,
                 smallest_detectable: None,
+                rung: None,
             },
-            State::Watching { watch, episode } => {
+            State::Watching { watch, episode, .. } => {
                 let verdicts = watch.verdicts(rules.definitions);
                 let ratio = |v: &Verdict| if v.threshold > 0.0 { v.statistic / v.threshold } else { 0.0 };
                 let mut nearest = &verdicts[0];
@@ -286,12 +337,14 @@ impl Stream {
                     }
                 };
                 StreamStatus {
-                    phase: if episode.is_some() { Phase::Alarming } else { Phase::Watching },
+                    phase: self.phase(),
                     reference_events: watch.reference().n(),
+                    detector: Some(detector.word()),
                     statistic,
                     threshold: watch.threshold(detector, rules.definitions),
                     effect,
-                    smallest_detectable: Some(watch.smallest_detectable(detector, rules.definitions)),
+                    smallest_detectable: Some((watch.smallest_detectable(detector, rules.definitions), detector.unit())),
+                    rung: Some(rung(watch, rules.definitions.baseline)),
                 }
             }
         }
@@ -314,12 +367,21 @@ fn next(episode: &mut Episode, status: Status, reason: Reason, now: EventTime) -
 }
 
 /// What the reference can promise.
-fn rung(rule: BaselineRule) -> &'static str {
-    match rule {
-        BaselineRule::Range { .. } => "range",
-        BaselineRule::Learn { span } if span < Span::days(1) => "short",
-        BaselineRule::Learn { .. } => "days",
+fn rung(watch: &Watch, rule: BaselineRule) -> &'static str {
+    match (watch.rung(), rule) {
+        (Rung::Unknown, BaselineRule::Learn { span }) if span < Span::days(1) => Rung::Short.word(),
+        (Rung::Unknown, BaselineRule::Learn { .. }) => Rung::Days.word(),
+        (known, _) => known.word(),
     }
+}
+
+/// What a short reference cannot see.
+fn caveat(watch: &Watch, detector: Detector, definitions: &Definitions) -> String {
+    if watch.rung() != Rung::Short {
+        return String::new();
+    }
+    let smallest = number(watch.smallest_detectable(detector, definitions));
+    format!(" The reference is shorter than a day: changes below {smallest} {} are not seen yet.", detector.unit())
 }
 
 fn false_alarms_per_day(watch: &Watch, detector: Detector, statistic: f64, threshold: f64, definitions: &Definitions) -> f64 {
@@ -365,7 +427,7 @@ fn open(key: &StreamKey, watch: &Watch, verdict: &Verdict, at: Gathered, seen: &
         statistic: window.statistic,
         threshold: verdict.threshold,
         false_alarms_per_day: false_alarms_per_day(watch, detector, window.statistic, verdict.threshold, definitions),
-        baseline_rung: rung(definitions.baseline).to_owned(),
+        baseline_rung: rung(watch, definitions.baseline).to_owned(),
         effect,
         baseline: unknown.clone(),
         current: unknown,
@@ -381,6 +443,7 @@ fn open(key: &StreamKey, watch: &Watch, verdict: &Verdict, at: Gathered, seen: &
         definition: rules.definition_hash.to_owned(),
     };
     describe(&mut alert, detector, watch, &watch.content_since(&window), seen);
+    alert.summary.push_str(&caveat(watch, detector, definitions));
     let events = alert.current.count;
     Episode::new(detector, alert, events)
 }
@@ -389,7 +452,7 @@ fn open(key: &StreamKey, watch: &Watch, verdict: &Verdict, at: Gathered, seen: &
 fn persist(
     episode: &mut Episode,
     watch: &Watch,
-    tally: Tally,
+    fold: Pending,
     at: Gathered,
     seen: &Observed<'_>,
     rules: &Rules<'_>,
@@ -397,8 +460,8 @@ fn persist(
 ) -> bool {
     let definitions = rules.definitions;
     let detector = episode.detector;
-    let Some(window) = episode.observe(tally, at.first) else { return false };
-    let (statistic, effect) = watch.compare(detector, &window.tally, window.folds, &definitions.tolerance);
+    let Some(window) = episode.observe(fold.tally, fold.expected, at.first) else { return false };
+    let (statistic, effect) = watch.compare(detector, &window.tally, window.expected, window.folds, &definitions.tolerance);
     let threshold = watch.threshold(detector, definitions);
     let over = statistic < 0.5 * threshold && !effect::beyond(&effect);
     // how bad it surely is: the end of the interval that lies nearer to zero
@@ -417,6 +480,7 @@ fn persist(
     let escalated = severity > last.severity;
     last.severity = last.severity.max(severity);
     describe(last, detector, watch, &watch.content(&window.tally), seen);
+    last.summary.push_str(&caveat(watch, detector, definitions));
     if over {
         out.push(next(episode, Status::Resolved, Reason::Recovered, end));
     } else if escalated {

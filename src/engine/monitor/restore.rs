@@ -7,7 +7,7 @@
 
 use super::chunks::{CHUNKS, ChunkIx, Written};
 use super::shared::{Shared, SharedForm};
-use super::state::{Chunk, Head};
+use super::state::{Chunk, ChunkV1, Head};
 use super::{Effects, Kept, Monitor, Tally};
 use crate::codec::wire::{Kind, Malformed, Reader};
 use crate::engine::plan::PlanRecord;
@@ -20,16 +20,18 @@ use std::collections::BTreeMap;
 #[derive(Default)]
 struct Assembly {
     seq: EpochSeq,
+    /// The parts' format version.
+    version: u8,
     parts: BTreeMap<u64, Vec<u8>>,
     of: u64,
 }
 
 impl Assembly {
-    fn take(&mut self, r: &mut Reader<'_>) -> Result<(), Malformed> {
+    fn take(&mut self, version: u8, r: &mut Reader<'_>) -> Result<(), Malformed> {
         let (seq, part, of) = (EpochSeq(r.uint()?), r.uint()?, r.uint()?);
         let piece = r.blob()?.to_vec();
         if seq > self.seq {
-            *self = Assembly { seq, parts: BTreeMap::new(), of };
+            *self = Assembly { seq, version, parts: BTreeMap::new(), of };
         }
         if seq == self.seq {
             self.parts.insert(part, piece);
@@ -73,12 +75,12 @@ pub struct Replay {
 impl Restore {
     /// Takes in one record of the state partition.
     pub fn observe(&mut self, value: &[u8]) -> Result<(), Malformed> {
-        let (kind, mut body) = Reader::open(value)?;
+        let (kind, version, mut body) = Reader::open_any(value)?;
         let id = body.uint()?;
         match kind {
-            k if k == Kind::Head as u8 => self.head.take(&mut body),
-            k if k == Kind::Shared as u8 => self.shared.take(&mut body),
-            k if k == Kind::Chunk as u8 => self.chunks.entry(id).or_default().take(&mut body),
+            k if k == Kind::Head as u8 => self.head.take(version, &mut body),
+            k if k == Kind::Shared as u8 => self.shared.take(version, &mut body),
+            k if k == Kind::Chunk as u8 => self.chunks.entry(id).or_default().take(version, &mut body),
             _ => Err(Malformed::Value("a record of this kind in the state topic")),
         }
     }
@@ -117,7 +119,10 @@ impl Restore {
         let mut closed = [None; CHUNKS];
         for (c, seq) in head.chunks.iter().enumerate().filter(|(_, seq)| seq.0 > 0) {
             let assembly = self.chunks.get(&(c as u64)).ok_or(Malformed::Short("a chunk of the state"))?;
-            let chunk: Chunk = assembly.whole(*seq, "a chunk of the state")?;
+            let chunk = match assembly.version {
+                1 => Chunk::from(assembly.whole::<ChunkV1>(*seq, "a chunk of the state")?),
+                _ => assembly.whole(*seq, "a chunk of the state")?,
+            };
             closed[c] = chunk.closed;
             monitor.ages.0[c] = Written { seq: *seq, next: Some(chunk.next), replay_from: Some(chunk.replay_from) };
             monitor.learners.extend(chunk.learners.into_iter().filter(|_| !planted(Bug::LearnersNotRestored)));

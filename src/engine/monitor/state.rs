@@ -11,6 +11,7 @@ use super::chunks::{CHUNKS, ChunkIx, Written, of_learner};
 use super::learn::{Learner, LearnerKey};
 use crate::codec::wire::{Kind, Writer};
 use crate::engine::detect::stream::{Stream, StreamKey};
+use crate::engine::detect::v1::StreamV1;
 use crate::engine::mark::Marks;
 use crate::engine::plan::Versioned;
 use crate::engine::types::{EpochSeq, Offset, PaneId};
@@ -34,12 +35,22 @@ pub(super) struct Head {
 }
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct Chunk {
+pub(super) struct ChunkOf<S> {
     pub next: Offset,
     pub replay_from: Offset,
     pub closed: Option<[PaneId; 2]>,
     pub learners: Vec<(LearnerKey, Learner)>,
-    pub streams: Vec<(StreamKey, Stream)>,
+    pub streams: Vec<(StreamKey, S)>,
+}
+
+pub(super) type Chunk = ChunkOf<Stream>;
+pub(super) type ChunkV1 = ChunkOf<StreamV1>;
+
+impl From<ChunkV1> for Chunk {
+    fn from(old: ChunkV1) -> Chunk {
+        let ChunkOf { next, replay_from, closed, learners, streams } = old;
+        Chunk { next, replay_from, closed, learners, streams: streams.into_iter().map(|(key, s)| (key, s.into())).collect() }
+    }
 }
 
 /// A record of the state topic.

@@ -1,0 +1,164 @@
+//! How much of a window's evidence is chance when panes are not independent: seasons, slow waves, bursts.
+//!
+//! Sums over windows of real streams vary more than their events say, and the more so the longer the window. The reference has shown
+//! how much, at 1, 2, 4 … 1,024 folds (`batches`); evidence is divided by that and pays for how well it is known.
+//! - Variance of a window's mean over w folds and n events, in units of one event's: `V = 1/n + U(w)/w`. U never falls; between powers
+//!   of two it is linear; beyond the longest window w* of which the reference has five, U/w stays what it is at w* or .01 (a wave of a tenth of
+//!   a standard deviation), if more, but V need not be more than it is at w*.
+//! - Variance of the reference's mean over F folds and m events: `1/m + U(w*)/F`.
+//! - The variance factor `phi` is the sum of both over `1/n + 1/m`: batch means, Conway, Johnson, Maxwell, J. Industrial Engineering 10
+//!   (1959); the t-correction `(f+1)/2 ln(1 + 2x/f)` is the likelihood ratio of a variance that is estimated with f degrees of freedom.
+//! - f is batches - 1, and half the f of half the length unless phi grows there faster than it did up to then (by 1.5 standard errors of its
+//!   logarithm): what shorter windows have shown says something of longer ones, half as much with each doubling. A wave that only
+//!   long windows show is known from these alone.
+//! - On a reference of less than a day a change smaller than the `allowance` is no evidence at all (it may be the time of day):
+//!   `(√x - √(allowed))²`, the triangle inequality for the distance that a likelihood ratio measures.
+//!
+//! Guarantees: never more evidence than independent events would give. Never: looks at anything after the reference.
+//!
+//! ```
+//! # use driftline::engine::detect::noise::{Noise, Window};
+//! let noise = Noise::new(200, 50.0, &[0.02, 0.04, 0.04], 0.0);
+//! // 4 folds of 50 events against 200 folds: V = 1/200 + .04/4 = .015, of the reference 1/10,000 + .04/200 = .0003
+//! let window = Window { folds: 4, n: 200.0, before: 10_000.0, history: 0 };
+//! assert!((noise.phi(&window) - 0.0153 / 0.0051).abs() < 1e-6);
+//! // 50 batches of 4 folds, 100 of two, 200 of one: 49 + 99/2 + 199/4 = 148.25 degrees of freedom; by hand 74.625 ln(1 + 2·(9/3)/148.25)
+//! assert!((noise.tempered(9.0, &window) - 2.9610).abs() < 1e-3);
+//! assert_eq!(Noise::INDEPENDENT.tempered(9.0, &window), 9.0);
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+/// Windows of 1, 2, 4 … 1,024 folds are measured.
+pub const SCALES: usize = 11;
+/// Batches that a length needs to be measured.
+pub const LEAST_BATCHES: u32 = 5;
+
+/// Standard errors by which a wave is new.
+const SURPRISE: f64 = 1.5;
+/// Variance of a wave that nobody has measured, in units of an event's.
+const UNKNOWN_WAVE: f64 = 0.01;
+
+/// A window and what it is compared with.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    /// Folds in the window.
+    pub folds: u32,
+    /// Events in it.
+    pub n: f64,
+    /// Events before it: the reference and history.
+    pub before: f64,
+    /// Folds of that history, without the reference.
+    pub history: u32,
+}
+
+/// What the reference has shown of one channel.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Noise {
+    /// Folds of the reference; 0: panes are taken as independent.
+    folds: u32,
+    /// Events a fold.
+    events: f32,
+    /// U at 1, 2, 4 … folds, as far as it was measured.
+    excess: Vec<f32>,
+    /// Degrees of freedom behind each.
+    freedom: Vec<f32>,
+    /// Squared change, in standard deviations of an event, that is no evidence.
+    allowance: f32,
+}
+
+impl Noise {
+    /// Nothing but the chance of independent events.
+    pub const INDEPENDENT: Noise = Noise { folds: 0, events: 0.0, excess: Vec::new(), freedom: Vec::new(), allowance: 0.0 };
+
+    /// A reference of `folds` with `events` each; `excess` at 1, 2, 4 … folds may fall, what is kept does not.
+    pub fn new(folds: u32, events: f64, excess: &[f64], allowance: f64) -> Noise {
+        let mut noise = Noise { folds, events: events as f32, allowance: allowance as f32, ..Noise::INDEPENDENT };
+        let (mut phi, mut growth, mut freedom) = (1.0, 1.0, 0.0);
+        for (scale, u) in excess.iter().take(scales(folds)).enumerate() {
+            let own = f64::from((folds >> scale) - 1);
+            let (before, measured) = (phi, 1.0 + events * u);
+            let surprise = libm::log(measured / (phi * growth)) * libm::sqrt(0.5 * own);
+            // a new wave is known from these batches alone
+            freedom = if surprise < SURPRISE { own + 0.5 * freedom } else { own };
+            phi = measured.max(before);
+            growth = (phi / before).min(2.0);
+            noise.excess.push(((phi - 1.0) / events) as f32);
+            noise.freedom.push(freedom as f32);
+        }
+        noise
+    }
+
+    /// By how much the variance of the difference between a window's mean and the mean before it exceeds that of independent events.
+    pub fn phi(&self, w: &Window) -> f64 {
+        if self.folds == 0 {
+            return 1.0;
+        }
+        let before = 1.0 / w.before + self.longest_excess() / (f64::from(self.folds) + f64::from(w.history));
+        ((self.variance(w.folds, w.n) + before) / (1.0 / w.n + 1.0 / w.before)).max(1.0)
+    }
+
+    /// The evidence, in nats, that is left of what independent events would give.
+    pub fn tempered(&self, nats: f64, w: &Window) -> f64 {
+        if self.folds == 0 { nats } else { self.certain(nats / self.phi(w), self.phi(w), w) }
+    }
+
+    /// The same for evidence that has paid for phi already.
+    pub fn certain(&self, nats: f64, phi: f64, w: &Window) -> f64 {
+        if self.folds == 0 {
+            return nats;
+        }
+        let freedom = self.freedom(w.folds);
+        let known = (freedom + 1.0) * 0.5 * libm::log1p(2.0 * nats / freedom);
+        if self.allowance == 0.0 {
+            return known;
+        }
+        let allowed = 0.5 * f64::from(self.allowance) / (1.0 / w.n + 1.0 / w.before) / phi;
+        let left = (libm::sqrt(nats) - libm::sqrt(allowed)).max(0.0);
+        ((freedom + 1.0) * 0.5 * libm::log1p(2.0 * left * left / freedom)).min(known)
+    }
+
+    /// The change, in standard deviations of an event, at which windows of `folds` with `n` events show `nats` of evidence on average.
+    pub fn visible(&self, nats: f64, w: &Window) -> f64 {
+        let variance = (1.0 / w.n + 1.0 / w.before) * self.phi(w);
+        if self.folds == 0 {
+            return libm::sqrt(2.0 * nats.max(0.0) * variance);
+        }
+        let freedom = self.freedom(w.folds);
+        let needed = 0.5 * freedom * libm::expm1(2.0 * nats.max(0.0) / (freedom + 1.0));
+        libm::sqrt(2.0 * needed * variance) + libm::sqrt(f64::from(self.allowance))
+    }
+
+    /// Folds of the longest window that the reference has measured; 0 if none.
+    fn longest(&self) -> u32 {
+        (1u32 << self.excess.len()) >> 1
+    }
+
+    fn longest_excess(&self) -> f64 {
+        self.excess.last().map_or(0.0, |u| f64::from(*u))
+    }
+
+    fn variance(&self, folds: u32, n: f64) -> f64 {
+        let longest = self.longest().max(1);
+        if folds > longest {
+            // nothing is known of longer windows: they may be one wave
+            let wave = self.longest_excess() / f64::from(longest);
+            let there = 1.0 / (f64::from(self.events) * f64::from(longest)) + wave;
+            return there.min(1.0 / n + wave.max(UNKNOWN_WAVE)).max(1.0 / n);
+        }
+        let scale = folds.max(1).ilog2() as usize;
+        let at = |i: usize| self.excess.get(i).map_or_else(|| self.longest_excess(), |u| f64::from(*u));
+        let part = f64::from(folds.max(1)) / f64::from(1u32 << scale) - 1.0;
+        1.0 / n + (at(scale) * (1.0 - part) + at(scale + 1) * part) / f64::from(folds.max(1))
+    }
+
+    fn freedom(&self, folds: u32) -> f64 {
+        let scale = folds.max(1).next_power_of_two().ilog2() as usize;
+        f64::from(*self.freedom.get(scale).or(self.freedom.last()).unwrap_or(&1.0))
+    }
+}
+
+/// How many lengths of window a reference of so many folds can measure.
+pub fn scales(folds: u32) -> usize {
+    (0..SCALES).take_while(|k| folds >> k >= LEAST_BATCHES).count()
+}

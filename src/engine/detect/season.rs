@@ -1,0 +1,95 @@
+//! The time of day: what a stream's values are in each hour, learnt day by day.
+//!
+//! Two means per hour of the day (UTC, of the pane's start). While they are learnt, a pane is compared with the means of earlier whole days,
+//! so that what is left over holds the error of the means as well: no later window is surer of them.
+//!
+//! Guarantees: a function of the panes in order. Never: uses a day before it is over.
+
+use crate::engine::types::{EventTime, Span};
+use serde::{Deserialize, Serialize};
+
+/// Hours of a day.
+pub const HOURS: usize = 24;
+/// Days that are looked at before anything is compared with them.
+pub const FIRST_DAYS: u32 = 2;
+/// A mean counts as if this many further events had the overall mean.
+const PSEUDO_EVENTS: f64 = 50.0;
+
+/// The hour of the day.
+///
+/// ```
+/// # use driftline::engine::{detect::season::hour, types::EventTime};
+/// assert_eq!((hour(EventTime(3 * 3_600_000)), hour(EventTime(-1))), (3, 23));
+/// ```
+pub fn hour(time: EventTime) -> usize {
+    (time.0.div_euclid(Span::hours(1).0).rem_euclid(HOURS as i64)) as usize
+}
+
+/// Events and two sums per hour of the day.
+type Day = [[f64; 3]; HOURS];
+
+/// Learns the time of day.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Season {
+    today: i64,
+    /// Whole days behind it.
+    days: u32,
+    past: Day,
+    now: Day,
+}
+
+impl Season {
+    /// Begins on the day of `time`.
+    pub fn new(time: EventTime) -> Season {
+        Season { today: day(time), days: 0, past: [[0.0; 3]; HOURS], now: [[0.0; 3]; HOURS] }
+    }
+
+    /// Takes in a pane of n events with two sums. What earlier days make one expect of the sums, once there are enough of them.
+    pub fn learn(&mut self, time: EventTime, sums: [f64; 3], overall: [f64; 2]) -> Option<[f64; 2]> {
+        if day(time) > self.today {
+            self.today = day(time);
+            self.days += 1;
+            for (past, now) in self.past.iter_mut().zip(&mut self.now) {
+                (0..3).for_each(|i| past[i] += now[i]);
+                *now = [0.0; 3];
+            }
+        }
+        let h = hour(time);
+        (0..3).for_each(|i| self.now[h][i] += sums[i]);
+        (self.days >= FIRST_DAYS).then(|| [0, 1].map(|i| sums[0] * mean(&self.past[h], i, overall[i])))
+    }
+
+    /// The two means of each hour over all days, drawn to the overall ones where little is known.
+    pub fn means(&self, overall: [f64; 2]) -> [[f64; 2]; HOURS] {
+        std::array::from_fn(|h| {
+            let all: [f64; 3] = std::array::from_fn(|i| self.past[h][i] + self.now[h][i]);
+            [0, 1].map(|i| mean(&all, i, overall[i]))
+        })
+    }
+}
+
+fn day(time: EventTime) -> i64 {
+    time.0.div_euclid(Span::days(1).0)
+}
+
+fn mean(hour: &[f64; 3], i: usize, overall: f64) -> f64 {
+    (hour[i + 1] + PSEUDO_EVENTS * overall) / (hour[0] + PSEUDO_EVENTS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pane_is_compared_with_whole_days_before_it() {
+        let at = |day: i64, hour: i64| EventTime(day * 86_400_000 + hour * 3_600_000);
+        let mut season = Season::new(at(10, 5));
+        assert_eq!(season.learn(at(10, 5), [950.0, 1_900.0, 0.0], [0.0; 2]), None);
+        assert_eq!(season.learn(at(11, 5), [1_000.0, 2_000.0, 0.0], [0.0; 2]), None);
+        // by hand: 3,900 / (1,950 + 50) = 1.95 an event, whatever today says
+        assert_eq!(season.learn(at(12, 5), [100.0, 999.0, 0.0], [0.0; 2]), Some([195.0, 0.0]));
+        assert_eq!(season.learn(at(12, 5), [10.0, 999.0, 0.0], [0.0; 2]), Some([19.5, 0.0]));
+        // an hour that was never seen: the overall mean
+        assert_eq!(season.learn(at(12, 6), [10.0, 0.0, 0.0], [0.5, 0.0]), Some([5.0, 0.0]));
+    }
+}
