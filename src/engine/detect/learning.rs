@@ -21,7 +21,7 @@ use crate::engine::types::{PaneId, PaneSize, Span};
 use serde::{Deserialize, Serialize};
 use std::sync::OnceLock;
 
-/// Scores are made of so many events, ...
+/// The first scores are made of so many events, ...
 pub const PROVISIONAL_EVENTS: u64 = 4_096;
 /// ... or of so many folds, whichever come first.
 pub const PROVISIONAL_FOLDS: u64 = 32;
