@@ -80,7 +80,10 @@ struct Bench {
 fn main() -> ExitCode {
     let options = Options::parse();
     let example = std::env::current_exe().expect("a program knows where it is");
-    let program = example.parent().and_then(Path::parent).expect("target/PROFILE/examples").join("driftline");
+    let built = example.parent().and_then(Path::parent).expect("target/PROFILE/examples").join("driftline");
+    // a copy: whatever is built meanwhile, all runs are those of one program
+    let program = options.dir.join("driftline");
+    std::fs::copy(&built, &program).unwrap_or_else(|e| panic!("{} can't be copied to {}: {e}", built.display(), program.display()));
     let scene = Scene::new(options.predictions);
     let pairs = brute::total(&brute::count(&scene, &config::offline().definitions.join)).pairs;
     let mut bench = Bench { options, program, scene, pairs, cluster: None, clusters: 0 };

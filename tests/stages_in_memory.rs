@@ -11,6 +11,7 @@ use driftline::engine::types::{EpochSeq, Partition};
 use driftline::kafka::topics::{Inputs, own_topics};
 use driftline::log::Fatal;
 use driftline::log::memory::{CommitFault, MemberOptions, MemoryLog, SharedCluster};
+use driftline::ops::status::detect_view;
 use driftline::stage::detect::DetectStage;
 use driftline::stage::join::{JoinStage, Step};
 use std::collections::BTreeMap;
@@ -205,6 +206,8 @@ struct Happened {
     copies: u64,
     transactions: BTreeMap<&'static str, u64>,
     turns: u64,
+    /// Streams on the status pages in the end.
+    shown: Vec<serde_json::Value>,
 }
 
 impl Happened {
@@ -212,6 +215,9 @@ impl Happened {
         let (restores, digests, transactions) = member.counts();
         if let Some((_, Stage::Join(s))) = &member.running {
             self.copies += s.tasks().map(|t| t.join.cleaning.copies()).sum::<u64>();
+        }
+        if let Some((_, Stage::Detect(s))) = &member.running {
+            self.shown.extend(detect_view(s)["shown"].as_array().into_iter().flatten().cloned());
         }
         self.restores += restores;
         self.digests += digests;
@@ -325,6 +331,14 @@ fn members_that_die_and_commits_without_answer_change_nothing_that_is_published(
         ["\"opened\"", "\"recovered\"", "feature:x", "\"error\"", "\"FR\"", "fraud"].into_iter().filter(|w| !has(w)).collect();
     assert!(missing.is_empty(), "no alert with {missing:?} among {}", calm.alerts.len());
     assert_eq!(calm.dead_letters.len(), 10);
+    let of_root = |s: &serde_json::Value| s["segment"].as_object().is_some_and(|s| s.is_empty()) && s["signal"] == "feature:x";
+    let x: Vec<_> = happened.shown.iter().filter(|s| of_root(s)).collect();
+    let [x] = x.as_slice() else { panic!("one stream of all values of x on the status pages, not {x:?}") };
+    let smallest = &x["smallest_detectable_within_a_day"];
+    // a reference of 340 minutes: what may be the time of day it can't see, which is half a sigma, or a quarter more or less scale
+    let least = BTreeMap::from([("sigma", 0.5), ("relative", 0.25), ("psi", 0.25)]);
+    let least = smallest["unit"].as_str().and_then(|unit| least.get(unit));
+    assert!(x["rung"] == "short" && least.is_some() && smallest["value"].as_f64() > least.copied(), "{x}");
     println!("calm: {} alerts, {} summaries, {happened:?}", calm.alerts.len(), calm.summaries.len());
     let mut answers = BTreeMap::new();
     for seed in 1..=5 {

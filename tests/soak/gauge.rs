@@ -183,6 +183,7 @@ fn looked(member: &Member) -> Look {
 pub fn size(dir: &Path) -> f64 {
     let Ok(entries) = std::fs::read_dir(dir) else { return 0.0 };
     let of = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(_) if entry.file_name().to_string_lossy().contains(".summaries-") => 0.0, // kept for days, so they grow with the stream
         Ok(m) if m.is_dir() => size(&entry.path()),
         Ok(m) => m.blocks() as f64 * 512.0 / 1e6, // index files are mostly holes
         Err(_) => 0.0,

@@ -321,7 +321,9 @@ fn gross(reference: &Tally, tolerance: &Tolerance, channel: usize) -> f64 {
             let q = (p + GROSS * tolerance.rate_points.max(tolerance.rate_relative * p)).min(0.999);
             2.0 * (q * libm::log(q / p) + (1.0 - q) * libm::log((1.0 - q) / (1.0 - p)))
         }
-        _ => GROSS * tolerance.psi.max(0.0),
+        // a shift of so many sigma has about its square as PSI
+        (Derived::Numeric { .. }, _) => (GROSS * tolerance.psi).max(square(GROSS * tolerance.location)),
+        _ => GROSS * tolerance.psi,
     }
 }
 
