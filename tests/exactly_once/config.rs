@@ -15,13 +15,13 @@ kafka:
   client: {{ {client} }}
 predictions: {{ topic: eos.predictions, format: json, fields: {{ model: {{ const: loans }} }} }}
 outcomes: {{ topic: eos.outcomes, format: json }}
-panes: {{ size: 150s }}
-join: {{ window: 100m, early: 150s, duplicates: 25m, settle: 2250s }}
+panes: {{ size: 4m }}
+join: {{ window: 160m, early: 4m, duplicates: 40m, settle: 1h }}
 models: {{ loans: {{ task: binary, positive: \"1\" }} }}
 segments: {{ by: [[country]], cap: 4 }}
 baseline: {{ from: {}, to: {} }}
-budget: {{ false_alarms: 1, per: 75d }}
-alerts: {{ topic: eos.alerts, format: json, reminder: 5h }}
+budget: {{ false_alarms: 1, per: 120d }}
+alerts: {{ topic: eos.alerts, format: json, reminder: 8h }}
 http: {{ listen: \"off\" }}
 epoch: {{ records: 2000, time: 200ms }}
 instance: ${{DRIFTLINE_INSTANCE}}

@@ -8,10 +8,10 @@ use driftline::log::partitioner::partition_of;
 
 pub const PARTITIONS: u32 = 8;
 pub const PANES: i64 = 1_800;
-pub const PANE_MS: i64 = 150_000;
+pub const PANE_MS: i64 = 240_000;
 /// 2025-03-03T00:00:00Z.
 pub const START_MS: i64 = 1_740_960_000_000;
-/// Panes of the reference: more than a day.
+/// Panes of the reference: more than a day, also for those that wait for their bins.
 pub const REFERENCE: i64 = 700;
 /// Everything changes here.
 pub const CHANGE: i64 = 1_200;

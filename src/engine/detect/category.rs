@@ -34,7 +34,8 @@ pub fn evidence(window: &[u64], reference: &[u64]) -> f64 {
 ///
 /// `phi` is the variance factor of a mix whose waves go in one direction (`noise`): of the k degrees of freedom one varies by so much
 /// more. G is then about `a` times a chi-square with `b` degrees of freedom, `a = Σ λ²/Σ λ`, `b = (Σ λ)²/Σ λ²`, λ = (phi, 1, … 1):
-/// Satterthwaite, Biometrics Bulletin 2 (1946); Rao and Scott, Annals of Statistics 12 (1984).
+/// Satterthwaite, Biometrics Bulletin 2 (1946); Rao and Scott, Annals of Statistics 12 (1984). Far out that is too light: there the one
+/// direction is alone, and no more evidence is left than it has, with two standard deviations of the others taken off.
 pub fn evidence_from(window: &[u64], reference: &[u64], phi: f64, floor: f64) -> f64 {
     let (n, m) = (total(window), total(reference));
     if n == 0.0 || m == 0.0 {
@@ -92,10 +93,12 @@ fn tail(g: f64, freedom: u32, phi: f64) -> f64 {
     }
     let others = f64::from(freedom) - 1.0;
     let (sum, squares) = (others + phi, others + phi * phi);
-    let (g, b) = (g * sum / squares, sum * sum / squares);
+    let (whole, g, b) = (g, g * sum / squares, sum * sum / squares);
     let below = b.floor().max(1.0);
     let [low, high] = [below, below + 1.0].map(|k| chi_square_nats(g, k as u32));
-    low + (high - low) * (b - below).max(0.0)
+    let together = low + (high - low) * (b - below).max(0.0);
+    let alone = (whole - others - 2.0 * libm::sqrt(2.0 * others)) / phi;
+    together.min(chi_square_nats(alone, 1))
 }
 
 fn counts<'a>(window: &'a [u64], reference: &'a [u64]) -> impl Iterator<Item = (f64, f64)> + 'a {
