@@ -63,7 +63,7 @@ pub struct Noise {
     excess: Vec<f32>,
     /// Degrees of freedom behind each.
     freedom: Vec<f32>,
-    /// Squared change, in standard deviations of an event, that is no evidence.
+    /// Squared change, in standard deviations of one event, that is no evidence.
     allowance: f32,
 }
 
