@@ -344,6 +344,17 @@ fn write_facts(w: &mut Writer, epoch: &Epoch) {
     w.fixed64(epoch.census.2);
 }
 
+/// No task has so many epochs: the number after any that is read is still one.
+const MOST_EPOCHS: u64 = 1 << 62;
+
+/// An epoch's number.
+pub(crate) fn read_seq(r: &mut Reader<'_>) -> Result<EpochSeq, Malformed> {
+    match r.uint()? {
+        seq if seq < MOST_EPOCHS => Ok(EpochSeq(seq)),
+        _ => Err(Malformed::Value("an epoch's number")),
+    }
+}
+
 fn read_facts(r: &mut Reader<'_>, seq: EpochSeq, floor: EpochSeq) -> Result<Epoch, Malformed> {
     let mut next = [Offset(0); 2];
     let mut clocks = [(EventTime::MIN, EventTime::MIN); 2];
@@ -385,7 +396,7 @@ pub struct Part<'a> {
 /// Opens a journal record.
 pub fn open(bytes: &[u8]) -> Result<Part<'_>, Malformed> {
     let mut r = Reader::open_as(bytes, Kind::Journal)?;
-    let seq = EpochSeq(r.uint()?);
+    let seq = read_seq(&mut r)?;
     let part = (r.uint()?, r.uint()?);
     let floor = EpochSeq(r.uint()?);
     let facts = if part.0 == 0 { Some(read_facts(&mut r, seq, floor)?) } else { None };

@@ -10,6 +10,7 @@ use super::shared::{Shared, SharedForm};
 use super::state::{Chunk, ChunkV1, Head};
 use super::{Effects, Kept, Monitor, Tally};
 use crate::codec::wire::{Kind, Malformed, Reader};
+use crate::engine::journal::read_seq;
 use crate::engine::plan::PlanRecord;
 use crate::engine::types::{EpochSeq, Offset, Partition};
 use crate::planted::{Bug, planted};
@@ -28,7 +29,7 @@ struct Assembly {
 
 impl Assembly {
     fn take(&mut self, version: u8, r: &mut Reader<'_>) -> Result<(), Malformed> {
-        let (seq, part, of) = (EpochSeq(r.uint()?), r.uint()?, r.uint()?);
+        let (seq, part, of) = (read_seq(r)?, r.uint()?, r.uint()?);
         let piece = r.blob()?.to_vec();
         if seq > self.seq {
             *self = Assembly { seq, version, parts: BTreeMap::new(), of };
