@@ -11,13 +11,15 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, Top
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::{FromClientConfig, FromClientConfigAndContext};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
 pub(super) const REQUEST: Duration = Duration::from_secs(15);
 const DAY_MS: i64 = 86_400_000;
+/// So long a start waits for brokers that have answered before.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Waits for an admin request.
 pub fn block_on<F: Future>(future: F) -> F::Output {
@@ -174,7 +176,7 @@ impl Cluster {
 
     /// Partitions of a topic; `None` if it does not exist.
     pub fn partitions(&self, settings: &Settings, topic: &str) -> Result<Option<i32>, String> {
-        let metadata = self.consumer.fetch_metadata(Some(topic), REQUEST).map_err(|e| format!("asking for {topic}: {e}"))?;
+        let metadata = patiently(|| self.consumer.fetch_metadata(Some(topic), REQUEST)).map_err(|e| format!("asking for {topic}: {e}"))?;
         let found = metadata.topics().iter().find(|t| t.name() == topic);
         if found.and_then(|t| t.error()).is_some_and(|e| RDKafkaErrorCode::from(e) == RDKafkaErrorCode::TopicAuthorizationFailed) {
             return Err(missing(&settings.kafka, &Resource::Topic(topic.into()), &[Operation::DescribeConfigs, Operation::Describe]));
@@ -209,12 +211,30 @@ impl Cluster {
 
     fn config(&self, topic: &str) -> Result<BTreeMap<String, String>, String> {
         let options = AdminOptions::new().request_timeout(Some(REQUEST));
-        let answer = block_on(self.admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options))
+        let answer = patiently(|| block_on(self.admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options)))
             .map_err(|e| format!("settings of {topic}: {e}"))?;
         match answer.into_iter().next() {
             Some(Ok(resource)) => Ok(resource.entries.into_iter().filter_map(|e| Some((e.name, e.value?))).collect()),
             Some(Err(code)) => Err(format!("settings of {topic}: {code}")),
             None => Ok(BTreeMap::new()),
+        }
+    }
+}
+
+/// Asks again while brokers are away: a process that starts just then waits, as one that runs does.
+fn patiently<T>(mut ask: impl FnMut() -> KafkaResult<T>) -> KafkaResult<T> {
+    use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, NetworkException, OperationTimedOut, RequestTimedOut};
+    let began = Instant::now();
+    loop {
+        match ask() {
+            Err(e) if began.elapsed() < PATIENCE => match e.rdkafka_error_code() {
+                Some(BrokerTransportFailure | AllBrokersDown | OperationTimedOut | RequestTimedOut | NetworkException) => {
+                    tracing::warn!("the brokers' answer is missing ({e}); asking again");
+                    std::thread::sleep(Duration::from_millis(500));
+                }
+                _ => return Err(e),
+            },
+            answer => return answer,
         }
     }
 }
