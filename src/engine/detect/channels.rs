@@ -371,8 +371,9 @@ impl Watch {
             (Derived::Numeric { counts, .. } | Derived::Categorical { counts }, _) => {
                 let now = derived.grouped(window).map_or_else(|| vec![0; counts.len()], |g| g.counts);
                 let at = self.window(folds, n);
-                let nats = evidence_from(&now, counts, noise.phi(&at), 0.0);
-                (noise.certain(nats, noise.phi(&at), &at), effect::mix(&now, counts, noise.phi(&at), tolerance))
+                let phi = noise.phi(&at);
+                let nats = evidence_from(&now, counts, phi, 0.0);
+                (noise.certain(nats, phi, &at), effect::mix(&now, counts, phi, tolerance))
             }
         }
     }

@@ -194,7 +194,10 @@ impl Learning {
 
     /// What it has shown.
     pub fn learnt(&self, size: PaneSize, tolerance: &Tolerance) -> Learnt {
-        let events = self.reference.n() as f64 / self.folds.max(1) as f64;
+        if self.folds == 0 {
+            return Learnt::NOTHING; // nobody has looked: counts of the first format
+        }
+        let events = self.reference.n() as f64 / self.folds as f64;
         let span = self.span(size);
         let folds_a_day = (self.folds as f64 * Span::days(1).0 as f64 / span.0 as f64) as f32;
         let learnt = match self.best() {

@@ -100,7 +100,8 @@ impl Noise {
 
     /// The evidence, in nats, that is left of what independent events would give.
     pub fn tempered(&self, nats: f64, w: &Window) -> f64 {
-        if self.folds == 0 { nats } else { self.certain(nats / self.phi(w), self.phi(w), w) }
+        let phi = self.phi(w);
+        self.certain(nats / phi, phi, w)
     }
 
     /// The same for evidence that has paid for phi already.
