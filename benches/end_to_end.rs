@@ -4,6 +4,9 @@
 //! measured ones have the same client settings and allocator. Run: `cargo bench --bench end_to_end [-- PAIRS]`.
 //! Speeds depend on the machine; compare the ratio, not the seconds.
 
+#[path = "../tests/kit/split_mix.rs"]
+mod split_mix;
+
 use driftline::broker::{Embedded, Options};
 use driftline::config::load_text;
 use driftline::config::settings::Settings;
@@ -16,6 +19,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use split_mix::SplitMix64;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -57,20 +61,6 @@ fn settings(brokers: &str, round: &str) -> Settings {
         .unwrap_or_else(|e| panic!("{e}"))
 }
 
-/// Deterministic numbers (SplitMix64).
-struct Dice(u64);
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let x = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        x ^ (x >> 31)
-    }
-    fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / 9_007_199_254_740_992.0
-    }
-}
-
 fn long(out: &mut Vec<u8>, v: i64) {
     let mut z = ((v << 1) ^ (v >> 63)) as u64;
     while z >= 0x80 {
@@ -86,7 +76,7 @@ fn text(out: &mut Vec<u8>, s: &str) {
 }
 
 /// A prediction of 258 bytes and an outcome of 38 bytes that is known up to 9 minutes later.
-fn pair(i: u64, dice: &mut Dice) -> (String, Vec<u8>, (i64, Vec<u8>)) {
+fn pair(i: u64, dice: &mut SplitMix64) -> (String, Vec<u8>, (i64, Vec<u8>)) {
     let id = format!("request-{i:012}");
     let at = START + i as i64 * STEP_MS;
     let (mut p, mut o) = (Vec::with_capacity(258), Vec::with_capacity(38));
@@ -122,7 +112,7 @@ fn load(brokers: &str, pairs: u64) {
     let mut c = client::base(&s.kafka);
     c.set("partitioner", "murmur2_random").set("linger.ms", "20").set("compression.type", "lz4");
     let producer = BaseProducer::from_config(&c).expect("a producer");
-    let mut dice = Dice(7);
+    let mut dice = SplitMix64(7);
     let mut outcomes = Vec::new();
     for i in 0..pairs {
         let (id, p, o) = pair(i, &mut dice);

@@ -7,18 +7,35 @@
 //!
 //! A line per setting: false alarms allowed and found, the bound (allowed + 3 sigma), what else is known. Exit code 1 if one is above it.
 
+#[path = "../tests/kit/split_mix.rs"]
+mod split_mix;
+
+use driftline::config::load_text;
 use driftline::engine::alert::{Alert, Reason};
 use driftline::engine::baseline::edges::{categories, numeric_edges};
-use driftline::engine::definitions::{BaselineRule, Budget, Definitions, JoinRules, Tolerance};
+use driftline::engine::definitions::{BaselineRule, Definitions};
 use driftline::engine::detect::stream::{Form, Observed, Rules, Stream, StreamKey};
 use driftline::engine::summary::category::{Categories, CategoryCounts};
 use driftline::engine::summary::numeric::{NumericBins, NumericEdges};
-use driftline::engine::types::{EventTime, PaneId, PaneSize, Span};
+use driftline::engine::types::PaneId;
+use split_mix::SplitMix64;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+const CONFIG: &str = "\
+app: budget
+kafka: { brokers: nowhere }
+predictions: { topic: p }
+outcomes: { topic: o }
+models: { m: { task: binary, positive: yes } }
+panes: { size: 1m }
+baseline: { from: 1970-01-01T00:00:00Z, to: END }
+budget: { false_alarms: 1, per: 1d, streams: 2000 }
+alerts: { reminder: 3650d }
+";
 /// Panes a day: panes of a minute.
 const DAY: i64 = 1_440;
 /// The fleet that the budget is for.
@@ -26,18 +43,13 @@ const FLEET: u32 = 2_000;
 /// Streams that are simulated, for as many days as give the fleet's stream-days in 30.
 const STREAMS: u64 = 200;
 
-/// SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
-struct Draw(u64, Option<f64>);
+/// Random numbers, and the second normal one of a pair.
+struct Draw(SplitMix64, Option<f64>);
 
 impl Draw {
-    fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
+    /// In (0, 1).
     fn unit(&mut self) -> f64 {
-        ((self.bits() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+        self.0.inside()
     }
     fn normal(&mut self) -> f64 {
         if let Some(second) = self.1.take() {
@@ -118,30 +130,10 @@ impl Setting {
             Reference::Panes200 => 200,
             Reference::Days(days) => days * DAY,
         };
-        Definitions {
-            app: "budget".into(),
-            revision: 0,
-            pane: PaneSize(Span::minutes(1)),
-            join: JoinRules {
-                lateness: [Span::ZERO; 2],
-                window: Span::days(1),
-                early: Span::ZERO,
-                duplicates: Span::days(1),
-                settle: Span::ZERO,
-                hold: Span::days(1),
-            },
-            models: BTreeMap::new(),
-            dimensions: Vec::new(),
-            segments: Vec::new(),
-            segment_cap: 1,
-            baseline: BaselineRule::Range { from: EventTime(0), to: PaneSize(Span::minutes(1)).start(PaneId(panes)) },
-            budget: Budget { false_alarms: 1.0, per: Span::days(1) },
-            streams_cap: FLEET,
-            tolerance: Tolerance::default(),
-            reminder: Span::days(3_650),
-            labels: BTreeMap::new(),
-            annotations: BTreeMap::new(),
-        }
+        let to = jiff::Timestamp::from_second(panes * 60).expect("a time");
+        load_text("the fleet's configuration", &CONFIG.replace("END", &to.to_string()), &|_| None, Path::new("."))
+            .expect("no mistakes")
+            .definitions
     }
 }
 
@@ -156,7 +148,7 @@ struct Source {
 
 impl Source {
     fn new(setting: Setting, seed: u64) -> Source {
-        let mut draw = Draw(seed.wrapping_mul(0x5851_f42d_4c95_7f2d), None);
+        let mut draw = Draw(SplitMix64(seed.wrapping_mul(0x5851_f42d_4c95_7f2d)), None);
         let (phase, state) = (draw.unit() * std::f64::consts::TAU, setting.wave.tau * draw.normal());
         Source { setting, draw, phase, state, pane: 0 }
     }

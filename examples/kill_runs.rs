@@ -19,6 +19,8 @@ mod oracle;
 mod process;
 #[path = "../tests/exactly_once/scene.rs"]
 mod scene;
+#[path = "../tests/kit/split_mix.rs"]
+mod split_mix;
 #[path = "../tests/exactly_once/topics.rs"]
 mod topics;
 #[path = "../tests/kit/wait.rs"]

@@ -18,6 +18,8 @@ mod process;
 mod scene;
 #[path = "../tests/secure/mod.rs"]
 mod secure;
+#[path = "../tests/kit/split_mix.rs"]
+mod split_mix;
 #[path = "../tests/exactly_once/topics.rs"]
 mod topics;
 #[path = "../tests/kit/wait.rs"]

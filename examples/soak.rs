@@ -17,6 +17,8 @@ mod process;
 mod scene;
 #[path = "../tests/soak/mod.rs"]
 mod soak;
+#[path = "../tests/kit/split_mix.rs"]
+mod split_mix;
 #[allow(dead_code)] // other parts of it are for tests/exactly_once
 #[path = "../tests/exactly_once/topics.rs"]
 mod topics;
@@ -69,6 +71,8 @@ const SPARSE: i64 = 200;
 const DISK: f64 = 5_000.0;
 /// What was fed is committed within this after the end.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// Between two kills.
+const MINUTE: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -185,17 +189,17 @@ fn maximum(gauge: &Gauge<'_>, records: i64) -> Result<f64, String> {
 fn violence(gauge: &Gauge<'_>, minutes: u64, failed: impl Fn() -> bool) -> Result<Vec<Kill>, String> {
     let mut kills = Vec::new();
     for minute in 1..=minutes {
-        let began = Instant::now(); // whatever stood still: a minute lies between two kills
-        while began.elapsed() < Duration::from_secs(60) {
-            std::thread::sleep(Duration::from_millis(20));
-            if failed() {
-                return Err("a process failed".into());
-            }
+        // whatever stood still: a minute lies between two kills
+        let failure = within(MINUTE, || {
             if let Some(Kill { member, ready, killed, .. }) = kills.last_mut().filter(|k: &&mut Kill| k.ready == 0.0)
                 && gauge.members[*member].lock().expect("no thread panics").is_ready()
             {
                 *ready = killed.elapsed().as_secs_f64();
             }
+            failed().then_some(())
+        });
+        if failure.is_some() {
+            return Err("a process failed".into());
         }
         if minute < minutes {
             let member = (minute % 2) as usize;

@@ -4,12 +4,16 @@
 //! `cargo run --release --example thresholds > src/engine/detect/tables.rs` (`-- quick` for a rough look). Fixed seeds: the same
 //! output on every machine. Each run draws its own reference of 200 panes, as a young stream has it.
 
+#[path = "../tests/kit/split_mix.rs"]
+mod split_mix;
+
 use driftline::engine::detect::bernoulli::RateUp;
 use driftline::engine::detect::category::{Groups, Mix};
 use driftline::engine::detect::focus::Focus;
 use driftline::engine::detect::normal_scores::Scores;
 use driftline::engine::detect::{Fold, Gathered};
 use driftline::engine::types::PaneId;
+use split_mix::SplitMix64 as Draw;
 
 /// Panes in each simulated reference.
 const REFERENCE_PANES: u64 = 200;
@@ -18,29 +22,17 @@ const EVENTS: [u64; 3] = [32, 100, 1_000];
 /// Folds of the three levels.
 const FOLDS: [u64; 3] = [1_000, 10_000, 100_000];
 
-/// SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
-struct Draw(u64);
-
 impl Draw {
-    fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-    fn unit(&mut self) -> f64 {
-        ((self.bits() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
-    }
     fn uniform(&mut self, n: u64, cells: usize) -> Vec<u64> {
         let mut counts = vec![0; cells];
-        (0..n).for_each(|_| counts[((u128::from(self.bits()) * cells as u128) >> 64) as usize] += 1);
+        (0..n).for_each(|_| counts[((u128::from(self.next()) * cells as u128) >> 64) as usize] += 1);
         counts
     }
     fn binomial(&mut self, n: u64, p: f64) -> u64 {
         // jumps from success to success
         let (mut at, mut k) = (0.0, 0);
         loop {
-            at += (self.unit().ln() / (-p).ln_1p()).floor() + 1.0;
+            at += (self.inside().ln() / (-p).ln_1p()).floor() + 1.0;
             if at > n as f64 {
                 return k;
             }

@@ -1,5 +1,8 @@
 //! Both stages on the in-memory log: members die, come back, and lose the answers to their commits; what is published stays the same.
 
+#[path = "kit/split_mix.rs"]
+mod split_mix;
+
 use driftline::codec::wire::{Kind, Reader};
 use driftline::config::load_text;
 use driftline::config::settings::Settings;
@@ -14,6 +17,7 @@ use driftline::log::memory::{CommitFault, MemberOptions, MemoryLog, SharedCluste
 use driftline::ops::status::detect_view;
 use driftline::stage::detect::DetectStage;
 use driftline::stage::join::{JoinStage, Step};
+use split_mix::SplitMix64 as Draw;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -51,23 +55,9 @@ fn settings() -> Arc<Settings> {
     Arc::new(settings)
 }
 
-struct Draw(u64);
-
 impl Draw {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-    fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
     fn percent(&mut self, p: u64) -> bool {
         self.below(100) < p
-    }
-    fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
 }
 

@@ -17,8 +17,12 @@ fn sources(dir: &Path, out: &mut Vec<PathBuf>) {
 }
 
 fn files() -> Vec<(PathBuf, String)> {
+    files_in(&["src"])
+}
+
+fn files_in(folders: &[&str]) -> Vec<(PathBuf, String)> {
     let mut paths = Vec::new();
-    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut paths);
+    folders.iter().for_each(|folder| sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut paths));
     paths.sort();
     paths.into_iter().map(|p| (p.clone(), fs::read_to_string(&p).unwrap())).collect()
 }
@@ -87,6 +91,16 @@ fn rdkafka_is_named_only_where_kafka_is_spoken() {
         .map(|(p, _)| name(p))
         .collect();
     assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
+fn tests_wait_for_conditions_and_sleep_in_one_place_only() {
+    let sleeps: Vec<_> = files_in(&["tests", "examples", "benches"])
+        .iter()
+        .filter(|(p, t)| t.contains(concat!("thread::", "sleep(")) && name(p) != "tests/kit/wait.rs")
+        .map(|(p, _)| name(p))
+        .collect();
+    assert!(sleeps.is_empty(), "`within` of tests/kit/wait.rs waits for a condition, `lasts` for a fault's length: {sleeps:?}");
 }
 
 #[test]

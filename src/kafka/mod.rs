@@ -4,6 +4,7 @@ pub mod client;
 pub mod context;
 pub mod log;
 pub mod outage;
+mod patience;
 pub mod produce;
 pub mod queues;
 pub mod reader;

@@ -4,12 +4,13 @@
 //! the first restart that reads a journal, or the first dead letter.
 //! Never: lists a right that is not needed (`tests/kafka/secure` holds this list, that of docs/operations.md and Kafka together).
 
+use super::patience::patiently;
 use crate::config::settings::{Kafka, Settings};
 use crate::log::Fatal;
 use rdkafka::bindings as native;
 use rdkafka::bindings::rd_kafka_AclOperation_t as Native;
 use rdkafka::client::{Client, ClientContext};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use std::ffi::{CStr, CString};
 
 /// What may be done, by Kafka's names. Read, Write and Delete imply Describe.
@@ -127,8 +128,11 @@ pub fn missing_on_topics<C: ClientContext>(
     let mut problems = Vec::new();
     for (resource, operations) in needed(settings) {
         let Resource::Topic(name) = &resource else { continue };
+        let topic = CString::new(name.as_str()).map_err(|e| e.to_string())?;
         // SAFETY: the client is alive.
-        let lacking: Vec<Operation> = match unsafe { granted(client.native_ptr(), name) }? {
+        let granted =
+            patiently(|| unsafe { granted(client.native_ptr(), &topic) }).map_err(|e| format!("asking for the rights on {name}: {e}"))?;
+        let lacking: Vec<Operation> = match granted {
             Granted::Unknown => continue,
             Granted::Nothing => operations.into_iter().filter(|o| *o != Operation::DescribeConfigs || !shows(name)).collect(),
             Granted::These(have) => operations.into_iter().filter(|o| !have.contains(&o.native())).collect(),
@@ -152,17 +156,16 @@ enum Granted {
 ///
 /// # Safety
 /// `client` is alive.
-unsafe fn granted(client: *mut native::rd_kafka_t, topic: &str) -> Result<Granted, String> {
-    let name = CString::new(topic).map_err(|e| e.to_string())?;
+unsafe fn granted(client: *mut native::rd_kafka_t, topic: &CStr) -> KafkaResult<Granted> {
     // SAFETY: everything that is made here is destroyed here, after its last use; the client is alive as the caller says.
     unsafe {
         let queue = native::rd_kafka_queue_new(client);
         let options = native::rd_kafka_AdminOptions_new(client, native::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
         native::rd_kafka_error_destroy(native::rd_kafka_AdminOptions_set_include_authorized_operations(options, 1));
-        let topics = native::rd_kafka_TopicCollection_of_topic_names([name.as_ptr()].as_mut_ptr(), 1);
+        let topics = native::rd_kafka_TopicCollection_of_topic_names([topic.as_ptr()].as_mut_ptr(), 1);
         native::rd_kafka_DescribeTopics(client, topics, options, queue);
         let event = native::rd_kafka_queue_poll(queue, super::topics::REQUEST.as_millis() as i32);
-        let answer = read(event, topic);
+        let answer = read(event);
         if !event.is_null() {
             native::rd_kafka_event_destroy(event);
         }
@@ -175,22 +178,16 @@ unsafe fn granted(client: *mut native::rd_kafka_t, topic: &str) -> Result<Grante
 
 /// # Safety
 /// `event` is null or the answer to `rd_kafka_DescribeTopics` for one topic.
-unsafe fn read(event: *mut native::rd_kafka_event_t, topic: &str) -> Result<Granted, String> {
-    let text = |text: *const std::ffi::c_char| {
-        // SAFETY: the client's texts are C strings.
-        let text = unsafe { CStr::from_ptr(text) };
-        format!("asking for the rights on {topic}: {}", text.to_string_lossy())
-    };
+unsafe fn read(event: *mut native::rd_kafka_event_t) -> KafkaResult<Granted> {
     if event.is_null() {
-        return Err(format!("asking for the rights on {topic}: no answer"));
+        return Err(KafkaError::AdminOp(Code::OperationTimedOut));
     }
     // SAFETY: as the caller says; arrays have as many elements as the client says.
     unsafe {
-        if native::rd_kafka_event_error(event) != native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-            return match Code::from(native::rd_kafka_event_error(event)) {
-                Code::UnsupportedFeature | Code::UnsupportedVersion => Ok(Granted::Unknown),
-                _ => Err(text(native::rd_kafka_event_error_string(event))),
-            };
+        match Code::from(native::rd_kafka_event_error(event)) {
+            Code::NoError => {}
+            Code::UnsupportedFeature | Code::UnsupportedVersion => return Ok(Granted::Unknown),
+            code => return Err(KafkaError::AdminOp(code)),
         }
         let (mut n, result) = (0, native::rd_kafka_event_DescribeTopics_result(event));
         let topics = native::rd_kafka_DescribeTopics_result_topics(result, &mut n);
@@ -202,7 +199,7 @@ unsafe fn read(event: *mut native::rd_kafka_event_t, topic: &str) -> Result<Gran
             Code::NoError => {}
             Code::TopicAuthorizationFailed => return Ok(Granted::Nothing),
             Code::UnknownTopicOrPartition => return Ok(Granted::Unknown),
-            _ => return Err(text(native::rd_kafka_error_string(error))),
+            code => return Err(KafkaError::AdminOp(code)),
         }
         let operations = native::rd_kafka_TopicDescription_authorized_operations(*topics, &mut n);
         if operations.is_null() || n == 0 {

@@ -4,6 +4,7 @@
 //! Never: creates or changes a topic of the user's.
 
 use super::client;
+use super::patience::patiently;
 use super::refusal::{Ear, hopeless, no_client};
 use super::rights::{Operation, Resource, missing, missing_on_topics, principal};
 use crate::config::settings::Settings;
@@ -11,15 +12,13 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, Top
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::{FromClientConfig, FromClientConfigAndContext};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
 pub(super) const REQUEST: Duration = Duration::from_secs(15);
 const DAY_MS: i64 = 86_400_000;
-/// So long a start waits for brokers that have answered before.
-const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Waits for an admin request.
 pub fn block_on<F: Future>(future: F) -> F::Output {
@@ -211,31 +210,12 @@ impl Cluster {
 
     fn config(&self, topic: &str) -> Result<BTreeMap<String, String>, String> {
         let options = AdminOptions::new().request_timeout(Some(REQUEST));
-        let answer = patiently(|| block_on(self.admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options)))
-            .map_err(|e| format!("settings of {topic}: {e}"))?;
-        match answer.into_iter().next() {
-            Some(Ok(resource)) => Ok(resource.entries.into_iter().filter_map(|e| Some((e.name, e.value?))).collect()),
-            Some(Err(code)) => Err(format!("settings of {topic}: {code}")),
-            None => Ok(BTreeMap::new()),
-        }
-    }
-}
-
-/// Asks again while brokers are away: a process that starts just then waits, as one that runs does.
-fn patiently<T>(mut ask: impl FnMut() -> KafkaResult<T>) -> KafkaResult<T> {
-    use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, NetworkException, OperationTimedOut, RequestTimedOut};
-    let began = Instant::now();
-    loop {
-        match ask() {
-            Err(e) if began.elapsed() < PATIENCE => match e.rdkafka_error_code() {
-                Some(BrokerTransportFailure | AllBrokersDown | OperationTimedOut | RequestTimedOut | NetworkException) => {
-                    tracing::warn!("the brokers' answer is missing ({e}); asking again");
-                    std::thread::sleep(Duration::from_millis(500));
-                }
-                _ => return Err(e),
-            },
-            answer => return answer,
-        }
+        let ask = || {
+            let answer = block_on(self.admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options))?;
+            answer.into_iter().next().transpose().map_err(KafkaError::AdminOp)
+        };
+        let resource = patiently(ask).map_err(|e| format!("settings of {topic}: {e}"))?;
+        Ok(resource.into_iter().flat_map(|r| r.entries).filter_map(|e| Some((e.name, e.value?))).collect())
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::kafka::{Given, unique};
 use crate::kit::{Running, free_port};
 use crate::scene::{Scene, given};
+use crate::wait::lasts;
 use driftline::broker::{Downfall, Embedded, NewTopic, Options};
 use serde_json::json;
 use std::sync::OnceLock;
@@ -117,7 +118,7 @@ fn a_broker_that_is_away_for_a_minute() {
         |_| {},
         |broker, service| {
             broker.pause(true);
-            std::thread::sleep(Duration::from_secs(60)); // the length of the outage is what is tested
+            lasts(Duration::from_secs(60)); // the length of the outage is what is tested
             assert_eq!(service.get("/livez").map(|a| a.0), Some(200));
             broker.pause(false);
         },
@@ -143,7 +144,7 @@ fn a_broker_that_goes_after_a_commit() {
 
 fn back_after_some_seconds(broker: &Embedded, service: &mut Running) {
     service.says(&["no broker answers"]);
-    std::thread::sleep(SOME_SECONDS); // the length of the outage
+    lasts(SOME_SECONDS); // the length of the outage
     broker.pause(false);
 }
 
@@ -170,7 +171,7 @@ fn a_broker_that_comes_after_the_service() {
     let scene = Scene::on(&format!("127.0.0.1:{port}"), &unique("early-bird"));
     let mut service = scene.run(&[]);
     service.says(&["no broker answers at", &scene.brokers, "trying again", "kafka.brokers"]);
-    std::thread::sleep(Duration::from_secs(4)); // more than one attempt
+    lasts(Duration::from_secs(4)); // more than one attempt
     let told = service.messages().iter().filter(|m| m.1.contains("no broker answers")).count();
     assert_eq!(told, 1, "said once: {}", service.log());
     assert!(service.messages().iter().filter(|m| m.0 != "INFO").count() <= 3, "{}", service.log());

@@ -3,6 +3,7 @@
 use crate::kafka::unique;
 use crate::kit::{PATIENCE, soon};
 use crate::scene::Scene;
+use crate::wait::lasts;
 use driftline::broker::{Embedded, Options};
 use driftline::config::load;
 use driftline::engine::types::{Offset, Partition};
@@ -66,10 +67,10 @@ fn a_member_that_is_fenced_after_an_outage_joins_again_and_ends_when_another_tak
     let change = next(&mut older).expect("partitions");
     owns(&mut older, change);
     broker.pause(true);
-    std::thread::sleep(Duration::from_secs(8)); // the outage: longer than the session
+    lasts(Duration::from_secs(8)); // the outage: longer than the session
     broker.pause(false);
     // the member's thread has other things to do, as in a commit; its client sends heartbeats, but has forgotten its member id
-    std::thread::sleep(Duration::from_secs(3));
+    lasts(Duration::from_secs(3));
     for why in ["the session ended", "the group fenced the client"] {
         assert_eq!(next(&mut older), Ok(Polled::Lost), "{why}");
         older.release().expect("released");

@@ -165,7 +165,6 @@ fn records_older_than_retention_ms_go() {
     write(&writer, &name, 0, "old");
     let client: BaseConsumer = config().create().expect("a client");
     eventually("the low watermark rises", || {
-        std::thread::sleep(Duration::from_millis(200));
         write(&writer, &name, 0, "tick");
         let ends = client.fetch_watermarks(&name, 0, PATIENCE).expect("watermarks");
         (ends.0 > 0).then_some(())

@@ -3,9 +3,10 @@
 use super::compare::Published;
 use super::config::{config, settings};
 use super::process::{Place, Process, kafka_sh};
-use super::scene::{Scene, SplitMix64};
+use super::scene::Scene;
+use super::split_mix::SplitMix64;
 use super::topics::{Progress, REQUEST, load, read_published};
-use super::wait::within;
+use super::wait::{lasts, within};
 use driftline::broker::{Embedded, Options};
 use driftline::config::settings::Settings;
 use std::path::{Path, PathBuf};
@@ -115,7 +116,7 @@ fn do_violence(processes: &mut [Process; 2], violence: &Violence, settings: &Set
     let began = Instant::now();
     for (threshold, blow) in blows {
         let committed = reaches(&progress, threshold, began, processes);
-        std::thread::sleep(Duration::from_millis(draw.between(0, 150) as u64)); // not always right after a commit
+        lasts(Duration::from_millis(draw.between(0, 150) as u64)); // not always right after a commit
         let hit = draw.between(0, 2) as usize;
         println!("{:6.2} s: {committed} predictions are committed, {blow:?} {hit}", began.elapsed().as_secs_f64());
         match blow {

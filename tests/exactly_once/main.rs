@@ -10,6 +10,8 @@ mod harness;
 mod oracle;
 mod process;
 mod scene;
+#[path = "../kit/split_mix.rs"]
+mod split_mix;
 mod topics;
 #[path = "../kit/wait.rs"]
 mod wait;
@@ -17,7 +19,8 @@ mod wait;
 use compare::Published;
 use config::offline;
 use harness::{Blow, Violence, run};
-use scene::{Scene, SplitMix64};
+use scene::Scene;
+use split_mix::SplitMix64;
 use std::sync::OnceLock;
 
 const PREDICTIONS: usize = 204_000;

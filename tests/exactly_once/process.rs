@@ -4,10 +4,12 @@ use super::wait::within;
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// A younger process may still be looking for its topics, and simply dies of a signal.
-const AWAKE: Duration = Duration::from_secs(2);
+/// A process catches signals within this.
+const AWAKE: Duration = Duration::from_secs(30);
+/// SIGTERM in a mask of signals.
+const TERM: u64 = 1 << (15 - 1);
 
 /// Runs `tests/kafka/kafka.sh`; what it printed.
 pub fn kafka_sh(verb: &str, dir: &Path, more: &[String]) -> Result<String, String> {
@@ -59,17 +61,15 @@ pub struct Process {
     pub instance: String,
     place: Place,
     child: Child,
-    since: Instant,
 }
 
 impl Process {
     pub fn start(instance: &str, place: &Place) -> Process {
-        Process { instance: instance.to_string(), place: place.clone(), child: place.run(instance), since: Instant::now() }
+        Process { instance: instance.to_string(), place: place.clone(), child: place.run(instance) }
     }
 
     pub fn restart(&mut self) {
         self.child = self.place.run(&self.instance);
-        self.since = Instant::now();
     }
 
     #[allow(dead_code)] // for upgrades
@@ -89,22 +89,32 @@ impl Process {
 
     /// As Kubernetes would; how it ended, or None if it had not done so in time.
     pub fn terminate(&mut self, grace: Duration) -> Option<ExitStatus> {
-        std::thread::sleep(AWAKE.saturating_sub(self.since.elapsed()));
+        within(AWAKE, || (self.catches_term() || self.ended().is_some()).then_some(()));
         self.signal("TERM");
         within(grace, || self.ended())
     }
 
-    pub fn signal(&self, name: &str) {
+    /// A process that has just begun simply dies of a signal.
+    fn catches_term(&self) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let caught = status.lines().find_map(|l| l.strip_prefix("SigCgt:")).and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        caught.is_some_and(|mask| mask & TERM != 0)
+    }
+
+    /// Nothing happens if it has ended. (Only this asks how it ended: until then a signal finds it.)
+    pub fn signal(&mut self, name: &str) {
+        if self.ended().is_some() {
+            return;
+        }
         let done = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status().expect("kill");
         assert!(done.success(), "kill -{name}: {done}");
     }
 
-    /// What it said about its end, without what comes after a bracket or a colon.
+    /// What it said about its end.
     #[allow(dead_code)] // processes on one broker don't give up
     pub fn last_words(&self) -> String {
         let text = std::fs::read_to_string(self.place.log(&self.instance)).unwrap_or_default();
-        let words = text.lines().rev().find_map(|l| l.strip_prefix("driftline: ")).unwrap_or("(nothing)");
-        words.split(['(', ':', '[']).next().unwrap_or_default().trim().to_string()
+        text.lines().rev().find_map(|l| l.strip_prefix("driftline: ")).unwrap_or("(nothing)").to_string()
     }
 
     pub fn ended(&mut self) -> Option<ExitStatus> {

@@ -4,6 +4,7 @@
 //! begins after two thirds; a part of it goes back. Labels come up to 30 panes later; some early, some never, some twice, some wrong,
 //! some after the window; some records are late, some can't be read.
 
+use super::split_mix::SplitMix64;
 use driftline::log::partitioner::partition_of;
 
 pub const PARTITIONS: u32 = 8;
@@ -45,32 +46,7 @@ pub struct Scene {
     pub outcomes: Vec<Vec<Message>>,
 }
 
-/// Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
-pub struct SplitMix64(pub u64);
-
 impl SplitMix64 {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// In [0, 1).
-    pub fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    pub fn chance(&mut self, p: f64) -> bool {
-        self.unit() < p
-    }
-
-    /// In [from, to).
-    pub fn between(&mut self, from: i64, to: i64) -> i64 {
-        from + (self.next() % (to - from) as u64) as i64
-    }
-
     /// About normal: the sum of twelve uniforms.
     fn normal(&mut self) -> f64 {
         (0..12).map(|_| self.unit()).sum::<f64>() - 6.0

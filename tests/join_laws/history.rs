@@ -8,19 +8,10 @@ use std::collections::BTreeMap;
 pub const STEP: i64 = 300;
 pub const PANE: PaneSize = PaneSize(Span(10 * STEP));
 
-/// SplitMix64: the same histories on every machine.
-pub struct Draw(pub u64);
+/// The same histories on every machine.
+pub use crate::split_mix::SplitMix64 as Draw;
 
 impl Draw {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-    pub fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
     pub fn of(&mut self, choices: &[i64]) -> i64 {
         choices[self.below(choices.len() as u64) as usize]
     }

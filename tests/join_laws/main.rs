@@ -6,6 +6,8 @@ mod history;
 mod journal;
 mod model;
 mod release;
+#[path = "../kit/split_mix.rs"]
+mod split_mix;
 
 use driftline::engine::definitions::JoinRules;
 use driver::{Course, Driver};

@@ -7,11 +7,12 @@ use super::cluster::Cluster;
 use super::net::Weather;
 use super::plan::{Fault, Version};
 use crate::process::{Place, Process};
-use crate::wait::within;
+use crate::wait::{lasts, within};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
+use std::process::ExitStatus;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
@@ -73,8 +74,8 @@ impl Stage<'_> {
         let result = match fault {
             Fault::Kill(m) | Fault::Absence(m) | Fault::Stop(m) | Fault::Become(m, _) | Fault::Freeze(m, _) | Fault::Replace(m, _) => {
                 let mut process = self.members[m].lock().expect("no thread panics");
-                if process.ended().is_some_and(|s| s.success()) {
-                    return self.say(&format!("{fault:?}: has ended already"));
+                if let Some(status) = process.ended() {
+                    return self.say(&format!("{fault:?}: has ended already ({status})"));
                 }
                 self.begins(fault);
                 self.strike(m, &mut process, fault)
@@ -87,7 +88,7 @@ impl Stage<'_> {
             Fault::Bad(reach, weather, how_long) => {
                 self.begins(fault);
                 self.cluster.net.set(reach, weather);
-                std::thread::sleep(how_long);
+                lasts(how_long);
                 self.cluster.net.set(reach, Weather::Fine);
                 Ok(())
             }
@@ -112,8 +113,9 @@ impl Stage<'_> {
 
     /// Exit code 4 asks for a restart; whoever runs processes does that.
     pub fn restarts(&self, m: usize, process: &mut Process) -> Result<(), String> {
-        let why = process.last_words();
-        self.say(&format!("instance {m} is restarted: {why}"));
+        let said = process.last_words();
+        let why = said.split(['(', ':', '[']).next().unwrap_or_default().trim().to_string(); // one of a kind counts with the others
+        self.say(&format!("instance {m} is restarted: {said}"));
         process.restart();
         let mut done = self.done.lock().expect("no thread panics");
         *done.gave_up.entry(why).or_default() += 1;
@@ -127,7 +129,7 @@ impl Stage<'_> {
         match fault {
             Fault::Stop(_) => match process.terminate(GRACE) {
                 None => return Err(format!("did not end within {GRACE:?} after SIGTERM")),
-                Some(status) if !matches!(status.code(), Some(0 | 4)) => return Err(format!("ended with {status} after SIGTERM")),
+                Some(status) if !matches!(status.code(), Some(0 | 4)) => return Err(ended(status, process)),
                 Some(_) => process.restart(),
             },
             Fault::Become(_, version) => match process.terminate(GRACE) {
@@ -139,14 +141,14 @@ impl Stage<'_> {
             },
             Fault::Freeze(_, how_long) => {
                 process.signal("STOP");
-                std::thread::sleep(how_long);
+                lasts(how_long);
                 process.signal("CONT");
             }
             Fault::Replace(_, how_long) => {
                 process.signal("STOP");
-                std::thread::sleep(how_long / 2);
+                lasts(how_long / 2);
                 let mut zombie = std::mem::replace(process, Process::start(&m.to_string(), &self.places[m]));
-                std::thread::sleep(how_long / 2);
+                lasts(how_long / 2);
                 zombie.signal("CONT");
                 self.retreats(&mut zombie)?;
             }
@@ -171,7 +173,7 @@ impl Stage<'_> {
     fn retreats(&self, zombie: &mut Process) -> Result<(), String> {
         match within(RETREAT, || zombie.ended()) {
             Some(status) if matches!(status.code(), Some(0 | 4)) => Ok(()),
-            Some(status) => Err(format!("the zombie ended with {status}")),
+            Some(status) => Err(ended(status, zombie)),
             None => Err(format!("the zombie did not end within {RETREAT:?}")),
         }
     }
@@ -179,7 +181,7 @@ impl Stage<'_> {
     fn strike_brokers(&self, fault: Fault) -> Result<(), String> {
         let bounce = |verb: &str, broker: usize, away: Duration| {
             self.cluster.broker(verb, broker)?;
-            std::thread::sleep(away);
+            lasts(away);
             self.cluster.broker("start", broker)?;
             self.say(&format!("broker {broker} is back"));
             self.cluster.becomes_whole(0)
@@ -189,4 +191,9 @@ impl Stage<'_> {
             _ => (0..MEMBERS).try_for_each(|broker| bounce("stop", broker, Duration::ZERO)),
         }
     }
+}
+
+/// How a process ended that should not have, and what it said about it.
+pub fn ended(status: ExitStatus, process: &Process) -> String {
+    format!("ended with {status}: {}", process.last_words())
 }

@@ -5,7 +5,7 @@
 
 use super::MEMBERS;
 use super::net::{Reach, Weather};
-use crate::scene::SplitMix64;
+use crate::split_mix::SplitMix64;
 use std::time::Duration;
 
 /// What is done.

@@ -1,12 +1,13 @@
 //! One run: three processes from an empty application to their end, and the faults in between.
 
 use super::cluster::Cluster;
-use super::faults::{Done, Programs, Stage};
+use super::faults::{Done, Programs, Stage, ended};
 use super::plan::{Fault, Planned, SESSION};
 use crate::compare::Published;
 use crate::config::config;
 use crate::process::{Place, Process};
 use crate::topics::{Progress, read_published};
+use crate::wait::{lasts, within};
 use std::fs::File;
 use std::path::Path;
 use std::sync::Mutex;
@@ -17,7 +18,6 @@ use std::time::{Duration, Instant};
 const DEADLINE: Duration = Duration::from_secs(480);
 /// An answer about committed positions comes within this, or is asked for again.
 const ANSWER: Duration = Duration::from_secs(2);
-const TICK: Duration = Duration::from_millis(10);
 
 /// What a run did and published.
 pub struct Round {
@@ -50,10 +50,10 @@ pub fn run(cluster: &Cluster, programs: Programs<'_>, dir: &Path, planned: &[Pla
     let ended = std::thread::scope(|scope| {
         scope.spawn(|| {
             let progress = Progress::of(&cluster.settings);
-            while !stage.over.load(Ordering::Relaxed) {
+            within(DEADLINE, || {
                 stage.committed.fetch_max(progress.committed(ANSWER), Ordering::Relaxed);
-                std::thread::sleep(TICK);
-            }
+                stage.over.load(Ordering::Relaxed).then_some(())
+            });
         });
         let ended = watch(scope, &stage, planned);
         stage.over.store(true, Ordering::Relaxed);
@@ -72,36 +72,41 @@ pub fn run(cluster: &Cluster, programs: Programs<'_>, dir: &Path, planned: &[Pla
 /// Lets the faults fall in their time, until every process has ended.
 fn watch<'s>(scope: &'s std::thread::Scope<'s, '_>, stage: &'s Stage<'_>, planned: &[Planned]) -> Result<(), String> {
     let (mut next, mut falling) = (planned.iter().peekable(), Vec::new());
-    loop {
+    let ended = within(DEADLINE, || {
         let committed = stage.committed.load(Ordering::Relaxed);
         // one process after the other is upgraded
         let waits = |fault, falling: &Vec<_>| matches!(fault, Fault::Become(..)) && !falling.is_empty();
         while let Some(Planned { after, fault, .. }) = next.next_if(|p| p.at <= committed && !waits(p.fault, &falling)).copied() {
             falling.push(scope.spawn(move || {
-                std::thread::sleep(after);
+                lasts(after);
                 stage.suffer(fault);
             }));
         }
         falling.retain(|fault| !fault.is_finished());
-        let mut running = falling.len();
-        for (m, member) in stage.members.iter().enumerate() {
-            let Ok(mut process) = member.try_lock() else { continue };
-            match process.ended() {
-                None => running += 1,
-                Some(status) if status.code() == Some(4) => {
-                    stage.restarts(m, &mut process)?;
-                    running += 1;
-                }
-                Some(status) if !status.success() => return Err(format!("instance {m} ended with {status}")),
-                Some(_) => {}
+        match running(stage) {
+            Ok(0) if falling.is_empty() => Some(Ok(())),
+            Ok(_) => None,
+            Err(why) => Some(Err(why)),
+        }
+    });
+    let committed = stage.committed.load(Ordering::Relaxed);
+    ended.unwrap_or_else(|| Err(format!("not at the end after {DEADLINE:?}: {committed} predictions are committed")))
+}
+
+/// Processes that have not ended (those in the hands of a fault don't count: it does). Who asks for a restart gets it.
+fn running(stage: &Stage<'_>) -> Result<usize, String> {
+    let mut running = 0;
+    for (m, member) in stage.members.iter().enumerate() {
+        let Ok(mut process) = member.try_lock() else { continue };
+        match process.ended() {
+            None => running += 1,
+            Some(status) if status.code() == Some(4) => {
+                stage.restarts(m, &mut process)?;
+                running += 1;
             }
+            Some(status) if !status.success() => return Err(format!("instance {m} {}", ended(status, &process))),
+            Some(_) => {}
         }
-        if running == 0 {
-            return Ok(());
-        }
-        if stage.began.elapsed() > DEADLINE {
-            return Err(format!("not at the end after {DEADLINE:?}: {committed} predictions are committed"));
-        }
-        std::thread::sleep(TICK);
     }
+    Ok(running)
 }

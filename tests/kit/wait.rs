@@ -1,4 +1,4 @@
-//! Waiting for a condition, never for time alone.
+//! Waiting: for a condition, or for the length of a fault. Tests sleep nowhere else.
 
 use std::time::{Duration, Instant};
 
@@ -15,4 +15,10 @@ pub fn within<T>(patience: Duration, mut attempt: impl FnMut() -> Option<T>) -> 
         }
         std::thread::sleep(PAUSE);
     }
+}
+
+/// Lets a fault last, where its length is what is tested: an outage, a freeze, a moment drawn at random, a tick of a gauge.
+#[allow(dead_code)] // not all who wait have faults
+pub fn lasts(how_long: Duration) {
+    std::thread::sleep(how_long);
 }

@@ -19,6 +19,8 @@ pub mod oracle;
 pub mod process;
 pub mod rules;
 pub mod scenario;
+#[path = "../kit/split_mix.rs"]
+mod split_mix;
 pub mod supply;
 pub mod trace;
 

@@ -5,6 +5,7 @@ use super::feeder::Fed;
 use super::member::{Member, busy};
 use crate::scene::PARTITIONS;
 use crate::topics::client;
+use crate::wait::lasts;
 use driftline::config::settings::Settings;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -126,7 +127,7 @@ impl<'g> Gauge<'g> {
             let (began, mut frozen) = (Instant::now(), Duration::ZERO);
             while began.elapsed() < Duration::from_secs(1) {
                 let nap = Instant::now();
-                std::thread::sleep(TICK);
+                lasts(TICK);
                 frozen += Some(nap.elapsed()).filter(|n| *n > FROZEN).unwrap_or_default();
             }
             let mut sample = Sample { at: self.began.elapsed().as_secs_f64(), frozen: frozen.as_secs_f64(), ..Sample::default() };

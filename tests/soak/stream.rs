@@ -180,5 +180,5 @@ fn positive(n: i64) -> bool {
 }
 
 fn mixed(n: i64) -> u64 {
-    crate::scene::SplitMix64(n as u64).next()
+    crate::split_mix::SplitMix64(n as u64).next()
 }

@@ -1,6 +1,9 @@
 //! Do the thresholds keep their promise? Independent data without any change, references estimated from 200 panes, the real
 //! channels and tables: the share of streams that raise a false alarm within one ARL is 1 - 1/e.
 
+#[path = "../../../tests/kit/split_mix.rs"]
+mod split_mix;
+
 use super::channels::{Detector, Watch};
 use super::learning::Learnt;
 use super::stream::Observed;
@@ -11,29 +14,17 @@ use crate::engine::definitions::{BaselineRule, Budget, Definitions, JoinRules, T
 use crate::engine::summary::category::{Categories, CategoryCounts};
 use crate::engine::summary::numeric::{NumericBins, NumericEdges};
 use crate::engine::types::{EventTime, PaneId, PaneSize, Span};
+pub(super) use split_mix::SplitMix64 as Draw;
 use std::collections::BTreeMap;
 
 const ARL: i64 = 1_000;
 const RUNS: u64 = 60;
 const EVENTS: u64 = 40;
 
-/// SplitMix64.
-pub(super) struct Draw(pub u64);
-
 impl Draw {
-    fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-    /// Uniform on (0, 1).
-    pub fn unit(&mut self) -> f64 {
-        ((self.bits() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
-    }
     /// Standard normal.
     pub fn normal(&mut self) -> f64 {
-        (-2.0 * self.unit().ln()).sqrt() * (std::f64::consts::TAU * self.unit()).cos()
+        (-2.0 * self.inside().ln()).sqrt() * (std::f64::consts::TAU * self.inside()).cos()
     }
 }
 
@@ -133,7 +124,7 @@ fn lognormal_values_keep_the_false_alarm_promise() {
 
 #[test]
 fn exponential_values_keep_the_false_alarm_promise() {
-    numeric("exponential", |d| -d.unit().ln());
+    numeric("exponential", |d| -d.inside().ln());
 }
 
 #[test]
@@ -147,7 +138,7 @@ fn scores_with_two_decimals_and_ties_at_both_ends_keep_the_false_alarm_promise()
 #[test]
 fn rates_keep_the_false_alarm_promise() {
     for (rate, least) in [(0.01, 0.3), (0.05, 0.5), (0.3, 0.5)] {
-        let shares = false_alarms(&|draw| Tally::Rate { n: EVENTS, k: (0..EVENTS).filter(|_| draw.unit() < rate).count() as u64 });
+        let shares = false_alarms(&|draw| Tally::Rate { n: EVENTS, k: (0..EVENTS).filter(|_| draw.inside() < rate).count() as u64 });
         let share = shares[0].1;
         // counts are coarse: below the nominal share is fine, above is not
         assert!(share < NOMINAL + 3.0 * sigma() && share > least, "rate {rate}: {share:.2}");
@@ -162,7 +153,7 @@ fn categories_keep_the_false_alarm_promise() {
     let shares = false_alarms(&|draw| {
         let mut counts = CategoryCounts::empty(pinned.pinned.len());
         for _ in 0..EVENTS {
-            let (mut u, mut i) = (draw.unit(), 0);
+            let (mut u, mut i) = (draw.inside(), 0);
             while i + 1 < weights.len() && u >= weights[i] {
                 u -= weights[i];
                 i += 1;

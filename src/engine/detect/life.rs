@@ -180,8 +180,8 @@ fn errors_in_a_nightly_file_are_no_decay_but_worse_ones_are() {
         // early labels are wrong in 30 %, late ones in 3 %; which come depends on the hour
         let (early, late) = if (pane / 6) % 2 == 0 { (40, 5) } else { (2, 60) };
         let worse = if pane >= 1_200 { 2.0 } else { 1.0 };
-        (0..early).for_each(|_| counts.add(Span::minutes(5), draw.unit() < 0.3 * worse));
-        (0..late).for_each(|_| counts.add(Span::days(2), draw.unit() < 0.03 * worse));
+        (0..early).for_each(|_| counts.add(Span::minutes(5), draw.inside() < 0.3 * worse));
+        (0..late).for_each(|_| counts.add(Span::days(2), draw.inside() < 0.03 * worse));
         alerts.extend(close(&mut stream, pane, &Observed::Errors(&counts), &definitions));
     }
     let first = definitions.pane.pane_of(alerts[0].opened_at).0;
@@ -270,7 +270,7 @@ fn rates(stream: &mut Stream, panes: std::ops::Range<i64>, definitions: &Definit
     let draw = &mut Draw(panes.start as u64);
     let mut alerts = Vec::new();
     for pane in panes {
-        let k = (0..400).filter(|_| draw.unit() < of(pane)).count() as u64;
+        let k = (0..400).filter(|_| draw.inside() < of(pane)).count() as u64;
         alerts.extend(close(stream, pane, &Observed::Rate { n: 400, k }, definitions));
     }
     alerts
