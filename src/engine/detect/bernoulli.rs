@@ -16,7 +16,7 @@
 
 use super::focus::{Family, Hull, Prefix};
 use super::noise::{Noise, Window};
-use super::{Candidate, Fold, Gathered, bonus};
+use super::{Candidate, Fold, Gathered, bonus, certainly_below};
 use crate::engine::types::PaneId;
 use serde::{Deserialize, Serialize};
 
@@ -51,7 +51,7 @@ impl Fold for RateUp {
         *now = Prefix { n: now.n + n, s: now.s + k, along: now.along + along, folds: now.folds + 1, next: at.last.offset(1) };
     }
 
-    fn candidates(&self, noise: &Noise, _floor: f64, visit: &mut dyn FnMut(Candidate)) {
+    fn candidates(&self, noise: &Noise, floor: f64, visit: &mut dyn FnMut(Candidate)) {
         let now = self.now;
         self.rises.windows(&now, &mut |p, n, sum| {
             if n * self.rate < LEAST_EXPECTED && sum < LEAST_OBSERVED {
@@ -59,6 +59,9 @@ impl Fold for RateUp {
             }
             let folds = now.folds - p.folds;
             let window = Window { folds, n, before: p.n, history: p.folds };
+            if certainly_below(floor, Family::Bernoulli.bound((p.n, p.s), (n, sum)), noise, &window) {
+                return;
+            }
             let statistic = noise.tempered(Family::Bernoulli.ratio((p.n, p.s), (n, sum)), &window) + bonus(folds);
             visit(Candidate { statistic, first: p.next, folds, n, sum, along: now.along - p.along });
         });

@@ -37,17 +37,19 @@ pub fn evidence(window: &[u64], reference: &[u64]) -> f64 {
 /// Satterthwaite, Biometrics Bulletin 2 (1946); Rao and Scott, Annals of Statistics 12 (1984). Far out that is too light: there the one
 /// direction is alone, and no more evidence is left than it has, with two standard deviations of the others taken off.
 pub fn evidence_from(window: &[u64], reference: &[u64], phi: f64, floor: f64) -> f64 {
-    let (n, m) = (total(window), total(reference));
+    evidence_of((window, total(window)), (reference, total(reference)), phi, floor)
+}
+
+/// The same for counts whose sums are known.
+fn evidence_of((window, n): (&[u64], f64), (reference, m): (&[u64], f64), phi: f64, floor: f64) -> f64 {
     if n == 0.0 || m == 0.0 {
         return 0.0;
     }
     let all = n + m;
     let smaller = n.min(m);
     let small = |o: f64, r: f64| (o + r) * smaller < LEAST_EXPECTED * all;
-    let squared = |o: f64, r: f64| {
-        let expected = n * ((o + r) / all);
-        (o - expected) * (o - expected) / expected
-    };
+    // X² of both samples is the sum of (o m - r n)²/(o + r), over n m
+    let squared = |o: f64, r: f64, inverse: f64| (o * m - r * n) * (o * m - r * n) * inverse;
     let (mut pearson, mut groups, mut inverse) = (0.0, 0u32, 0.0);
     let (mut rest_o, mut rest_r) = (0.0, 0.0);
     for (o, r) in counts(window, reference) {
@@ -55,13 +57,14 @@ pub fn evidence_from(window: &[u64], reference: &[u64], phi: f64, floor: f64) ->
             rest_o += o;
             rest_r += r;
         } else {
-            pearson += squared(o, r);
-            inverse += all / (o + r);
+            let share = all / (o + r);
+            pearson += squared(o, r, share);
+            inverse += share;
             groups += 1;
         }
     }
     if rest_o + rest_r > 0.0 {
-        pearson += squared(rest_o, rest_r);
+        pearson += squared(rest_o, rest_r, all / (rest_o + rest_r));
         inverse += 1.0 / ((rest_o + rest_r) / all).max(LEAST_EXPECTED / smaller);
         groups += 1;
     }
@@ -70,8 +73,8 @@ pub fn evidence_from(window: &[u64], reference: &[u64], phi: f64, floor: f64) ->
     }
     let freedom = groups - 1;
     let williams = 1.0 + (all / n + all / m - 1.0) * (inverse - 1.0) / (6.0 * all * f64::from(freedom));
-    // G <= 2 X², as a Kullback-Leibler divergence is at most Pearson's, and X² of two samples is this sum times N/m
-    if chi_square_nats_bound(2.0 * pearson * (all / m) / williams, freedom) < floor {
+    // G <= 2 X², as a Kullback-Leibler divergence is at most Pearson's
+    if chi_square_nats_bound(2.0 * pearson / (all * n * m) / williams, freedom) < floor {
         return 0.0;
     }
     let part = |x: f64, expected: f64| if x > 0.0 { x * libm::log(x / expected) } else { 0.0 };
@@ -140,11 +143,12 @@ impl Mix {
 
     /// Shows each window that ends now with its -ln p, or with 0 where that is certainly below `floor`.
     pub fn windows(&self, noise: &Noise, floor: f64, visit: &mut dyn FnMut(f64, &Block)) {
-        let before = self.reference.iter().sum::<u64>().max(1) as f64;
+        let m = total(&self.reference);
         self.history.windows(|block| {
-            let window = Window { folds: block.folds, n: block.n().max(1) as f64, before, history: 0 };
+            let n = block.n() as f64;
+            let window = Window { folds: block.folds, n: n.max(1.0), before: m.max(1.0), history: 0 };
             let phi = noise.phi(&window);
-            let nats = evidence_from(&block.counts, &self.reference, phi, floor);
+            let nats = evidence_of((&block.counts, n), (&self.reference, m), phi, floor);
             visit(noise.certain(nats, phi, &window), block);
         });
     }

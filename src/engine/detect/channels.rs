@@ -50,6 +50,15 @@ impl Detector {
         }
     }
 
+    /// Its place among the channels of its stream.
+    fn channel(self) -> usize {
+        match self {
+            Detector::Scale => 1,
+            Detector::Shape => 2,
+            Detector::Location | Detector::Mix | Detector::Rate | Detector::Errors => 0,
+        }
+    }
+
     /// The word in alerts and fingerprints. Fixed for ever.
     pub fn word(self) -> &'static str {
         match self {
@@ -125,6 +134,17 @@ pub struct Watch {
     learnt: Learnt,
     #[serde(skip)]
     derived: OnceLock<Derived>,
+    /// Thresholds of the channels, and the budget that they are for.
+    #[serde(skip)]
+    thresholds: Option<(BudgetKey, [f64; 3])>,
+}
+
+/// What a threshold depends on beside the stream: budget, streams, size of a pane.
+type BudgetKey = (u64, i64, u32, i64);
+
+fn budget_key(definitions: &Definitions) -> BudgetKey {
+    let budget = &definitions.budget;
+    (budget.false_alarms.to_bits(), budget.per.0, definitions.streams_cap, definitions.pane.0.0)
 }
 
 impl Clone for Watch {
@@ -135,6 +155,7 @@ impl Clone for Watch {
             folds: self.folds.clone(),
             learnt: self.learnt.clone(),
             derived: OnceLock::new(),
+            thresholds: None,
         }
     }
 }
@@ -158,12 +179,12 @@ impl Watch {
         let derived = Derived::of(&reference);
         let events_per_fold = (reference.n() as f64 / panes.max(1) as f64).max(FOLD_EVENTS as f64);
         let folds = start(&derived);
-        Watch { reference, events_per_fold, folds, learnt, derived: OnceLock::from(derived) }
+        Watch { reference, events_per_fold, folds, learnt, derived: OnceLock::from(derived), thresholds: None }
     }
 
     /// Goes on with what was written.
     pub(super) fn resumed(reference: Tally, events_per_fold: f64, folds: Folds, learnt: Learnt) -> Watch {
-        Watch { reference, events_per_fold, folds, learnt, derived: OnceLock::new() }
+        Watch { reference, events_per_fold, folds, learnt, derived: OnceLock::new(), thresholds: None }
     }
 
     /// Forgets all folds; the reference stays.
@@ -187,17 +208,12 @@ impl Watch {
 
     fn noise(&self, detector: Detector) -> &Noise {
         static INDEPENDENT: Noise = Noise::INDEPENDENT;
-        let channel = match detector {
-            Detector::Scale => 1,
-            Detector::Shape => 2,
-            Detector::Location | Detector::Mix | Detector::Rate | Detector::Errors => 0,
-        };
-        self.learnt.noise.get(channel).unwrap_or(&INDEPENDENT)
+        self.learnt.noise.get(detector.channel()).unwrap_or(&INDEPENDENT)
     }
 
     /// What the time of day makes one expect of a pane: the sums of both scores, or the exposure of a rate.
     pub fn expected(&self, pane: &Tally, time: EventTime) -> [f64; 2] {
-        let [n, _, _] = self.derived().sums(pane);
+        let n = self.derived().events(pane);
         let of_hour = self.learnt.hours.get(hour(time)).map(|h| h.map(f64::from));
         match self.folds {
             Folds::Numeric(_) => of_hour.map_or([0.0; 2], |h| h.map(|h| n * h)),
@@ -231,24 +247,39 @@ impl Watch {
         self.judged(definitions, 0.0)
     }
 
-    /// The same for whoever asks for alarms only: where none is possible, the statistic may be given as too small.
-    pub fn alarms(&self, definitions: &Definitions) -> Vec<Verdict> {
+    /// Those that alarm. Costs a fraction, as most windows are far below every threshold.
+    pub fn alarms(&mut self, definitions: &Definitions) -> Vec<Verdict> {
+        let key = budget_key(definitions);
+        if self.thresholds.is_none_or(|(of, _)| of != key) {
+            let mut thresholds = [0.0; 3];
+            self.detectors().iter().for_each(|d| thresholds[d.channel()] = self.threshold(*d, definitions));
+            self.thresholds = Some((key, thresholds));
+        }
         self.judged(definitions, 1.0)
     }
 
-    /// `floor`: statistics below this part of their threshold need not be right.
-    fn judged(&self, definitions: &Definitions, floor: f64) -> Vec<Verdict> {
-        let refined = |mix, verdict| self.refined(mix, verdict, definitions);
+    fn detectors(&self) -> &'static [Detector] {
         match &self.folds {
-            Folds::Numeric(folds) => vec![
-                self.verdict(Detector::Location, &folds.location, definitions, floor),
-                self.verdict(Detector::Scale, &folds.scale, definitions, floor),
-                refined(&folds.shape, self.verdict(Detector::Shape, &folds.shape, definitions, floor)),
-            ],
-            Folds::Categorical(mix) => vec![refined(mix, self.verdict(Detector::Mix, mix, definitions, floor))],
-            Folds::Rate(rate) => vec![self.verdict(Detector::Rate, rate, definitions, floor)],
-            Folds::Errors(rate) => vec![self.verdict(Detector::Errors, rate, definitions, floor)],
+            Folds::Numeric(_) => &[Detector::Location, Detector::Scale, Detector::Shape],
+            Folds::Categorical(_) => &[Detector::Mix],
+            Folds::Rate(_) => &[Detector::Rate],
+            Folds::Errors(_) => &[Detector::Errors],
         }
+    }
+
+    /// `floor`: if more than 0, only those that alarm; statistics below this part of their threshold need not be right.
+    fn judged(&self, definitions: &Definitions, floor: f64) -> Vec<Verdict> {
+        let verdict = |detector: &Detector| match (&self.folds, detector) {
+            (Folds::Numeric(folds), Detector::Location) => self.verdict(*detector, &folds.location, definitions, floor),
+            (Folds::Numeric(folds), Detector::Scale) => self.verdict(*detector, &folds.scale, definitions, floor),
+            (Folds::Numeric(folds), _) => {
+                self.refined(&folds.shape, self.verdict(*detector, &folds.shape, definitions, floor), definitions)
+            }
+            (Folds::Categorical(mix), _) => self.refined(mix, self.verdict(*detector, mix, definitions, floor), definitions),
+            (Folds::Rate(rate) | Folds::Errors(rate), _) => self.verdict(*detector, rate, definitions, floor),
+        };
+        let said = self.detectors().iter().map(verdict);
+        if floor > 0.0 { said.filter(Verdict::alarms).collect() } else { said.collect() }
     }
 
     fn verdict<F: Fold>(&self, detector: Detector, fold: &F, definitions: &Definitions, floor: f64) -> Verdict {
@@ -323,6 +354,9 @@ impl Watch {
 
     /// The threshold of a channel under the budget in force, in nats.
     pub fn threshold(&self, detector: Detector, definitions: &Definitions) -> f64 {
+        if let Some((_, known)) = self.thresholds.filter(|(key, _)| *key == budget_key(definitions)) {
+            return known[detector.channel()];
+        }
         let real = |counts: &[u64]| counts.iter().filter(|c| **c > 0).count().max(2) as f64;
         let (statistic, class, channels) = match (detector, self.derived()) {
             (Detector::Location, Derived::Numeric { scores, .. }) => (Statistic::Location, scores.real_bins.max(2) as f64, 3),

@@ -78,6 +78,14 @@ impl Derived {
         }
     }
 
+    /// The first of `sums`.
+    pub fn events(&self, tally: &Tally) -> f64 {
+        match (self, tally) {
+            (Derived::Errors { rates, .. }, Tally::Errors(counts)) => rates.exposure(counts),
+            _ => tally.n() as f64,
+        }
+    }
+
     /// Counts per group or category; none for rates.
     pub fn grouped(&self, tally: &Tally) -> Option<Groups> {
         match (self, tally) {

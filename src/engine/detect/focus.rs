@@ -25,8 +25,8 @@
 //! assert!((best.statistic - 4.5833).abs() < 1e-4 && best.first == PaneId(1));
 //! ```
 
-use super::noise::{Noise, Window};
-use super::{Candidate, Fold, Gathered, bonus};
+use super::noise::{Noise, WORN, Window};
+use super::{Candidate, Fold, Gathered, bonus, certainly_below};
 use crate::engine::types::PaneId;
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +63,32 @@ impl Family {
                 if freedom.is_finite() { (freedom + 1.0) * 0.5 * libm::log1p(2.0 * ratio / freedom) } else { ratio }
             }
             Family::Bernoulli => bernoulli(before, window),
+        }
+    }
+}
+
+impl Family {
+    /// No less than `ratio`, without logarithms.
+    ///
+    /// The gamma's l has the second derivative `-(g/2)²/(1 + g x/2)²`, at most that at the end of [x1, x2] where it is largest; of zeros and ones
+    /// Pearson's X² is at least the likelihood ratio. What the variance's degrees of freedom add is at most `WORN`.
+    pub fn bound(&self, before: (f64, f64), window: (f64, f64)) -> f64 {
+        let known = normal(before, window);
+        match *self {
+            Family::Standardised { skew, tail, freedom } => {
+                let (x1, x2) = (before.1 / before.0, window.1 / window.0);
+                let skew = if x2 > x1 { skew + tail } else { skew - tail };
+                let least = 1.0 + 0.5 * (skew * x1).min(skew * x2);
+                match (skew.abs() < 0.02, least > 0.001 && freedom >= 1.0) {
+                    (_, false) => f64::INFINITY,
+                    (true, _) => known.max(WORN),
+                    (false, _) => (known / (least * least)).max(WORN),
+                }
+            }
+            Family::Bernoulli => {
+                let p = (before.1 + window.1) / (before.0 + window.0);
+                if p > 0.0 && p < 1.0 { 2.0 * known / (p * (1.0 - p)) } else { f64::INFINITY }
+            }
         }
     }
 }
@@ -190,12 +216,15 @@ impl Fold for Focus {
         *now = Prefix { n: now.n + n, s: now.s + s, along: now.along + along, folds: now.folds + 1, next: at.last.offset(1) };
     }
 
-    fn candidates(&self, noise: &Noise, _floor: f64, visit: &mut dyn FnMut(Candidate)) {
+    fn candidates(&self, noise: &Noise, floor: f64, visit: &mut dyn FnMut(Candidate)) {
         let now = self.now;
         for hull in [&self.rises, &self.falls] {
             hull.windows(&now, &mut |p, n, sum| {
                 let folds = now.folds - p.folds;
                 let window = Window { folds, n, before: p.n, history: p.folds };
+                if certainly_below(floor, self.family.bound((p.n, p.s), (n, sum)), noise, &window) {
+                    return;
+                }
                 let statistic = noise.tempered(self.family.ratio((p.n, p.s), (n, sum)), &window) + bonus(folds);
                 visit(Candidate { statistic, first: p.next, folds, n, sum, along: now.along - p.along });
             });

@@ -44,6 +44,27 @@ fn families() -> impl Strategy<Value = Family> {
         .prop_map(|(skew, tail, freedom)| Family::Standardised { skew, tail, freedom })
 }
 
+fn noises() -> impl Strategy<Value = Noise> {
+    let waves = (5u32..2_000, 20.0f64..500.0, prop::collection::vec(0.0f64..0.2, 1..8), prop_oneof![Just(0.0), 0.0f64..0.3]);
+    prop_oneof![
+        Just(Noise::INDEPENDENT),
+        waves.prop_map(|(folds, events, excess, allowance)| Noise::new(folds, events, &excess, allowance))
+    ]
+}
+
+/// A fold whatever it reads.
+trait Shows {
+    fn shown(&self, noise: &Noise, floor: f64) -> Vec<Candidate>;
+}
+
+impl<F: Fold> Shows for F {
+    fn shown(&self, noise: &Noise, floor: f64) -> Vec<Candidate> {
+        let mut all = Vec::new();
+        self.candidates(noise, floor, &mut |c| all.push(c));
+        all
+    }
+}
+
 proptest! {
     #[test]
     fn focus_finds_the_likeliest_of_all_windows(panes in standardised(), family in families(), m in 50.0f64..5_000.0) {
@@ -126,13 +147,32 @@ proptest! {
     }
 
     #[test]
+    fn windows_that_are_left_out_lie_below_the_floor(
+        panes in standardised(), family in families(), noise in noises(), m in 50.0f64..5_000.0, rate in 0.0f64..1.0, floor in 0.0f64..30.0,
+    ) {
+        let (mut focus, mut up) = (Focus::new(family, m), RateUp::new(m.round(), (m * rate).round()));
+        let mut mix = Mix::new(vec![m as u64, (m * rate) as u64, 30]);
+        for (t, (n, s)) in panes.iter().enumerate() {
+            focus.observe(&[*n, *s, 0.0], at(t));
+            let k = ((s / n / 3.0 + 0.5) * n).round();
+            up.observe(&[*n, k, 0.0], at(t));
+            mix.observe(&Groups { counts: vec![*n as u64, k as u64, 1], sum: 0, squares: 0 }, at(t));
+        }
+        let above = |fold: &dyn Shows, asked: f64| fold.shown(&noise, asked).into_iter().filter(|c| c.statistic >= floor).collect::<Vec<_>>();
+        for fold in [&focus as &dyn Shows, &up, &mix] {
+            prop_assert_eq!(above(fold, floor), above(fold, 0.0));
+        }
+    }
+
+    #[test]
     fn evidence_that_is_left_out_lies_below_the_floor(
         window in prop::collection::vec(0u64..60, 2..24),
         reference in prop::collection::vec(0u64..4_000, 24),
+        phi in prop_oneof![Just(1.0), 1.0f64..30.0],
         floor in 0.0f64..40.0,
     ) {
         let reference = &reference[..window.len()];
-        let (exact, asked) = (evidence(&window, reference), evidence_from(&window, reference, 1.0, floor));
+        let (exact, asked) = (evidence_from(&window, reference, phi, 0.0), evidence_from(&window, reference, phi, floor));
         prop_assert!(asked == exact || asked == 0.0 && exact < floor, "{exact} {asked} {floor}");
     }
 }

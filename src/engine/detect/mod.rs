@@ -41,7 +41,7 @@ mod laws;
 mod life;
 
 use super::types::PaneId;
-use noise::Noise;
+use noise::{Noise, WORN, Window};
 
 /// A stream is folded when at least this many events have gathered.
 pub const FOLD_EVENTS: u64 = 32;
@@ -107,6 +107,15 @@ pub trait Fold {
     fn statistic(&self) -> f64 {
         self.best(&Noise::INDEPENDENT).map_or(0.0, |c| c.statistic)
     }
+}
+
+/// ½ ln 1,000 and a little.
+const MOST_BONUS: f64 = 3.46;
+
+/// True if a window whose likelihood ratio is at most `bound` has a statistic below `floor`, at a fraction of the cost of computing it.
+fn certainly_below(floor: f64, bound: f64, noise: &Noise, window: &Window) -> bool {
+    let below = |nats: f64| nats.max(WORN) + MOST_BONUS < floor;
+    below(bound) || (floor > 0.0 && bound.is_finite() && below(bound / noise.phi(window)))
 }
 
 /// ½ ln w for a window of `folds` gathered panes.

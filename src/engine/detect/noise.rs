@@ -34,6 +34,10 @@ pub const SCALES: usize = 11;
 /// Batches that a length needs to be measured.
 pub const LEAST_BATCHES: u32 = 5;
 
+/// `(f+1)/2 ln(1 + 2x/f)` is at most x or this, whichever is more, for f >= 1: it is concave in x and begins above x, and meets x at 1.256
+/// for f = 1 and the sooner the more f.
+pub const WORN: f64 = 1.3;
+
 /// Standard errors by which a wave is new.
 const SURPRISE: f64 = 1.5;
 /// Variance of a wave that nobody has measured, in units of an event's.
@@ -106,7 +110,7 @@ impl Noise {
 
     /// The same for evidence that has paid for phi already.
     pub fn certain(&self, nats: f64, phi: f64, w: &Window) -> f64 {
-        if self.folds == 0 {
+        if self.folds == 0 || nats == 0.0 {
             return nats;
         }
         let freedom = self.freedom(w.folds);

@@ -67,10 +67,10 @@ impl Scores {
     /// Events and both sums of a pane's bins: (n, location, scale).
     pub fn sums(&self, counts: &[u64]) -> (f64, f64, f64) {
         let (mut n, mut a, mut b) = (0u64, 0.0, 0.0);
-        for (i, c) in counts.iter().enumerate().filter(|(_, c)| **c > 0) {
+        for ((c, location), scale) in counts.iter().zip(&self.location).zip(&self.scale) {
             n += c;
-            a += *c as f64 * self.location[i];
-            b += *c as f64 * self.scale[i];
+            a += *c as f64 * location;
+            b += *c as f64 * scale;
         }
         (n as f64, a, b)
     }

@@ -262,7 +262,7 @@ impl Stream {
                 let verdicts = watch.alarms(rules.definitions);
                 // the channel that passes its threshold by most; the first of equals
                 let mut winner: Option<&Verdict> = None;
-                for v in verdicts.iter().filter(|v| v.alarms()) {
+                for v in &verdicts {
                     if winner.is_none_or(|w| excess(v) > excess(w)) {
                         winner = Some(v);
                     }
