@@ -13,6 +13,7 @@ use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
+use std::sync::atomic::{AtomicI64, Ordering};
 
 const DURATIONS: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
 
@@ -33,6 +34,9 @@ pub struct Metrics {
     series_dropped: IntGauge,
     http_refused: IntCounter,
     budget: Gauge,
+    budget_streams: IntGauge,
+    /// So many streams have been warned of.
+    warned_of: AtomicI64,
     build_info: IntGaugeVec,
     inputs: Inputs,
     epochs: Epochs,
@@ -254,6 +258,11 @@ impl Metrics {
                 &registry,
                 Gauge::new("driftline_budget_false_alarms_per_day", "False alarms a day that the budget allows the whole application"),
             ),
+            budget_streams: kept(
+                &registry,
+                IntGauge::new("driftline_budget_streams", "Streams that the budget is split over; more than these raise more false alarms"),
+            ),
+            warned_of: AtomicI64::new(0),
             inputs: Inputs::new(&make),
             epochs: Epochs::new(&make),
             panes: Panes::new(&make),
@@ -263,6 +272,7 @@ impl Metrics {
         };
         let b = settings.definitions.budget;
         metrics.budget.set(b.false_alarms * 86_400_000.0 / b.per.0 as f64);
+        metrics.budget_streams.set(i64::from(settings.definitions.streams_cap));
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         metrics.registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self())).ok();
         metrics
@@ -337,10 +347,11 @@ impl Metrics {
             &i.released,
             &i.stuck,
         ];
-        let epochs: [&dyn Collector; 8] = [
+        let epochs: [&dyn Collector; 9] = [
             &self.series_dropped,
             &self.http_refused,
             &self.budget,
+            &self.budget_streams,
             &self.build_info,
             &e.epochs,
             &e.transactions,
@@ -478,6 +489,18 @@ impl Metrics {
         self.show_monitors(stage, now_ms);
     }
 
+    /// Says when there are more streams than thresholds are made for, and again when there are twice as many.
+    fn compare_with_budget(&self, streams: i64) {
+        let meant = self.budget_streams.get();
+        if streams > meant.max(self.warned_of.load(Ordering::Relaxed)) {
+            self.warned_of.store(2 * streams, Ordering::Relaxed);
+            tracing::warn!(
+                "this process alone watches {streams} streams, and budget.streams is {meant}: there will be up to {:.1} times as many false alarms as budget.false_alarms allows. Set budget.streams to what `sum(driftline_streams)` shows over all processes, with room to grow, and give it another `app`: a running one keeps its definitions",
+                streams as f64 / meant.max(1) as f64
+            );
+        }
+    }
+
     fn show_monitors(&self, stage: &DetectStage, now_ms: i64) {
         let mut open = [0, 0];
         for (_, monitor) in stage.monitors() {
@@ -496,6 +519,7 @@ impl Metrics {
     /// Streams by phase and open episodes by model (a walk over all streams: not with every epoch).
     pub fn show_streams(&self, stage: &DetectStage) {
         let (phases, active) = super::status::count_streams(stage);
+        self.compare_with_budget(phases.values().sum());
         for (phase, n) in phases {
             self.panes.streams.with_label_values(&[phase]).set(n);
         }

@@ -16,7 +16,7 @@ use std::path::Path;
 fn ten_thousand_values_of_a_dimension_do_not_become_ten_thousand_segments() {
     const VALUES: i64 = 10_000;
     let scene = Scene::new("segments")
-        .with("panes: { size: 60s }\nsegments: { by: [[user]], cap: 50 }\nsilence_after: 60s\nmodels: { m: { task: binary, positive: \"1\" } }")
+        .with("panes: { size: 60s }\nsegments: { by: [[user]], cap: 50 }\nsilence_after: 60s\nbudget: { streams: 100 }\nmodels: { m: { task: binary, positive: \"1\" } }")
         .inputs("{ topic: TOPIC, fields: { dimensions: { user: segments.user } } }", "{ topic: TOPIC }")
         .topics(1);
     let id = |i: i64| format!("a-{i}");
@@ -42,6 +42,8 @@ fn ten_thousand_values_of_a_dimension_do_not_become_ten_thousand_segments() {
     };
     let counted = service.until("streams", |me| Some(streams(me)).filter(|n| *n > 0.0));
     assert!(counted <= 51.0 * 10.0, "{counted} streams for 50 segments and the whole");
+    service.says(&["budget.streams is 100", "times as many false alarms", "Set budget.streams"]);
+    assert_eq!(service.metric("driftline_budget_streams", &[]), 100.0);
     // each of the other values comes in one input pane and one pair pane
     let refused = service.metric("driftline_refused_segments_total", &[]);
     assert!(refused >= 2.0 * (VALUES - 51) as f64 && refused <= 2.0 * (VALUES + 3) as f64, "{refused} refused");

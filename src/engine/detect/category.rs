@@ -15,7 +15,7 @@
 //! ```
 
 use super::dyadic::{Block, History};
-use super::noise::{Noise, Window};
+use super::noise::{Noise, WORN, Window};
 use super::normal::{chi_square_nats, chi_square_nats_bound};
 use super::{Candidate, Fold, Gathered};
 use serde::{Deserialize, Serialize};
@@ -144,13 +144,38 @@ impl Mix {
     /// Shows each window that ends now with its -ln p, or with 0 where that is certainly below `floor`.
     pub fn windows(&self, noise: &Noise, floor: f64, visit: &mut dyn FnMut(f64, &Block)) {
         let m = total(&self.reference);
+        let inverse: Vec<f64> = self.reference.iter().map(|r| 1.0 / *r as f64).collect();
         self.history.windows(|block| {
             let n = block.n() as f64;
+            if floor > 0.0 && self.bound((&block.counts, n), m, &inverse) < floor {
+                return visit(0.0, block);
+            }
             let window = Window { folds: block.folds, n: n.max(1.0), before: m.max(1.0), history: 0 };
             let phi = noise.phi(&window);
             let nats = evidence_of((&block.counts, n), (&self.reference, m), phi, floor);
             visit(noise.certain(nats, phi, &window), block);
         });
+    }
+
+    /// No less than the evidence of a window, without a division: `(o m - r n)²/(o + r)` is at most that over r, and neither adding up small
+    /// groups nor Williams nor phi make more of it. `inverse`: 1/r.
+    fn bound(&self, (window, n): (&[u64], f64), m: f64, inverse: &[f64]) -> f64 {
+        let (scale, all, smaller) = (n / m, n + m, n.min(m));
+        let (mut pearson, mut large, mut rest, mut new) = (0.0, 0u32, false, false);
+        for ((o, r), inverse) in counts(window, &self.reference).zip(inverse) {
+            let away = o - r * scale;
+            pearson += if r > 0.0 { away * away * inverse } else { 0.0 };
+            new |= r == 0.0 && o > 0.0;
+            let small = (o + r) * smaller < LEAST_EXPECTED * all;
+            large += u32::from(!small);
+            rest |= small && o + r > 0.0;
+        }
+        let groups = large + u32::from(rest);
+        match (groups < 2 || n < EVENTS_PER_GROUP * f64::from(groups), new) {
+            (true, _) => 0.0, // too little to say
+            (_, true) => f64::INFINITY,
+            _ => chi_square_nats_bound(2.0 * pearson / scale, groups - 1).max(WORN),
+        }
     }
 
     /// The start that fits best among all block borders: finer than the windows that are tested.

@@ -283,7 +283,8 @@ impl Looks {
             i if rung == Rung::Daily => of(&self.rest, i),
             i => of(&self.all, i),
         };
-        let allowance = |channel| if rung == Rung::Short { gross(reference, tolerance, channel) } else { 0.0 };
+        let derived = (rung == Rung::Short).then(|| Derived::of(reference));
+        let allowance = |channel| derived.as_ref().map_or(0.0, |d| gross(d, tolerance, channel));
         let noise = |channel: usize| {
             let (folds, excess) = found(channel);
             Noise::new(folds.max(1), events, &excess, allowance(channel))
@@ -312,9 +313,9 @@ fn channels(reference: &Tally) -> usize {
 }
 
 /// What may be the time of day, squared: a short reference can't know it.
-fn gross(reference: &Tally, tolerance: &Tolerance, channel: usize) -> f64 {
+fn gross(reference: &Derived, tolerance: &Tolerance, channel: usize) -> f64 {
     let square = |x: f64| x * x;
-    match (Derived::of(reference), channel) {
+    match (reference, channel) {
         (Derived::Numeric { .. }, 0) => square(GROSS * tolerance.location),
         (Derived::Numeric { scores, .. }, 1) if scores.spread > 0.0 => {
             square((square(1.0 + GROSS * tolerance.scale) - 1.0) / scores.spread)

@@ -8,8 +8,8 @@
 //! - Variance of the reference's mean over F folds and m events: `1/m + U(w*)/F`.
 //! - The variance factor `phi` is the sum of both over `1/n + 1/m`: batch means, Conway, Johnson, Maxwell, J. Industrial Engineering 10
 //!   (1959); the t-correction `(f+1)/2 ln(1 + 2x/f)` is the likelihood ratio of a variance that is estimated with f degrees of freedom.
-//! - f is batches - 1, and half the f of half the length unless phi grows there faster than it did up to then (by 1.5 standard errors of its
-//!   logarithm): what shorter windows have shown says something of longer ones, half as much with each doubling. A wave that only
+//! - f is batches - 1, and of half the length's f one half times `(phi'/phi)²`, phi' being the factor there: so much of phi has been seen on
+//!   shorter windows. Nothing of it if phi grows faster than it did up to there (by 1.5 standard errors of its logarithm): a wave that only
 //!   long windows show is known from these alone.
 //! - On a reference of less than a day a change smaller than the `allowance` is no evidence at all (it may be the time of day):
 //!   `(√x - √(allowed))²`, the triangle inequality for the distance that a likelihood ratio measures.
@@ -22,8 +22,8 @@
 //! // 4 folds of 50 events against 200 folds: V = 1/200 + .04/4 = .015, of the reference 1/10,000 + .04/200 = .0003
 //! let window = Window { folds: 4, n: 200.0, before: 10_000.0, history: 0 };
 //! assert!((noise.phi(&window) - 0.0153 / 0.0051).abs() < 1e-6);
-//! // 50 batches of 4 folds, 100 of two, 200 of one: 49 + 99/2 + 199/4 = 148.25 degrees of freedom; by hand 74.625 ln(1 + 2·(9/3)/148.25)
-//! assert!((noise.tempered(9.0, &window) - 2.9610).abs() < 1e-3);
+//! // 200 batches of one fold, 100 of two, 50 of four with phi 2, 3, 3: f = 49 + (99 + 199·(2/3)²/2)/2 = 120.61; 60.81 ln(1 + 2·(9/3)/120.61)
+//! assert!((noise.tempered(9.0, &window) - 2.9520).abs() < 1e-3);
 //! assert_eq!(Noise::INDEPENDENT.tempered(9.0, &window), 9.0);
 //! ```
 
@@ -83,9 +83,9 @@ impl Noise {
             let own = f64::from((folds >> scale) - 1);
             let (before, measured) = (phi, 1.0 + events * u);
             let surprise = libm::log(measured / (phi * growth)) * libm::sqrt(0.5 * own);
-            // a new wave is known from these batches alone
-            freedom = if surprise < SURPRISE { own + 0.5 * freedom } else { own };
             phi = measured.max(before);
+            // a new wave is known from these batches alone
+            freedom = if surprise < SURPRISE { own + 0.5 * (before / phi) * (before / phi) * freedom } else { own };
             growth = (phi / before).min(2.0);
             noise.excess.push(((phi - 1.0) / events) as f32);
             noise.freedom.push(freedom as f32);

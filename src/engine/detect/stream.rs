@@ -1,8 +1,8 @@
 //! One stream: one signal in one segment, from its first pane to its alerts.
 //!
 //! It learns its reference, watches as soon as that can promise something, and learns on until it is complete; an episode opens, stays
-//! open, is recovered. Guarantees: state and alerts are a function
-//! of the panes passed in, in order, and the definitions; equal histories have equal bytes.
+//! open, is recovered.
+//! Guarantees: state and alerts are a function of the panes passed in, in order, and the definitions; equal histories have equal bytes.
 //! Never: compares a newborn segment with anybody else's reference; opens a second episode while one is open.
 
 pub use super::super::baseline::reference::Observed;
