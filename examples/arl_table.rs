@@ -23,6 +23,7 @@ use driftline::engine::baseline::reference::Tally;
 use driftline::engine::definitions::Definitions;
 use driftline::engine::detect::channels::Watch;
 use driftline::engine::detect::learning::{Learning, Learnt};
+use driftline::engine::detect::season::Place;
 use driftline::engine::detect::{FOLD_EVENTS, Gathered};
 use driftline::engine::summary::numeric::{NumericBins, NumericEdges};
 use driftline::engine::types::PaneId;
@@ -151,7 +152,7 @@ impl Run<'_> {
     fn close(&mut self, change: Change, since: i64) -> bool {
         let (at, tally) = (PaneId(self.pane), self.source.pane(change, since));
         self.pane += 1;
-        let expected = self.watch.expected(&tally, self.definitions.pane.start(at));
+        let expected = self.watch.expected(&tally, Place::of(at, self.definitions.pane));
         let (first, tally, expected) = match self.pending.take() {
             None => (at, tally, expected),
             Some((first, mut gathered, sum)) => {

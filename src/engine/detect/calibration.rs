@@ -6,6 +6,7 @@ mod split_mix;
 
 use super::channels::{Detector, Watch};
 use super::learning::Learnt;
+use super::season::Place;
 use super::stream::Observed;
 use super::{FOLD_EVENTS, Gathered};
 use crate::engine::baseline::edges::{categories, numeric_edges};
@@ -69,7 +70,7 @@ fn false_alarms(pane: &dyn Fn(&mut Draw) -> Tally) -> Vec<(Detector, f64)> {
         let mut passed = vec![false; channels as usize];
         for t in 0..ARL {
             let pane = pane(draw);
-            watch.observe(&pane, watch.expected(&pane, EventTime(0)), Gathered::one(PaneId(t)));
+            watch.observe(&pane, watch.expected(&pane, Place::ANY), Gathered::one(PaneId(t)));
             for (i, v) in watch.verdicts(&definitions).iter().enumerate() {
                 passed[i] |= v.statistic >= v.threshold;
                 if counts.len() <= i {

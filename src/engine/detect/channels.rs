@@ -4,21 +4,21 @@
 //! may rise. A channel alarms if some window's statistic reaches the threshold *and* its effect passes the tolerance.
 //! Guarantees: everything but the folds is derived from the pinned reference, so that state stays small and equal.
 
-use super::bernoulli::RateUp;
+use super::bernoulli::{self, RateUp};
 use super::category::{Groups, Mix, evidence_from};
 use super::derived::Derived;
 use super::dyadic::LARGEST;
-use super::focus::{Family, Focus};
+use super::focus::Focus;
 use super::learning::{Learnt, Rung};
 use super::noise::{Noise, Window};
-use super::season::hour;
+use super::season::Place;
 use super::thresholds::Statistic;
 use super::{Candidate, FOLD_EVENTS, Fold, Gathered, bonus, effect};
 use crate::engine::alert::Effect;
 use crate::engine::baseline::reference::Tally;
 use crate::engine::budget::ln_arl_of_channel;
 use crate::engine::definitions::{Definitions, Tolerance};
-use crate::engine::types::{EventTime, Span};
+use crate::engine::types::Span;
 use serde::{Deserialize, Serialize};
 use std::sync::OnceLock;
 
@@ -212,13 +212,14 @@ impl Watch {
     }
 
     /// What the time of day makes one expect of a pane: the sums of both scores, or the exposure of a rate.
-    pub fn expected(&self, pane: &Tally, time: EventTime) -> [f64; 2] {
+    pub fn expected(&self, pane: &Tally, at: Place) -> [f64; 2] {
         let n = self.derived().events(pane);
-        let of_hour = self.learnt.hours.get(hour(time)).map(|h| h.map(f64::from));
+        let hours = &self.learnt.hours;
+        let there = |i: usize, unknown: f64| n * at.between(|h| hours.get(h).map_or(unknown, |means| f64::from(means[i])));
         match self.folds {
-            Folds::Numeric(_) => of_hour.map_or([0.0; 2], |h| h.map(|h| n * h)),
+            Folds::Numeric(_) => [there(0, 0.0), there(1, 0.0)],
             Folds::Categorical(_) => [0.0; 2],
-            Folds::Rate(_) | Folds::Errors(_) => [n * of_hour.map_or(1.0, |h| h[0]), 0.0],
+            Folds::Rate(_) | Folds::Errors(_) => [there(0, 1.0), 0.0],
         }
     }
 
@@ -399,7 +400,7 @@ impl Watch {
                 let window = (expected[0].max(a), a);
                 let at = self.window(folds, window.0);
                 let up = window.1 / window.0 > r / m;
-                let statistic = if up { noise.tempered(Family::Bernoulli.ratio((*m, *r), window), &at) + bonus(folds) } else { 0.0 };
+                let statistic = if up { bernoulli::evidence((*m, *r), window, noise, &at) + bonus(folds) } else { 0.0 };
                 (statistic, effect::rate(window, (*m, *r), noise.phi(&at), tolerance))
             }
             (Derived::Numeric { counts, .. } | Derived::Categorical { counts }, _) => {

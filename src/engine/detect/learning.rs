@@ -242,7 +242,7 @@ impl Looks {
     fn pane(&mut self, pane: PaneId, tally: &Tally, size: PaneSize) {
         let (derived, overall) = self.derived();
         let (sums, overall) = (derived.sums(tally), *overall);
-        if let Some(expected) = self.season.learn(size.start(pane), sums, overall) {
+        if let Some(expected) = self.season.learn(pane, size, sums, overall) {
             let open = self.open.get_or_insert([0.0; 3]);
             (open[0], open[1], open[2]) = (open[0] + sums[0], open[1] + sums[1] - expected[0], open[2] + sums[2] - expected[1]);
         }

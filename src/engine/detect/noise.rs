@@ -8,9 +8,10 @@
 //! - Variance of the reference's mean over F folds and m events: `1/m + U(w*)/F`.
 //! - The variance factor `phi` is the sum of both over `1/n + 1/m`: batch means, Conway, Johnson, Maxwell, J. Industrial Engineering 10
 //!   (1959); the t-correction `(f+1)/2 ln(1 + 2x/f)` is the likelihood ratio of a variance that is estimated with f degrees of freedom.
-//! - f is batches - 1, and of half the length's f one half times `(phi'/phi)²`, phi' being the factor there: so much of phi has been seen on
-//!   shorter windows. Nothing of it if phi grows faster than it did up to there (by 1.5 standard errors of its logarithm): a wave that only
-//!   long windows show is known from these alone.
+//! - f: the part `a = (phi-1)/phi` of the variance is wave, `1/f = (1 - a²)/s + a²/v`. s is batches - 1, and of half the length's s one half times
+//!   `(phi'/phi)²`, phi' being the factor there: so much of phi has been seen on shorter windows (nothing of it if phi grows faster than it
+//!   did up to there, by 1.5 standard errors of its logarithm). v counts waves instead of batches: neighbouring batches of one slow wave
+//!   say the same. Their correlation is `r = U(2w)/U(w) - 1` (0 if phi grows by no more than its error), and `v(w) = (2 - r^1.5) v(2w)`, at most batches - 1, which it is for the longest.
 //! - On a reference of less than a day a change smaller than the `allowance` is no evidence at all (it may be the time of day):
 //!   `(√x - √(allowed))²`, the triangle inequality for the distance that a likelihood ratio measures.
 //!
@@ -22,8 +23,9 @@
 //! // 4 folds of 50 events against 200 folds: V = 1/200 + .04/4 = .015, of the reference 1/10,000 + .04/200 = .0003
 //! let window = Window { folds: 4, n: 200.0, before: 10_000.0, history: 0 };
 //! assert!((noise.phi(&window) - 0.0153 / 0.0051).abs() < 1e-6);
-//! // 200 batches of one fold, 100 of two, 50 of four with phi 2, 3, 3: f = 49 + (99 + 199·(2/3)²/2)/2 = 120.61; 60.81 ln(1 + 2·(9/3)/120.61)
-//! assert!((noise.tempered(9.0, &window) - 2.9520).abs() < 1e-3);
+//! // 200 batches of one fold, 100 of two, 50 of four with phi 2, 3, 3: s = 49 + (99 + 199·(2/3)²/2)/2 = 120.61, v = 49, a = 2/3:
+//! // 1/f = (5/9)/120.61 + (4/9)/49, f = 73.12; 37.06 ln(1 + 2·(9/3)/73.12)
+//! assert!((noise.tempered(9.0, &window) - 2.9224).abs() < 1e-3);
 //! assert_eq!(Noise::INDEPENDENT.tempered(9.0, &window), 9.0);
 //! ```
 
@@ -78,18 +80,31 @@ impl Noise {
     /// A reference of `folds` with `events` each; `excess` at 1, 2, 4 … folds may fall, what is kept does not.
     pub fn new(folds: u32, events: f64, excess: &[f64], allowance: f64) -> Noise {
         let mut noise = Noise { folds, events: events as f32, allowance: allowance as f32, ..Noise::INDEPENDENT };
-        let (mut phi, mut growth, mut freedom) = (1.0, 1.0, 0.0);
+        let own = |scale: usize| f64::from((folds >> scale).max(1) - 1);
+        let (mut phi, mut growth, mut shared) = (1.0, 1.0, 0.0);
+        let mut found: Vec<(f64, f64)> = Vec::with_capacity(SCALES);
         for (scale, u) in excess.iter().take(scales(folds)).enumerate() {
-            let own = f64::from((folds >> scale) - 1);
             let (before, measured) = (phi, 1.0 + events * u);
-            let surprise = libm::log(measured / (phi * growth)) * libm::sqrt(0.5 * own);
+            let surprise = libm::log(measured / (phi * growth)) * libm::sqrt(0.5 * own(scale));
             phi = measured.max(before);
             // a new wave is known from these batches alone
-            freedom = if surprise < SURPRISE { own + 0.5 * (before / phi) * (before / phi) * freedom } else { own };
+            let seen = if surprise < SURPRISE { 0.5 * (before / phi) * (before / phi) } else { 0.0 };
+            shared = own(scale) + seen * shared;
             growth = (phi / before).min(2.0);
-            noise.excess.push(((phi - 1.0) / events) as f32);
-            noise.freedom.push(freedom as f32);
+            found.push((phi, shared));
         }
+        let (mut waves, mut longer) = (f64::INFINITY, 1.0);
+        noise.freedom = vec![0.0; found.len()];
+        for (scale, (phi, shared)) in found.iter().enumerate().rev() {
+            // growth within its error is none
+            let grows = libm::log(longer / phi) * libm::sqrt(0.5 * own(scale + 1)) > 1.0;
+            let correlation = if grows { ((longer - 1.0) / (phi - 1.0) - 1.0).clamp(0.0, 1.0) } else { 0.0 };
+            waves = own(scale).min(waves * (2.0 - correlation * libm::sqrt(correlation)));
+            let wave = (phi - 1.0) / phi;
+            noise.freedom[scale] = (1.0 / ((1.0 - wave * wave) / shared + wave * wave / waves)) as f32;
+            longer = *phi;
+        }
+        noise.excess = found.iter().map(|(phi, _)| ((phi - 1.0) / events) as f32).collect();
         noise
     }
 

@@ -1,11 +1,12 @@
 //! The time of day: what a stream's values are in each hour, learnt day by day.
 //!
-//! Two means per hour of the day (UTC, of the pane's start). While they are learnt, a pane is compared with the means of earlier whole days,
-//! so that what is left over holds the error of the means as well: no later window is surer of them.
+//! Two means per hour of the day (UTC, of the pane's start). A pane of less than an hour is compared with the two hours whose middles it lies
+//! between, by its distance from them: steps from hour to hour would be a wave of their own. While they are learnt, it is compared with the
+//! means of earlier whole days, so that what is left over holds the error of the means as well: no later window is surer of them.
 //!
 //! Guarantees: a function of the panes in order. Never: uses a day before it is over.
 
-use crate::engine::types::{EventTime, Span};
+use crate::engine::types::{EventTime, PaneId, PaneSize, Span};
 use serde::{Deserialize, Serialize};
 
 /// Hours of a day.
@@ -23,6 +24,44 @@ const PSEUDO_EVENTS: f64 = 50.0;
 /// ```
 pub fn hour(time: EventTime) -> usize {
     (time.0.div_euclid(Span::hours(1).0).rem_euclid(HOURS as i64)) as usize
+}
+
+/// Where a pane lies among the hours of the day: between the middles of two.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Place {
+    hours: [usize; 2],
+    /// How far it is from the first to the second.
+    part: f64,
+}
+
+impl Place {
+    /// Some hour, for whom all are equal.
+    pub const ANY: Place = Place { hours: [0; 2], part: 0.0 };
+
+    /// Of a pane; panes of an hour and more belong to the one that they start in.
+    ///
+    /// ```
+    /// # use driftline::engine::{detect::season::Place, types::{PaneId, PaneSize, Span}};
+    /// // by hand: the pane 3:00 to 3:10 has its middle at 3:05, 35 minutes after that of the hour from 2 to 3
+    /// let minutes = |h| if h == 3 { 60.0 } else { 0.0 };
+    /// assert!((Place::of(PaneId(18), PaneSize(Span::minutes(10))).between(minutes) - 35.0).abs() < 1e-9);
+    /// assert_eq!(Place::of(PaneId(3), PaneSize(Span::hours(1))).between(minutes), 60.0);
+    /// ```
+    pub fn of(pane: PaneId, size: PaneSize) -> Place {
+        let (start, an_hour) = (size.start(pane), Span::hours(1).0);
+        if size.0.0 >= an_hour {
+            return Place { hours: [hour(start); 2], part: 0.0 };
+        }
+        let from_middle = start.0 + size.0.0 / 2 - an_hour / 2;
+        let first = hour(EventTime(from_middle));
+        Place { hours: [first, (first + 1) % HOURS], part: from_middle.rem_euclid(an_hour) as f64 / an_hour as f64 }
+    }
+
+    /// The value there of something that each hour has.
+    pub fn between(&self, of: impl Fn(usize) -> f64) -> f64 {
+        let [first, second] = self.hours;
+        if self.part == 0.0 { of(first) } else { of(first) * (1.0 - self.part) + of(second) * self.part }
+    }
 }
 
 /// Events and two sums per hour of the day.
@@ -45,7 +84,8 @@ impl Season {
     }
 
     /// Takes in a pane of n events with two sums. What earlier days make one expect of the sums, once there are enough of them.
-    pub fn learn(&mut self, time: EventTime, sums: [f64; 3], overall: [f64; 2]) -> Option<[f64; 2]> {
+    pub fn learn(&mut self, pane: PaneId, size: PaneSize, sums: [f64; 3], overall: [f64; 2]) -> Option<[f64; 2]> {
+        let time = size.start(pane);
         if day(time) > self.today {
             self.today = day(time);
             self.days += 1;
@@ -56,7 +96,8 @@ impl Season {
         }
         let h = hour(time);
         (0..3).for_each(|i| self.now[h][i] += sums[i]);
-        (self.days >= FIRST_DAYS).then(|| [0, 1].map(|i| sums[0] * mean(&self.past[h], i, overall[i])))
+        let place = Place::of(pane, size);
+        (self.days >= FIRST_DAYS).then(|| [0, 1].map(|i| sums[0] * place.between(|h| mean(&self.past[h], i, overall[i]))))
     }
 
     /// The two means of each hour over all days, drawn to the overall ones where little is known.
@@ -82,14 +123,14 @@ mod tests {
 
     #[test]
     fn a_pane_is_compared_with_whole_days_before_it() {
-        let at = |day: i64, hour: i64| EventTime(day * 86_400_000 + hour * 3_600_000);
-        let mut season = Season::new(at(10, 5));
-        assert_eq!(season.learn(at(10, 5), [950.0, 1_900.0, 0.0], [0.0; 2]), None);
-        assert_eq!(season.learn(at(11, 5), [1_000.0, 2_000.0, 0.0], [0.0; 2]), None);
+        let (at, size) = (|day: i64, hour: i64| PaneId(day * 24 + hour), PaneSize(Span::hours(1)));
+        let mut season = Season::new(size.start(at(10, 5)));
+        assert_eq!(season.learn(at(10, 5), size, [950.0, 1_900.0, 0.0], [0.0; 2]), None);
+        assert_eq!(season.learn(at(11, 5), size, [1_000.0, 2_000.0, 0.0], [0.0; 2]), None);
         // by hand: 3,900 / (1,950 + 50) = 1.95 an event, whatever today says
-        assert_eq!(season.learn(at(12, 5), [100.0, 999.0, 0.0], [0.0; 2]), Some([195.0, 0.0]));
-        assert_eq!(season.learn(at(12, 5), [10.0, 999.0, 0.0], [0.0; 2]), Some([19.5, 0.0]));
+        assert_eq!(season.learn(at(12, 5), size, [100.0, 999.0, 0.0], [0.0; 2]), Some([195.0, 0.0]));
+        assert_eq!(season.learn(at(12, 5), size, [10.0, 999.0, 0.0], [0.0; 2]), Some([19.5, 0.0]));
         // an hour that was never seen: the overall mean
-        assert_eq!(season.learn(at(12, 6), [10.0, 0.0, 0.0], [0.5, 0.0]), Some([5.0, 0.0]));
+        assert_eq!(season.learn(at(12, 6), size, [10.0, 0.0, 0.0], [0.5, 0.0]), Some([5.0, 0.0]));
     }
 }

@@ -10,6 +10,7 @@ use super::channels::{Detector, Verdict, Watch};
 use super::describe::{describe, number};
 use super::episode::Episode;
 use super::learning::{Learning, Rung};
+use super::season::Place;
 pub use super::stream_key::StreamKey;
 use super::{FOLD_EVENTS, Gathered, effect};
 use crate::engine::alert::{Alert, Effect, Identity, Kind, Reason, Severity, Side, Status, alert_id};
@@ -232,14 +233,14 @@ impl Stream {
             *learning = None;
         }
         if let Some(pending) = &mut self.pending {
-            pending.expected = watch.expected(&pending.tally, size.start(pending.first));
+            pending.expected = watch.expected(&pending.tally, Place::of(pending.first, size));
         }
     }
 
     /// Gathers panes until there are enough events for a fold.
     fn gather(&mut self, pane: PaneId, tally: Tally, seen: &Observed<'_>, rules: &Rules<'_>, out: &mut Vec<Alert>) {
         let State::Watching { watch, .. } = &self.state else { return };
-        let expected = watch.expected(&tally, rules.definitions.pane.start(pane));
+        let expected = watch.expected(&tally, Place::of(pane, rules.definitions.pane));
         match &mut self.pending {
             None => self.pending = Some(Pending { first: pane, tally, expected }),
             Some(pending) => {

@@ -6,6 +6,7 @@
 use super::channels::{Detector, Folds, Watch};
 use super::episode::{Episode, Part};
 use super::learning::{Learning, Learnt};
+use super::season::Place;
 use super::stream::{Pending, State, Stream, StreamKey};
 use crate::engine::alert::Alert;
 use crate::engine::baseline::reference::Tally;
@@ -60,9 +61,6 @@ struct PartV1 {
     tally: Tally,
 }
 
-/// No hour is known: any time gives what was expected.
-const ANY: EventTime = EventTime(0);
-
 impl From<StreamV1> for Stream {
     fn from(old: StreamV1) -> Stream {
         let StreamV1 { key, first, edges, state, pending, .. } = old;
@@ -75,7 +73,7 @@ impl From<StreamV1> for Stream {
             StateV1::Watching { watch, episode } => {
                 let watch = Watch::resumed(watch.reference, watch.events_per_fold, watch.folds, Learnt::NOTHING);
                 let episode = episode.map(|e| Box::new(open(*e, &watch)));
-                let pending = pending.map(|p| Pending { first: p.first, expected: watch.expected(&p.tally, ANY), tally: p.tally });
+                let pending = pending.map(|p| Pending { first: p.first, expected: watch.expected(&p.tally, Place::ANY), tally: p.tally });
                 Stream { key, first, edges, state: State::Watching { watch: Box::new(watch), episode, learning: None }, pending }
             }
         }
@@ -83,7 +81,7 @@ impl From<StreamV1> for Stream {
 }
 
 fn open(old: EpisodeV1, watch: &Watch) -> Episode {
-    let part = |p: PartV1| Part { first: p.first, folds: p.folds, expected: watch.expected(&p.tally, ANY), tally: p.tally };
+    let part = |p: PartV1| Part { first: p.first, folds: p.folds, expected: watch.expected(&p.tally, Place::ANY), tally: p.tally };
     let EpisodeV1 { detector, last, written_at, statistic, length, parts } = old;
     Episode { detector, last, written_at, statistic, length, parts: parts.into_iter().map(part).collect() }
 }
