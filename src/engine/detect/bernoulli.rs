@@ -25,23 +25,6 @@ pub const LEAST_EXPECTED: f64 = 2.0;
 /// ... or with this many observed ones.
 pub const LEAST_OBSERVED: f64 = 5.0;
 
-/// The evidence, in nats, that the rate of a window (events, those with the property) is another one than before.
-///
-/// Where rates wander (phi > 1), counts are no longer Poisson: their variance is phi times as large, and far out their tail is heavier than
-/// the likelihood ratio over phi says. It is never more than that of a negative binomial count with the same mean μ and variance,
-/// `k ln(k/μ) - (k+r) ln((k+r)/(μ+r))`, `r = μ/(phi-1)` (Hilbe, "Negative Binomial Regression", 2011, section 8.2.1).
-pub fn evidence(before: (f64, f64), window: (f64, f64), noise: &Noise, at: &Window) -> f64 {
-    let phi = noise.phi(at);
-    let over = Family::Bernoulli.ratio(before, window) / phi;
-    let (mean, k) = (window.0 * (before.1 / before.0), window.1);
-    if phi <= 1.0 || mean <= 0.0 || k <= mean {
-        return noise.certain(over, phi, at);
-    }
-    let r = mean / (phi - 1.0);
-    let counted = k * libm::log(k / mean) - (k + r) * libm::log((k + r) / (mean + r));
-    noise.certain(over.min(counted.max(0.0)), phi, at)
-}
-
 /// Watches a rate for rises.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RateUp {
@@ -79,7 +62,7 @@ impl Fold for RateUp {
             if certainly_below(floor, Family::Bernoulli.bound((p.n, p.s), (n, sum)), noise, &window) {
                 return;
             }
-            let statistic = evidence((p.n, p.s), (n, sum), noise, &window) + bonus(folds);
+            let statistic = noise.tempered(Family::Bernoulli.ratio((p.n, p.s), (n, sum)), &window) + bonus(folds);
             visit(Candidate { statistic, first: p.next, folds, n, sum, along: now.along - p.along });
         });
     }

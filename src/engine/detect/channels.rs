@@ -4,11 +4,11 @@
 //! may rise. A channel alarms if some window's statistic reaches the threshold *and* its effect passes the tolerance.
 //! Guarantees: everything but the folds is derived from the pinned reference, so that state stays small and equal.
 
-use super::bernoulli::{self, RateUp};
+use super::bernoulli::RateUp;
 use super::category::{Groups, Mix, evidence_from};
 use super::derived::Derived;
 use super::dyadic::LARGEST;
-use super::focus::Focus;
+use super::focus::{Family, Focus};
 use super::learning::{Learnt, Rung};
 use super::noise::{Noise, Window};
 use super::season::Place;
@@ -400,7 +400,7 @@ impl Watch {
                 let window = (expected[0].max(a), a);
                 let at = self.window(folds, window.0);
                 let up = window.1 / window.0 > r / m;
-                let statistic = if up { bernoulli::evidence((*m, *r), window, noise, &at) + bonus(folds) } else { 0.0 };
+                let statistic = if up { noise.tempered(Family::Bernoulli.ratio((*m, *r), window), &at) + bonus(folds) } else { 0.0 };
                 (statistic, effect::rate(window, (*m, *r), noise.phi(&at), tolerance))
             }
             (Derived::Numeric { counts, .. } | Derived::Categorical { counts }, _) => {

@@ -11,7 +11,7 @@
 //! - f: the part `a = (phi-1)/phi` of the variance is wave, `1/f = (1 - a²)/s + a²/v`. s is batches - 1, and of half the length's s one half times
 //!   `(phi'/phi)²`, phi' being the factor there: so much of phi has been seen on shorter windows (nothing of it if phi grows faster than it
 //!   did up to there, by 1.5 standard errors of its logarithm). v counts waves instead of batches: neighbouring batches of one slow wave
-//!   say the same. Their correlation is `r = U(2w)/U(w) - 1` (0 if phi grows by no more than its error), and `v(w) = (2 - r^1.5) v(2w)`, at most batches - 1, which it is for the longest.
+//!   say the same. Their correlation is `r = U(2w)/U(w) - 1` (0 if phi grows by no more than its error), and `v(w) = (2 - r^1.5) v(2w)`, at least 10, at most batches - 1, which it is for the longest.
 //! - On a reference of less than a day a change smaller than the `allowance` is no evidence at all (it may be the time of day):
 //!   `(√x - √(allowed))²`, the triangle inequality for the distance that a likelihood ratio measures.
 //!
@@ -42,6 +42,8 @@ pub const WORN: f64 = 1.3;
 
 /// Standard errors by which a wave is new.
 const SURPRISE: f64 = 1.5;
+/// Waves are known as if at least so many had been seen: they are not larger than all that were by any factor.
+const LEAST_WAVES: f64 = 10.0;
 /// Variance of a wave that nobody has measured, in units of an event's.
 const UNKNOWN_WAVE: f64 = 0.01;
 
@@ -99,7 +101,7 @@ impl Noise {
             // growth within its error is none
             let grows = libm::log(longer / phi) * libm::sqrt(0.5 * own(scale + 1)) > 1.0;
             let correlation = if grows { ((longer - 1.0) / (phi - 1.0) - 1.0).clamp(0.0, 1.0) } else { 0.0 };
-            waves = own(scale).min(waves * (2.0 - correlation * libm::sqrt(correlation)));
+            waves = own(scale).min((waves * (2.0 - correlation * libm::sqrt(correlation))).max(LEAST_WAVES));
             let wave = (phi - 1.0) / phi;
             noise.freedom[scale] = (1.0 / ((1.0 - wave * wave) / shared + wave * wave / waves)) as f32;
             longer = *phi;
