@@ -3,10 +3,11 @@
 //! `cargo bench --bench detect`. Streams have learnt for seven days of 1-minute panes from independent values; panes hold 100 events.
 //! A fold of a stream that watches and still learns costs more: both are shown.
 
+#[path = "../tests/kit/offline.rs"]
+mod offline;
 #[path = "../tests/kit/split_mix.rs"]
 mod split_mix;
 
-use driftline::config::load_text;
 use driftline::engine::alert::Alert;
 use driftline::engine::baseline::edges::{categories, numeric_edges};
 use driftline::engine::definitions::Definitions;
@@ -16,7 +17,6 @@ use driftline::engine::summary::numeric::{NumericBins, NumericEdges};
 use driftline::engine::types::PaneId;
 use split_mix::SplitMix64;
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Instant;
 
 #[global_allocator]
@@ -29,19 +29,9 @@ const PANES: usize = 1_000;
 const ROUNDS: usize = 21;
 const STREAMS: usize = 10_000;
 
-/// `learn: 30d` never ends here: what a stream costs that still learns.
+/// A reference of so many days; one of 60 is never complete here.
 fn definitions(learn: &str) -> Definitions {
-    let config = format!(
-        "app: bench
-kafka: {{ brokers: nowhere }}
-predictions: {{ topic: p }}
-outcomes: {{ topic: o }}
-models: {{ m: {{ task: binary, positive: yes }} }}
-panes: {{ size: 1m }}
-baseline: {{ learn: {learn} }}
-"
-    );
-    load_text("the bench's configuration", &config, &|_| None, Path::new(".")).unwrap_or_else(|e| panic!("{e}")).definitions
+    offline::definitions(&format!("panes: {{ size: 1m }}\nbaseline: {{ learn: {learn} }}\n"))
 }
 
 /// Closed panes of a signal.

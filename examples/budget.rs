@@ -11,6 +11,8 @@
 mod each;
 #[path = "../tests/kit/fleet.rs"]
 mod fleet;
+#[path = "../tests/kit/offline.rs"]
+mod offline;
 #[path = "../tests/kit/split_mix.rs"]
 mod split_mix;
 

@@ -10,6 +10,8 @@ mod each;
 #[allow(dead_code)] // the budget has more kinds of streams
 #[path = "../tests/kit/fleet.rs"]
 mod fleet;
+#[path = "../tests/kit/offline.rs"]
+mod offline;
 #[path = "../tests/kit/split_mix.rs"]
 mod split_mix;
 

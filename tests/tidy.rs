@@ -111,7 +111,7 @@ fn no_binary_that_is_shipped_has_planted_bugs() {
 
 #[test]
 fn nothing_is_left_unfinished() {
-    let marks = ["todo!(", "unimplemented!(", concat!("FIX", "ME"), concat!("XX", "X"), "dbg!("];
+    let marks = [concat!("todo", "!("), concat!("unimplemented", "!("), concat!("FIX", "ME"), concat!("XX", "X"), concat!("dbg", "!(")];
     let mut found = Vec::new();
     for (path, text) in files() {
         for (i, line) in text.lines().enumerate() {

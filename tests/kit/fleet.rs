@@ -2,8 +2,8 @@
 //!
 //! Values of many kinds, means that wander (a daily swing, slow waves) and that a change moves, volumes that come and go by day and night.
 
+use crate::offline;
 use crate::split_mix::SplitMix64;
-use driftline::config::load_text;
 use driftline::engine::alert::{Alert, Reason};
 use driftline::engine::baseline::edges::{categories, numeric_edges};
 use driftline::engine::definitions::{BaselineRule, Definitions};
@@ -12,16 +12,10 @@ use driftline::engine::summary::category::{Categories, CategoryCounts};
 use driftline::engine::summary::numeric::{NumericBins, NumericEdges};
 use driftline::engine::types::PaneId;
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::LazyLock;
 
 /// One false alarm a day for all of a fleet, which is `FLEET` streams.
 const CONFIG: &str = "\
-app: fleet
-kafka: { brokers: nowhere }
-predictions: { topic: p }
-outcomes: { topic: o }
-models: { m: { task: binary, positive: yes } }
 panes: { size: 1m }
 baseline: { from: 1970-01-01T00:00:00Z, to: END }
 budget: { false_alarms: 1, per: 1d, streams: 2000 }
@@ -126,9 +120,7 @@ impl Setting {
             Reference::Days(days) => days * DAY,
         };
         let to = jiff::Timestamp::from_second(panes * 60).expect("a time");
-        load_text("the fleet's configuration", &CONFIG.replace("END", &to.to_string()), &|_| None, Path::new("."))
-            .expect("no mistakes")
-            .definitions
+        offline::definitions(&CONFIG.replace("END", &to.to_string()))
     }
 }
 

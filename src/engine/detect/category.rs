@@ -49,7 +49,7 @@ fn evidence_of((window, n): (&[u64], f64), (reference, m): (&[u64], f64), phi: f
     let smaller = n.min(m);
     let small = |o: f64, r: f64| (o + r) * smaller < LEAST_EXPECTED * all;
     // X² of both samples is the sum of (o m - r n)²/(o + r), over n m
-    let squared = |o: f64, r: f64, inverse: f64| (o * m - r * n) * (o * m - r * n) * inverse;
+    let squared = |o: f64, r: f64, share: f64| (o * m - r * n) * (o * m - r * n) * share;
     let (mut pearson, mut groups, mut inverse) = (0.0, 0u32, 0.0);
     let (mut rest_o, mut rest_r) = (0.0, 0.0);
     for (o, r) in counts(window, reference) {
