@@ -61,6 +61,9 @@ fn settings() -> Vec<Setting> {
         Values::Categories(3),
         Values::Categories(16),
         Values::Categories(64),
+        // a wave of .1 sigma moves it by 5 %, or by 50 %
+        Values::Volume(0.5),
+        Values::Volume(5.0),
     ];
     let references = [Panes200, Days(1), Days(7), Days(14)];
     let volumes = [(20.0, false), (100.0, false), (600.0, false), (100.0, true)];

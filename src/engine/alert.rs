@@ -106,15 +106,18 @@ pub enum Kind {
     Performance,
     /// Missing or never seen values.
     DataQuality,
+    /// Predictions or labels that do not come, or come in other numbers.
+    Volume,
 }
 
 impl Kind {
-    /// The kind of a signal, by its name (`feature:x`, `null:x`, `unseen:x`, `score`, `label`, `error`, `abs_error`, `bias`).
+    /// The kind of a signal, by its name (`feature:x`, `null:x`, `unseen:x`, `score`, `label`, `error`, `abs_error`, `bias`, `volume`, `labels`).
     pub fn of_signal(signal: &str) -> Kind {
         match signal.split(':').next().unwrap_or(signal) {
             "null" | "unseen" => Kind::DataQuality,
             "score" | "label" => Kind::PredictionDrift,
             "error" | "abs_error" | "bias" => Kind::Performance,
+            "volume" | "labels" => Kind::Volume,
             _ => Kind::DataDrift,
         }
     }
@@ -126,18 +129,19 @@ impl Kind {
             Kind::PredictionDrift => "prediction_drift",
             Kind::Performance => "performance",
             Kind::DataQuality => "data_quality",
+            Kind::Volume => "volume",
         }
     }
 
     /// The kind of a word.
     pub fn parse(word: &str) -> Option<Kind> {
-        [Kind::DataDrift, Kind::PredictionDrift, Kind::Performance, Kind::DataQuality].into_iter().find(|k| k.word() == word)
+        [Kind::DataDrift, Kind::PredictionDrift, Kind::Performance, Kind::DataQuality, Kind::Volume].into_iter().find(|k| k.word() == word)
     }
 
     /// What a person should look at first; a suggestion, nothing is done.
     pub fn action(self) -> &'static str {
         match self {
-            Kind::DataQuality => "fix_pipeline",
+            Kind::DataQuality | Kind::Volume => "fix_pipeline",
             Kind::Performance => "retrain",
             Kind::DataDrift | Kind::PredictionDrift => "none",
         }

@@ -5,3 +5,4 @@ mod marks;
 mod monitor;
 mod state;
 mod summaries;
+mod volume;

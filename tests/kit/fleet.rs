@@ -6,6 +6,7 @@ use crate::offline;
 use crate::split_mix::SplitMix64;
 use driftline::engine::alert::{Alert, Reason};
 use driftline::engine::baseline::edges::{categories, numeric_edges};
+use driftline::engine::baseline::volume::Volume;
 use driftline::engine::definitions::{BaselineRule, Definitions};
 use driftline::engine::detect::stream::{Form, Observed, Rules, Stream, StreamKey};
 use driftline::engine::summary::category::{Categories, CategoryCounts};
@@ -68,6 +69,8 @@ pub enum Values {
     Ties,
     Rate(f64),
     Categories(usize),
+    /// Rows are counted, not looked at; their number wanders by this part of itself for each standard deviation.
+    Volume(f64),
 }
 
 /// How their mean wanders, in standard deviations.
@@ -160,7 +163,7 @@ impl Source {
             Values::Lognormal => (mean + d.normal()).exp(),
             Values::Exponential => -d.unit().ln() * mean.exp(),
             Values::Ties => (100.0 / (1.0 + (-3.0 * (mean + d.normal())).exp())).round() / 100.0,
-            Values::Rate(_) | Values::Categories(_) => unreachable!("counted, not measured"),
+            Values::Rate(_) | Values::Categories(_) | Values::Volume(_) => unreachable!("counted, not measured"),
         }
     }
 }
@@ -204,7 +207,7 @@ impl Values {
                     normal_below((score / (1.0 - score)).ln() / 3.0 - mean)
                 }
             }
-            Values::Rate(_) | Values::Categories(_) => unreachable!("counted, not measured"),
+            Values::Rate(_) | Values::Categories(_) | Values::Volume(_) => unreachable!("counted, not measured"),
         }
     }
 }
@@ -215,12 +218,14 @@ enum Shape {
     Numeric(NumericEdges, (f64, Vec<f64>)),
     Categories(Categories, Vec<f64>),
     Rate(f64),
+    Volume(f64),
 }
 
 impl Shape {
     fn of(setting: Setting, seed: u64) -> Shape {
         match setting.values {
             Values::Rate(p) => Shape::Rate(p),
+            Values::Volume(part) => Shape::Volume(part),
             Values::Categories(k) => {
                 let weights: Vec<f64> = (0..k).map(|i| 1.0 / (i + 1) as f64).collect();
                 let sum: f64 = weights.iter().sum();
@@ -260,6 +265,10 @@ impl Shape {
                 let rate = (p + mean * (p * (1.0 - p)).sqrt()).clamp(p * 0.1, 0.99);
                 let k = source.draw.poisson(n as f64 * rate).min(n);
                 stream.close(pane, &Observed::Rate { n, k }, rules, out);
+            }
+            Shape::Volume(part) => {
+                let rows = source.draw.poisson(events * (1.0 + *part * mean).max(0.0));
+                stream.close(pane, &Observed::Volume(Volume::of_pane(rows)), rules, out);
             }
             Shape::Categories(categories, weights) => {
                 let mut counts = CategoryCounts::empty(categories.pinned.len());
@@ -308,6 +317,7 @@ impl Member<'_> {
         let form = match setting.values {
             Values::Rate(_) => Form::Rate,
             Values::Categories(_) => Form::Categorical,
+            Values::Volume(_) => Form::Volume,
             _ => Form::Numeric,
         };
         let key = StreamKey { model: "m".into(), version: None, segment: BTreeMap::new(), signal: "feature:x".into(), form };

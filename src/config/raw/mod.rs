@@ -100,7 +100,7 @@ pub struct Config {
     pub metrics: Metrics,
     /// An input that is quiet at its end for this long (wall clock) holds nobody back.
     pub idle_timeout: DurationOr<30_000>,
-    /// An input that is quiet everywhere for this long is silent: its last panes close, and an alert says so.
+    /// An input that is quiet everywhere for this long is silent: its last panes close; `driftline_event_time_lag_seconds` shows for how long nothing came.
     pub silence_after: DurationOr<900_000>,
     /// An event time further ahead of the clock than this is a wrong unit: the record is kept as a dead letter.
     pub max_ahead: DurationOr<300_000>,

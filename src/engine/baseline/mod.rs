@@ -5,3 +5,4 @@
 pub mod edges;
 pub mod reference;
 pub mod sample;
+pub mod volume;

@@ -3,6 +3,7 @@
 //! Guarantees: integers until it is finished; finished once, then pinned (only a redefinition or an operator replaces it).
 //! Comes from: panes of the reference range. Goes to: `detect::channels`, which derives scores and rates from it.
 
+use super::volume::Volume;
 use crate::engine::summary::aged::AgedCounts;
 use crate::engine::summary::category::{Categories, CategoryCounts};
 use crate::engine::summary::numeric::{NumericBins, NumericEdges};
@@ -24,6 +25,8 @@ pub enum Observed<'a> {
     },
     /// Errors by label age.
     Errors(&'a AgedCounts),
+    /// Rows of a pane, empty ones included.
+    Volume(Volume),
 }
 
 impl Observed<'_> {
@@ -32,7 +35,7 @@ impl Observed<'_> {
         match self {
             Observed::Numeric(_, edges) => edges.version,
             Observed::Categorical(_, categories) => categories.version,
-            Observed::Rate { .. } | Observed::Errors(_) => 0,
+            Observed::Rate { .. } | Observed::Errors(_) | Observed::Volume(_) => 0,
         }
     }
 
@@ -43,6 +46,7 @@ impl Observed<'_> {
             Observed::Categorical(counts, _) => Tally::Categorical(counts.clone()),
             Observed::Rate { n, k } => Tally::Rate { n, k },
             Observed::Errors(counts) => Tally::Errors(*counts),
+            Observed::Volume(volume) => Tally::Volume(volume),
         }
     }
 }
@@ -63,6 +67,8 @@ pub enum Tally {
     },
     /// Of errors by label age.
     Errors(AgedCounts),
+    /// Of rows.
+    Volume(Volume),
 }
 
 impl Tally {
@@ -73,10 +79,19 @@ impl Tally {
             Tally::Categorical(counts) => counts.n,
             Tally::Rate { n, .. } => *n,
             Tally::Errors(counts) => counts.n(),
+            Tally::Volume(volume) => volume.rows,
         }
     }
 
-    /// Adds another tally of the same stream under the same edges. False (and nothing added) if they do not fit together.
+    /// What the length of a window is measured in: events, or panes where rows are counted.
+    pub fn weight(&self) -> u64 {
+        match self {
+            Tally::Volume(volume) => volume.panes,
+            _ => self.n(),
+        }
+    }
+
+    /// Adds another tally of the same stream, of later panes, under the same edges. False (and nothing added) if they do not fit together.
     #[must_use]
     pub fn merge(&mut self, other: &Tally) -> bool {
         match (self, other) {
@@ -87,6 +102,7 @@ impl Tally {
                 *k += k2;
             }
             (Tally::Errors(a), Tally::Errors(b)) => a.merge(b),
+            (Tally::Volume(a), Tally::Volume(b)) => a.merge(b),
             _ => return false,
         }
         true

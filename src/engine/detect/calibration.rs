@@ -11,6 +11,7 @@ use super::stream::Observed;
 use super::{FOLD_EVENTS, Gathered};
 use crate::engine::baseline::edges::{categories, numeric_edges};
 use crate::engine::baseline::reference::Tally;
+use crate::engine::baseline::volume::Volume;
 use crate::engine::definitions::{BaselineRule, Budget, Definitions, JoinRules, Tolerance};
 use crate::engine::summary::category::{Categories, CategoryCounts};
 use crate::engine::summary::numeric::{NumericBins, NumericEdges};
@@ -26,6 +27,20 @@ impl Draw {
     /// Standard normal.
     pub fn normal(&mut self) -> f64 {
         (-2.0 * self.inside().ln()).sqrt() * (std::f64::consts::TAU * self.inside()).cos()
+    }
+
+    /// Poisson, by inversion; of a large mean the sum of two halves.
+    pub fn poisson(&mut self, mean: f64) -> u64 {
+        if mean > 30.0 {
+            return self.poisson(0.5 * mean) + self.poisson(0.5 * mean);
+        }
+        let (mut left, mut part, mut k) = (self.inside(), (-mean).exp(), 0);
+        while left > part && k < 300 {
+            left -= part;
+            k += 1;
+            part *= mean / k as f64;
+        }
+        k
     }
 }
 
@@ -59,12 +74,17 @@ pub(super) fn definitions(panes: i64) -> Definitions {
 
 /// Share of runs in which each channel passes its threshold within an ARL of its own (channels share the stream's budget).
 fn false_alarms(pane: &dyn Fn(&mut Draw) -> Tally) -> Vec<(Detector, f64)> {
+    false_alarms_after(200, pane)
+}
+
+/// The same with a reference of so many panes.
+fn false_alarms_after(panes: u64, pane: &dyn Fn(&mut Draw) -> Tally) -> Vec<(Detector, f64)> {
     let mut counts: Vec<(Detector, f64)> = Vec::new();
     for run in 0..RUNS {
         let draw = &mut Draw(0x5eed + run.wrapping_mul(0x5851_f42d_4c95_7f2d));
         let mut reference = pane(draw);
-        (1..200).for_each(|_| assert!(reference.merge(&pane(draw))));
-        let mut watch = Watch::new(reference, 200, Learnt::NOTHING);
+        (1..panes).for_each(|_| assert!(reference.merge(&pane(draw))));
+        let mut watch = Watch::new(reference, panes, Learnt::NOTHING);
         let channels = watch.verdicts(&definitions(ARL)).len() as i64;
         let definitions = definitions(ARL / channels);
         let mut passed = vec![false; channels as usize];
@@ -143,6 +163,18 @@ fn rates_keep_the_false_alarm_promise() {
         let share = shares[0].1;
         // counts are coarse: below the nominal share is fine, above is not
         assert!(share < NOMINAL + 3.0 * sigma() && share > least, "rate {rate}: {share:.2}");
+    }
+}
+
+#[test]
+fn volumes_keep_the_false_alarm_promise() {
+    // rows a pane; a reference has 2,000 rows and 200 panes at least
+    for (mean, least) in [(0.05f64, 0.1), (0.5, 0.3), (4.0, 0.4), (25.0, 0.4)] {
+        let panes = (2_000.0 / mean).max(200.0) as u64;
+        let shares = false_alarms_after(panes, &|draw| Tally::Volume(Volume::of_pane(draw.poisson(mean))));
+        let [(Detector::Volume, rows), (Detector::Silence, silence)] = shares[..] else { panic!("two channels: {shares:?}") };
+        assert!(rows < NOMINAL + 3.0 * sigma() && rows > least, "{mean} rows a pane: {rows:.2}");
+        assert!(silence < NOMINAL + 3.0 * sigma(), "silence with {mean} rows a pane: {silence:.2}");
     }
 }
 

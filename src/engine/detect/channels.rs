@@ -1,7 +1,7 @@
 //! The statistics that watch one stream, and what they say after each fold.
 //!
 //! numeric: location, scale, shape (each with three times the stream's ARL); categorical: mix; rate and errors: one rate that
-//! may rise. A channel alarms if some window's statistic reaches the threshold *and* its effect passes the tolerance.
+//! may rise; volume: more or fewer rows, and none at all. A channel alarms if some window's statistic reaches the threshold *and* its effect passes the tolerance.
 //! Guarantees: everything but the folds is derived from the pinned reference, so that state stays small and equal.
 
 use super::bernoulli::RateUp;
@@ -13,6 +13,7 @@ use super::learning::{Learnt, Rung};
 use super::noise::{Noise, Window};
 use super::season::Place;
 use super::thresholds::Statistic;
+use super::volume::{LEAST_EXPOSURE, Silence, VolumeFolds};
 use super::{Candidate, FOLD_EVENTS, Fold, Gathered, bonus, effect};
 use crate::engine::alert::Effect;
 use crate::engine::baseline::reference::Tally;
@@ -37,6 +38,10 @@ pub enum Detector {
     Rate,
     /// Errors by label age.
     Errors,
+    /// Rows a pane.
+    Volume,
+    /// Panes without rows.
+    Silence,
 }
 
 impl Detector {
@@ -44,7 +49,7 @@ impl Detector {
     pub fn unit(self) -> &'static str {
         match self {
             Detector::Location => "sigma",
-            Detector::Scale => "relative",
+            Detector::Scale | Detector::Volume | Detector::Silence => "relative",
             Detector::Shape | Detector::Mix => "psi",
             Detector::Rate | Detector::Errors => "points",
         }
@@ -53,9 +58,9 @@ impl Detector {
     /// Its place among the channels of its stream.
     fn channel(self) -> usize {
         match self {
-            Detector::Scale => 1,
+            Detector::Scale | Detector::Silence => 1,
             Detector::Shape => 2,
-            Detector::Location | Detector::Mix | Detector::Rate | Detector::Errors => 0,
+            Detector::Location | Detector::Mix | Detector::Rate | Detector::Errors | Detector::Volume => 0,
         }
     }
 
@@ -68,6 +73,8 @@ impl Detector {
             Detector::Mix => "g_mix",
             Detector::Rate => "focus_rate",
             Detector::Errors => "focus_errors",
+            Detector::Volume => "focus_volume",
+            Detector::Silence => "silence",
         }
     }
 }
@@ -79,6 +86,7 @@ pub(super) enum Folds {
     Categorical(Mix),
     Rate(RateUp),
     Errors(RateUp),
+    Volume(VolumeFolds),
 }
 
 /// The three channels of a number.
@@ -100,6 +108,13 @@ pub enum Content {
         n: u64,
         /// Events with the property.
         k: u64,
+    },
+    /// A volume.
+    Volume {
+        /// Panes.
+        panes: u64,
+        /// Rows.
+        rows: u64,
     },
 }
 
@@ -170,6 +185,7 @@ fn start(derived: &Derived) -> Folds {
         Derived::Categorical { counts } => Folds::Categorical(Mix::new(counts.clone())),
         Derived::Rate { n, k } => Folds::Rate(RateUp::new(*n, *k)),
         Derived::Errors { n, k, .. } => Folds::Errors(RateUp::new(*n, *k)),
+        Derived::Volume(volume) => Folds::Volume(VolumeFolds::new(volume)),
     }
 }
 
@@ -177,7 +193,10 @@ impl Watch {
     /// Starts to watch. `panes` is the number of reference panes with events.
     pub fn new(reference: Tally, panes: u64, learnt: Learnt) -> Watch {
         let derived = Derived::of(&reference);
-        let events_per_fold = (reference.n() as f64 / panes.max(1) as f64).max(FOLD_EVENTS as f64);
+        let events_per_fold = match &reference {
+            Tally::Volume(_) => 1.0, // a pane
+            _ => (reference.n() as f64 / panes.max(1) as f64).max(FOLD_EVENTS as f64),
+        };
         let folds = start(&derived);
         Watch { reference, events_per_fold, folds, learnt, derived: OnceLock::from(derived), thresholds: None }
     }
@@ -187,9 +206,35 @@ impl Watch {
         Watch { reference, events_per_fold, folds, learnt, derived: OnceLock::new(), thresholds: None }
     }
 
-    /// Forgets all folds; the reference stays.
+    /// Forgets all folds; the reference stays, and a pause goes on.
     pub fn restart(&mut self) {
-        self.folds = start(self.derived());
+        let mut folds = start(self.derived());
+        if let (Folds::Volume(new), Folds::Volume(old)) = (&mut folds, &self.folds) {
+            new.silence.resume(&old.silence);
+        }
+        self.folds = folds;
+    }
+
+    /// Takes the place of a watch against less of the reference: a pause goes on.
+    pub(super) fn follow(&mut self, before: &Watch) {
+        if let (Folds::Volume(new), Folds::Volume(old)) = (&mut self.folds, &before.folds) {
+            new.silence.resume(&old.silence);
+        }
+    }
+
+    /// The present pause of a stream that counts rows.
+    pub(super) fn silence(&self) -> Option<&Silence> {
+        match &self.folds {
+            Folds::Volume(folds) => Some(&folds.silence),
+            _ => None,
+        }
+    }
+
+    /// A pane while an episode is open: pauses are counted all the same.
+    pub(super) fn pause(&mut self, pane: &Tally, expected: [f64; 2], at: Gathered) {
+        if let (Folds::Volume(folds), Tally::Volume(volume)) = (&mut self.folds, pane) {
+            folds.silence.observe(&[expected[0], volume.rows as f64, volume.panes as f64], at);
+        }
     }
 
     /// The pinned reference.
@@ -220,6 +265,7 @@ impl Watch {
             Folds::Numeric(_) => [there(0, 0.0), there(1, 0.0)],
             Folds::Categorical(_) => [0.0; 2],
             Folds::Rate(_) | Folds::Errors(_) => [there(0, 1.0), 0.0],
+            Folds::Volume(_) => [there(0, 1.0).max(LEAST_EXPOSURE), 0.0],
         }
     }
 
@@ -238,6 +284,11 @@ impl Watch {
             (Folds::Rate(rate) | Folds::Errors(rate), None) => {
                 // no rate is above one
                 rate.observe(&[expected[0].max(a), a, pane.n() as f64], at);
+            }
+            (Folds::Volume(folds), None) => {
+                let counted = [expected[0], a, n];
+                folds.rows.observe(&counted, at);
+                folds.silence.observe(&counted, at);
             }
             _ => debug_assert!(false, "a stream has one form"),
         }
@@ -265,6 +316,7 @@ impl Watch {
             Folds::Categorical(_) => &[Detector::Mix],
             Folds::Rate(_) => &[Detector::Rate],
             Folds::Errors(_) => &[Detector::Errors],
+            Folds::Volume(_) => &[Detector::Volume, Detector::Silence],
         }
     }
 
@@ -278,6 +330,8 @@ impl Watch {
             }
             (Folds::Categorical(mix), _) => self.refined(mix, self.verdict(*detector, mix, definitions, floor), definitions),
             (Folds::Rate(rate) | Folds::Errors(rate), _) => self.verdict(*detector, rate, definitions, floor),
+            (Folds::Volume(folds), Detector::Silence) => self.verdict(*detector, &folds.silence, definitions, floor),
+            (Folds::Volume(folds), _) => self.verdict(*detector, &folds.rows, definitions, floor),
         };
         let said = self.detectors().iter().map(verdict);
         if floor > 0.0 { said.filter(Verdict::alarms).collect() } else { said.collect() }
@@ -327,6 +381,9 @@ impl Watch {
             (_, Derived::Rate { n, k } | Derived::Errors { n, k, .. }) => {
                 effect::rate((c.n, c.sum), (*n, *k), self.phi(detector, c.folds, c.n), tolerance)
             }
+            (_, Derived::Volume(v)) => {
+                effect::volume((c.n, c.sum), (v.panes as f64, v.rows as f64), self.phi(detector, c.folds, c.n), tolerance)
+            }
             (_, Derived::Numeric { counts, .. } | Derived::Categorical { counts }) => {
                 let window = self.mix().and_then(|mix| mix.since(c.first));
                 let counts = window.map_or_else(|| vec![0; counts.len()], |block| block.counts);
@@ -346,7 +403,7 @@ impl Watch {
 
     /// A window against the reference alone.
     fn window(&self, folds: u32, n: f64) -> Window {
-        Window { folds, n, before: self.reference.n().max(1) as f64, history: 0 }
+        Window { folds, n, before: self.reference.weight().max(1) as f64, history: 0 }
     }
 
     fn phi(&self, detector: Detector, folds: u32, n: f64) -> f64 {
@@ -358,6 +415,10 @@ impl Watch {
         if let Some((_, known)) = self.thresholds.filter(|(key, _)| *key == budget_key(definitions)) {
             return known[detector.channel()];
         }
+        if detector == Detector::Silence {
+            // a reference of less than a day has not seen the pauses of the night
+            return if self.rung() == Rung::Short { f64::INFINITY } else { ln_arl_of_channel(definitions, 2) };
+        }
         let real = |counts: &[u64]| counts.iter().filter(|c| **c > 0).count().max(2) as f64;
         let (statistic, class, channels) = match (detector, self.derived()) {
             (Detector::Location, Derived::Numeric { scores, .. }) => (Statistic::Location, scores.real_bins.max(2) as f64, 3),
@@ -365,6 +426,8 @@ impl Watch {
             (_, Derived::Numeric { counts, .. }) => (Statistic::Mix, real(counts), 3),
             (_, Derived::Categorical { counts }) => (Statistic::Mix, real(counts), 1),
             (_, Derived::Rate { n, k } | Derived::Errors { n, k, .. }) => (Statistic::Rate, (k + 0.5) / (n + 1.0), 1),
+            // counts of a fold are standardised values of one bin each, as far as the table cares
+            (_, Derived::Volume(_)) => (Statistic::Location, 64.0, 2),
         };
         statistic.threshold(self.events_per_fold, class, ln_arl_of_channel(definitions, channels))
     }
@@ -376,6 +439,8 @@ impl Watch {
             Detector::Scale => Statistic::Scale.table().slope,
             Detector::Shape | Detector::Mix => Statistic::Mix.table().slope,
             Detector::Rate | Detector::Errors => Statistic::Rate.table().slope,
+            Detector::Volume => Statistic::Location.table().slope,
+            Detector::Silence => 1.0,
         }
     }
 
@@ -403,6 +468,16 @@ impl Watch {
                 let statistic = if up { noise.tempered(Family::Bernoulli.ratio((*m, *r), window), &at) + bonus(folds) } else { 0.0 };
                 (statistic, effect::rate(window, (*m, *r), noise.phi(&at), tolerance))
             }
+            (Derived::Volume(v), _) => {
+                let (reference, rows) = ((v.panes as f64, v.rows as f64), (expected[0], a));
+                let at = self.window(folds, expected[0]);
+                let statistic = match detector {
+                    Detector::Silence if a > 0.0 => 0.0,
+                    Detector::Silence => self.silence().map_or(0.0, |s| s.statistic_of(u64::from(folds))),
+                    _ => noise.tempered(Family::Poisson.ratio(reference, rows), &at) + bonus(folds),
+                };
+                (statistic, effect::volume(rows, reference, noise.phi(&at), tolerance))
+            }
             (Derived::Numeric { counts, .. } | Derived::Categorical { counts }, _) => {
                 let now = derived.grouped(window).map_or_else(|| vec![0; counts.len()], |g| g.counts);
                 let at = self.window(folds, n);
@@ -420,6 +495,7 @@ impl Watch {
                 || Groups { counts: vec![0; mix.reference().len()], sum: 0, squares: 0 },
                 |b| Groups { counts: b.counts, sum: b.sum, squares: b.squares },
             )),
+            None if self.silence().is_some() => Content::Volume { panes: window.along as u64, rows: window.sum as u64 },
             None => Content::Rate { n: window.along as u64, k: window.sum as u64 },
         }
     }
@@ -428,7 +504,7 @@ impl Watch {
         match &self.folds {
             Folds::Numeric(folds) => Some(&folds.shape),
             Folds::Categorical(mix) => Some(mix),
-            Folds::Rate(_) | Folds::Errors(_) => None,
+            Folds::Rate(_) | Folds::Errors(_) | Folds::Volume(_) => None,
         }
     }
 
@@ -437,6 +513,7 @@ impl Watch {
         match (self.derived().grouped(tally), tally) {
             (Some(groups), _) => Content::Groups(groups),
             (None, Tally::Errors(counts)) => Content::Rate { n: counts.n(), k: counts.k() },
+            (None, Tally::Volume(volume)) => Content::Volume { panes: volume.panes, rows: volume.rows },
             (None, _) => Content::Rate { n: tally.n(), k: if let Tally::Rate { k, .. } = tally { *k } else { 0 } },
         }
     }
@@ -467,6 +544,8 @@ impl Watch {
                 let p = (k + 0.5) / (n + 1.0);
                 100.0 * sigma * libm::sqrt(p * (1.0 - p))
             }
+            Derived::Volume(_) if detector == Detector::Silence && self.rung() > Rung::Short => 1.0,
+            Derived::Volume(v) => sigma * libm::sqrt(v.panes as f64 / v.rows.max(1) as f64),
             _ => sigma * sigma,
         }
     }

@@ -7,6 +7,7 @@ use super::errors::AgeRates;
 use super::groups;
 use super::normal_scores::Scores;
 use crate::engine::baseline::reference::Tally;
+use crate::engine::baseline::volume::Volume;
 use crate::engine::summary::category::CategoryCounts;
 
 /// What follows from a reference.
@@ -42,6 +43,8 @@ pub enum Derived {
         /// Errors.
         k: f64,
     },
+    /// Of a volume: it stands for itself.
+    Volume(Volume),
 }
 
 /// Events per category, other and unseen last.
@@ -61,10 +64,11 @@ impl Derived {
             Tally::Categorical(counts) => Derived::Categorical { counts: category_groups(counts) },
             Tally::Rate { n, k } => Derived::Rate { n: *n as f64, k: *k as f64 },
             Tally::Errors(counts) => Derived::Errors { rates: AgeRates::of(counts), n: counts.n() as f64, k: counts.k() as f64 },
+            Tally::Volume(volume) => Derived::Volume(*volume),
         }
     }
 
-    /// Events (exposure for errors) and sums of what is looked at: location and scale scores, or events with the property. Zero for
+    /// Events (exposure for errors, panes for volumes) and sums of what is looked at: location and scale scores, events with the property, rows. Zero for
     /// categories.
     pub fn sums(&self, tally: &Tally) -> [f64; 3] {
         match (self, tally) {
@@ -74,6 +78,7 @@ impl Derived {
             }
             (Derived::Rate { .. }, Tally::Rate { n, k }) => [*n as f64, *k as f64, 0.0],
             (Derived::Errors { rates, .. }, Tally::Errors(counts)) => [rates.exposure(counts), counts.k() as f64, 0.0],
+            (_, Tally::Volume(volume)) => [volume.panes as f64, volume.rows as f64, 0.0],
             _ => [tally.n() as f64, 0.0, 0.0],
         }
     }
@@ -82,11 +87,11 @@ impl Derived {
     pub fn events(&self, tally: &Tally) -> f64 {
         match (self, tally) {
             (Derived::Errors { rates, .. }, Tally::Errors(counts)) => rates.exposure(counts),
-            _ => tally.n() as f64,
+            _ => tally.weight() as f64,
         }
     }
 
-    /// Counts per group or category; none for rates.
+    /// Counts per group or category; none for rates and volumes.
     pub fn grouped(&self, tally: &Tally) -> Option<Groups> {
         match (self, tally) {
             (Derived::Numeric { groups, .. }, Tally::Numeric(bins)) => {
@@ -107,6 +112,10 @@ impl Derived {
                 let squares = scores.iter().zip(&bins.counts).map(|(x, c)| (x - mean) * (x - mean) * *c as f64).sum::<f64>();
                 (mean, squares / n)
             }),
+            (Derived::Volume(_), _) => {
+                let [panes, rows, _] = self.sums(tally);
+                [(rows / panes, rows / panes), (0.0, 0.0)] // Poisson
+            }
             _ => {
                 let [n, k, _] = self.sums(tally);
                 let p = k / n;

@@ -29,13 +29,14 @@ pub fn describe(alert: &mut Alert, detector: Detector, watch: &Watch, now: &Cont
         }
         _ => Vec::new(),
     };
-    alert.summary = summary(alert, detector);
+    alert.summary = summary(alert, detector, now);
 }
 
 fn counts(content: &Content) -> Vec<u64> {
     match content {
         Content::Groups(groups) => groups.counts.clone(),
         Content::Rate { n, k } => vec![n.saturating_sub(*k), *k],
+        Content::Volume { .. } => Vec::new(),
     }
 }
 
@@ -44,6 +45,12 @@ fn side(content: &Content, seen: &Observed<'_>) -> Side {
     match (content, seen) {
         (Content::Groups(groups), Observed::Numeric(_, edges)) => mean(groups, edges),
         (Content::Groups(groups), _) => Side { count: groups.counts.iter().sum(), value: None, low: None, high: None },
+        (Content::Volume { panes, rows }, _) => {
+            let mean = |rows: f64| Some(rows / (*panes).max(1) as f64);
+            let half = Z95 * libm::sqrt(*rows as f64 + 0.25 * Z95 * Z95);
+            let middle = *rows as f64 + 0.5 * Z95 * Z95;
+            Side { count: *rows, value: mean(*rows as f64), low: mean((middle - half).max(0.0)), high: mean(middle + half) }
+        }
         (Content::Rate { n, .. }, _) if *n == 0 => Side { count: 0, value: None, low: None, high: None },
         (Content::Rate { n, k }, _) => {
             let (low, high) = effect::wilson(*n as f64, *k as f64);
@@ -66,6 +73,9 @@ fn mean(groups: &Groups, edges: &NumericEdges) -> Side {
 }
 
 fn distances(p: &[u64], q: &[u64], ordered: bool) -> BTreeMap<String, f64> {
+    if p.is_empty() {
+        return BTreeMap::new();
+    }
     let mut all = vec![
         ("psi", distance::psi(p, q)),
         ("psi_unbiased", distance::psi_unbiased(p, q)),
@@ -110,7 +120,7 @@ fn contributors(p: &[u64], q: &[u64], names: &[String]) -> Vec<Contributor> {
 }
 
 /// One sentence with numbers and units.
-fn summary(alert: &Alert, detector: Detector) -> String {
+fn summary(alert: &Alert, detector: Detector, now: &Content) -> String {
     let subject = subject(alert);
     let e = &alert.effect;
     let interval = |factor: f64| format!("95 % interval {} to {}", signed(e.low * factor), signed(e.high * factor));
@@ -139,6 +149,14 @@ fn summary(alert: &Alert, detector: Detector) -> String {
             let noun = if detector == Detector::Mix { "mix" } else { "distribution" };
             format!("{subject}: {noun} changed by a PSI of {}{most}", number(e.value))
         }
+        Detector::Silence => format!("{subject}: none in {}", panes(now)),
+        Detector::Volume => format!(
+            "{subject}: {} a pane instead of {}, {} % of what is expected at that time ({} %)",
+            value(&alert.current),
+            value(&alert.baseline),
+            signed(100.0 * e.value),
+            interval(100.0)
+        ),
         Detector::Rate | Detector::Errors => format!(
             "{subject}: {} instead of {}, {} points ({})",
             percent(&alert.current),
@@ -163,6 +181,8 @@ fn subject(alert: &Alert) -> String {
             "error" => "Error rate".to_owned(),
             "abs_error" => "Absolute error".to_owned(),
             "bias" => "Bias".to_owned(),
+            "volume" => "Predictions".to_owned(),
+            "labels" => "Labels".to_owned(),
             other => other.to_owned(),
         },
     };
@@ -170,6 +190,14 @@ fn subject(alert: &Alert) -> String {
     let segment: Vec<String> = alert.segment.iter().map(|(k, v)| format!("{k}={v}")).collect();
     let segment = if segment.is_empty() { String::new() } else { format!(" ({})", segment.join(", ")) };
     format!("{signal} of {}{version}{segment}", alert.model)
+}
+
+fn panes(now: &Content) -> String {
+    match now {
+        Content::Volume { panes: 1, .. } => "one pane".to_owned(),
+        Content::Volume { panes, .. } => format!("{} panes", number(*panes as f64)),
+        _ => String::new(),
+    }
 }
 
 /// RFC 3339 with minutes, as people write it.

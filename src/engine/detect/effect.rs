@@ -10,6 +10,9 @@ use crate::engine::alert::Effect;
 use crate::engine::definitions::Tolerance;
 use libm::sqrt;
 
+/// The tolerance of a volume in tolerances of a rate: traffic may vary more than quality.
+pub const VOLUME: f64 = 2.0;
+
 fn effect(name: &str, unit: &str, value: f64, error: f64, tolerance: f64) -> Effect {
     Effect { name: name.into(), unit: unit.into(), value, low: value - Z95 * error, high: value + Z95 * error, tolerance }
 }
@@ -56,6 +59,32 @@ pub fn rate((n, k): (f64, f64), (m, r): (f64, f64), phi: f64, tolerance: &Tolera
         low: points(now - before - down),
         high: points(now - before + up),
         tolerance: points(tolerance.rate_points.max(tolerance.rate_relative * before)),
+    }
+}
+
+/// Relative change of a volume: `s` rows of an exposure of `n` panes, reference of `r` rows in `m`. Interval: the score interval of a
+/// Poisson mean (Garwood's problem; Barker, The American Statistician 56, 2002) of the window, and the reference's own error.
+///
+/// ```
+/// # use driftline::engine::{definitions::Tolerance, detect::effect::volume};
+/// // by hand: 40 instead of 100 rows; (40 + 1.9207 ± 1.96·√(40 + .9604))/100 = .2938 to .5446; the reference's error: 1.96·.4/√10,000
+/// let e = volume((10.0, 40.0), (1_000.0, 10_000.0), 1.0, &Tolerance::default());
+/// assert!((e.value + 0.6).abs() < 1e-12 && (e.low + 0.7065).abs() < 1e-3 && (e.high + 0.4552).abs() < 1e-3);
+/// ```
+pub fn volume((n, s): (f64, f64), (m, r): (f64, f64), phi: f64, tolerance: &Tolerance) -> Effect {
+    let (expected, z2) = (n * r / m, Z95 * Z95);
+    let (now, k) = (s / expected, s / phi);
+    let middle = (k + 0.5 * z2) * phi / expected;
+    let half = Z95 * sqrt(k + 0.25 * z2) * phi / expected;
+    let before = Z95 * now * sqrt(phi / r);
+    let (down, up) = (now - (middle - half).max(0.0), middle + half - now);
+    Effect {
+        name: "volume".into(),
+        unit: "relative".into(),
+        value: now - 1.0,
+        low: (now - sqrt(down * down + before * before)).max(0.0) - 1.0,
+        high: now + sqrt(up * up + before * before) - 1.0,
+        tolerance: VOLUME * tolerance.rate_relative,
     }
 }
 

@@ -4,7 +4,6 @@
 //! threshold and its effect below the tolerance. Escalated: the lower end of its effect's interval reaches a higher severity
 //! (the estimate alone would climb by chance in a long episode).
 
-use super::FOLD_EVENTS;
 use super::channels::Detector;
 use crate::engine::alert::Alert;
 use crate::engine::baseline::reference::Tally;
@@ -53,21 +52,21 @@ pub struct Episode {
 }
 
 impl Episode {
-    /// Opened by `alert`, whose window held `events`.
-    pub fn new(detector: Detector, alert: Alert, events: u64) -> Episode {
+    /// Opened by `alert`, whose window held `length` events (panes where rows are counted).
+    pub fn new(detector: Detector, alert: Alert, length: u64) -> Episode {
         let (written_at, statistic) = (alert.detected_at, alert.statistic);
-        Episode { detector, last: alert, written_at, statistic, length: events.max(FOLD_EVENTS), parts: VecDeque::new() }
+        Episode { detector, last: alert, written_at, statistic, length, parts: VecDeque::new() }
     }
 
     /// Adds a fold; the last window if it is long enough.
     pub fn observe(&mut self, pane: Tally, expected: [f64; 2], first: PaneId) -> Option<Part> {
-        match self.parts.back_mut().filter(|part| part.tally.n() * PARTS < self.length) {
+        match self.parts.back_mut().filter(|part| part.tally.weight() * PARTS < self.length) {
             Some(part) => part.add(&Part { first, folds: 1, tally: pane, expected }),
             None => self.parts.push_back(Part { first, folds: 1, tally: pane, expected }),
         }
-        let mut held: u64 = self.parts.iter().map(|p| p.tally.n()).sum();
-        while let Some(oldest) = self.parts.front().filter(|p| held - p.tally.n() >= self.length) {
-            held -= oldest.tally.n();
+        let mut held: u64 = self.parts.iter().map(|p| p.tally.weight()).sum();
+        while let Some(oldest) = self.parts.front().filter(|p| held - p.tally.weight() >= self.length) {
+            held -= oldest.tally.weight();
             self.parts.pop_front();
         }
         if held < self.length {

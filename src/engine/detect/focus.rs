@@ -10,6 +10,7 @@
 //!   `LR = 4/g² [(n1+n2) l(x) - n1 l(x1) - n2 l(x2)]`, `l(x) = ln(1 + g x/2)`, x, x1, x2 the means; its limit for g = 0 is the above.
 //! - Heavier tails than the gamma's (excess kurtosis k > 1.5 g²): g is moved by `√((k - 1.5 g²)/1.5)` towards the side that the
 //!   window lies on, so that a rare value at both ends is no more evidence than one at one end.
+//! - Counts: Poisson, `LR = s1 ln(s1/n1) + s2 ln(s2/n2) - (s1+s2) ln((s1+s2)/(n1+n2))`, n the exposure.
 //! - Variance estimated with f degrees of freedom: `LR' = (f+1)/2 ln(1 + 2 LR/f)`.
 //!
 //! Only corners of the convex hull of the prefix sums can win (both sides): about 2 ln T points after T folds.
@@ -25,6 +26,7 @@
 //! assert!((best.statistic - 4.5833).abs() < 1e-4 && best.first == PaneId(1));
 //! ```
 
+use super::bernoulli::{LEAST_EXPECTED, LEAST_OBSERVED};
 use super::noise::{Noise, WORN, Window};
 use super::{Candidate, Fold, Gathered, bonus, certainly_below};
 use crate::engine::types::PaneId;
@@ -47,6 +49,8 @@ pub enum Family {
     },
     /// Zeros and ones.
     Bernoulli,
+    /// Counts, n being the exposure.
+    Poisson,
 }
 
 impl Family {
@@ -63,6 +67,7 @@ impl Family {
                 if freedom.is_finite() { (freedom + 1.0) * 0.5 * libm::log1p(2.0 * ratio / freedom) } else { ratio }
             }
             Family::Bernoulli => bernoulli(before, window),
+            Family::Poisson => poisson(before, window),
         }
     }
 }
@@ -70,7 +75,7 @@ impl Family {
 impl Family {
     /// No less than `ratio`, without logarithms.
     ///
-    /// The gamma's l has the second derivative `-(g/2)²/(1 + g x/2)²`, at most that at the end of [x1, x2] where it is largest; of zeros and ones
+    /// The gamma's l has the second derivative `-(g/2)²/(1 + g x/2)²`, at most that at the end of [x1, x2] where it is largest; of zeros and ones, and of counts,
     /// Pearson's X² is at least the likelihood ratio. What the variance's degrees of freedom add is at most `WORN`.
     pub fn bound(&self, before: (f64, f64), window: (f64, f64)) -> f64 {
         let known = normal(before, window);
@@ -88,6 +93,10 @@ impl Family {
             Family::Bernoulli => {
                 let p = (before.1 + window.1) / (before.0 + window.0);
                 if p > 0.0 && p < 1.0 { 2.0 * known / (p * (1.0 - p)) } else { f64::INFINITY }
+            }
+            Family::Poisson => {
+                let mean = (before.1 + window.1) / (before.0 + window.0);
+                if mean > 0.0 { 2.0 * known / mean } else { f64::INFINITY }
             }
         }
     }
@@ -110,6 +119,11 @@ fn bernoulli((n1, k1): (f64, f64), (n2, k2): (f64, f64)) -> f64 {
         part(k) + part(n - k)
     };
     (l(n1, k1) + l(n2, k2) - l(n1 + n2, k1 + k2)).max(0.0)
+}
+
+fn poisson((n1, s1): (f64, f64), (n2, s2): (f64, f64)) -> f64 {
+    let l = |n: f64, s: f64| if s <= 0.0 { 0.0 } else { s * libm::log(s / n) };
+    (l(n1, s1) + l(n2, s2) - l(n1 + n2, s1 + s2)).max(0.0)
 }
 
 /// Sums over the reference and everything folded up to some pane.
@@ -182,7 +196,7 @@ impl Hull {
     }
 }
 
-/// Two-sided FOCuS on standardised values.
+/// Two-sided FOCuS on standardised values or counts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Focus {
     family: Family,
@@ -194,7 +208,12 @@ pub struct Focus {
 impl Focus {
     /// Against a reference of `m` values with mean 0 and variance 1.
     pub fn new(family: Family, m: f64) -> Focus {
-        let now = Prefix { n: m, s: 0.0, along: 0.0, folds: 0, next: PaneId(i64::MIN) };
+        Focus::after(family, m, 0.0)
+    }
+
+    /// Against a reference of `m` values whose sum is `sum`.
+    pub fn after(family: Family, m: f64, sum: f64) -> Focus {
+        let now = Prefix { n: m, s: sum, along: 0.0, folds: 0, next: PaneId(i64::MIN) };
         Focus { family, now, rises: Hull::new(true), falls: Hull::new(false) }
     }
 
@@ -220,6 +239,9 @@ impl Fold for Focus {
         let now = self.now;
         for hull in [&self.rises, &self.falls] {
             hull.windows(&now, &mut |p, n, sum| {
+                if self.family == Family::Poisson && hull.up && n * p.s / p.n < LEAST_EXPECTED && sum < LEAST_OBSERVED {
+                    return; // one row is no evidence
+                }
                 let folds = now.folds - p.folds;
                 let window = Window { folds, n, before: p.n, history: p.folds };
                 if certainly_below(floor, self.family.bound((p.n, p.s), (n, sum)), noise, &window) {

@@ -80,6 +80,27 @@ proptest! {
     }
 
     #[test]
+    fn a_change_of_counts_is_found_in_the_likeliest_of_all_windows(
+        panes in prop::collection::vec((0.2f64..3.0, 0u32..60), 1..80), m in 50.0f64..5_000.0, mean in 12.0f64..60.0,
+    ) {
+        // 12 rows a pane: every window has enough expected rows to count
+        let reference = (m, (m * mean).round());
+        let panes: Vec<(f64, f64)> = panes.iter().map(|(n, s)| (*n, f64::from(*s))).collect();
+        let mut focus = Focus::after(Family::Poisson, reference.0, reference.1);
+        panes.iter().enumerate().for_each(|(t, (n, s))| focus.observe(&[*n, *s, 1.0], at(t)));
+        let shown = candidates(&focus);
+        prop_assert!(shown.iter().all(|c| c.sum < c.n * mean || c.n * mean >= LEAST_EXPECTED || c.sum >= LEAST_OBSERVED));
+        let found = largest(shown.iter().map(|c| c.statistic - bonus(c.folds)));
+        let all = every_window(Family::Poisson, reference, &panes);
+        let truth = largest(all.iter().map(|w| w.2));
+        prop_assert!((found - truth).abs() <= 1e-6 * truth.max(1.0), "{found} but the best window has {truth}");
+        for w in &all {
+            let before = (reference.0 + all[0].3 - w.3, reference.1 + all[0].4 - w.4);
+            prop_assert!(Family::Poisson.bound(before, (w.3, w.4)) >= w.2 - 1e-6, "{w:?}");
+        }
+    }
+
+    #[test]
     fn every_candidate_is_a_true_window(panes in standardised(), m in 50.0f64..5_000.0) {
         let mut focus = Focus::new(Family::NORMAL, m);
         panes.iter().enumerate().for_each(|(t, (n, s))| focus.observe(&[*n, *s, 2.0 * s], at(t)));

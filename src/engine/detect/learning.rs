@@ -14,7 +14,7 @@ use super::batches::{Batches, GroupBatches};
 use super::channels::Watch;
 use super::derived::Derived;
 use super::noise::Noise;
-use super::season::{HOURS, Season};
+use super::season::{HOURS, Overall, PSEUDO_EVENTS, Season};
 use crate::engine::baseline::reference::Tally;
 use crate::engine::definitions::Tolerance;
 use crate::engine::types::{PaneId, PaneSize, Span};
@@ -84,7 +84,7 @@ pub struct Learning {
     /// Panes with events.
     pub panes: u64,
     first: PaneId,
-    last: PaneId,
+    pub(super) last: PaneId,
     /// Counts of the next fold.
     gathered: Option<Tally>,
     folds: u64,
@@ -156,13 +156,18 @@ impl Learning {
                 debug_assert!(fits, "panes of one version fit together");
             }
         }
-        if let Some(fold) = self.gathered.take_if(|g| g.n() >= FOLD_EVENTS) {
+        if let Some(fold) = self.gathered.take_if(|g| makes_a_fold(g)) {
             self.folds += 1;
             self.looks.iter_mut().for_each(|looks| looks.fold(&fold));
             if self.looks.is_empty() {
                 self.early.push(fold);
             }
         }
+    }
+
+    /// Panes since the last row, where rows are counted.
+    pub(super) fn quiet(&self) -> u64 {
+        if let Tally::Volume(volume) = &self.reference { volume.quiet_now } else { 0 }
     }
 
     fn span(&self, size: PaneSize) -> Span {
@@ -197,7 +202,7 @@ impl Learning {
         if self.folds == 0 {
             return Learnt::NOTHING; // nobody has looked: counts of the first format
         }
-        let events = self.reference.n() as f64 / self.folds as f64;
+        let events = self.reference.weight() as f64 / self.folds as f64;
         let span = self.span(size);
         let folds_a_day = (self.folds as f64 * Span::days(1).0 as f64 / span.0 as f64) as f32;
         let learnt = match self.best() {
@@ -241,7 +246,7 @@ impl Looks {
     /// A pane: the time of day.
     fn pane(&mut self, pane: PaneId, tally: &Tally, size: PaneSize) {
         let (derived, overall) = self.derived();
-        let (sums, overall) = (derived.sums(tally), *overall);
+        let (sums, overall) = (derived.sums(tally), derived.drawn_to(*overall));
         if let Some(expected) = self.season.learn(pane, size, sums, overall) {
             let open = self.open.get_or_insert([0.0; 3]);
             (open[0], open[1], open[2]) = (open[0] + sums[0], open[1] + sums[1] - expected[0], open[2] + sums[2] - expected[1]);
@@ -296,8 +301,8 @@ impl Looks {
     }
 
     fn hours(&self, reference: &Tally, moments: [(f64, f64); 2]) -> Vec<[f32; 2]> {
-        let means: [[f64; 2]; HOURS] = self.season.means(moments.map(|m| m.0));
-        let is_rate = matches!(reference, Tally::Rate { .. } | Tally::Errors(_));
+        let means: [[f64; 2]; HOURS] = self.season.means(self.derived().0.drawn_to(moments.map(|m| m.0)));
+        let is_rate = matches!(reference, Tally::Rate { .. } | Tally::Errors(_) | Tally::Volume(_));
         let relative = |mean: f64, (overall, variance): (f64, f64)| match is_rate {
             true if overall > 0.0 => mean / overall,
             true => 1.0,
@@ -312,6 +317,22 @@ impl Looks {
 fn larger((folds, mut excess): (u32, Vec<f64>), other: &[f64]) -> (u32, Vec<f64>) {
     excess.iter_mut().zip(other).for_each(|(u, other)| *u = u.max(*other));
     (folds, excess)
+}
+
+/// Whether what has gathered is enough for a fold: events, or a pane where rows are counted.
+pub(super) fn makes_a_fold(gathered: &Tally) -> bool {
+    gathered.n() >= FOLD_EVENTS || matches!(gathered, Tally::Volume(_))
+}
+
+impl Derived {
+    /// What hours of which little is known are drawn to: by 50 events, or by panes with 50 rows.
+    fn drawn_to(&self, means: [f64; 2]) -> Overall {
+        let pseudo = match self {
+            Derived::Volume(_) if means[0] > 0.0 => PSEUDO_EVENTS / means[0],
+            _ => PSEUDO_EVENTS,
+        };
+        Overall { means, pseudo }
+    }
 }
 
 /// Channels of a form.
@@ -332,6 +353,8 @@ fn gross(reference: &Derived, tolerance: &Tolerance, channel: usize) -> f64 {
             let q = (p + GROSS * tolerance.rate_points.max(tolerance.rate_relative * p)).min(0.999);
             2.0 * (q * libm::log(q / p) + (1.0 - q) * libm::log((1.0 - q) / (1.0 - p)))
         }
+        // nights are not seen: anything may be the time of day
+        (Derived::Volume(_), _) => f64::INFINITY,
         // a shift of so many sigma has about its square as PSI
         (Derived::Numeric { .. }, _) => (GROSS * tolerance.psi).max(square(GROSS * tolerance.location)),
         _ => GROSS * tolerance.psi,

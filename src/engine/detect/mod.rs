@@ -28,6 +28,7 @@ pub mod stream_key;
 pub mod tables;
 pub mod thresholds;
 pub mod v1;
+pub mod volume;
 
 #[cfg(test)]
 #[allow(clippy::disallowed_methods)] // a simulation: its bits matter to nobody
@@ -39,6 +40,9 @@ mod chance;
 mod laws;
 #[cfg(test)]
 mod life;
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)]
+mod traffic;
 
 use super::types::PaneId;
 use noise::{Noise, WORN, Window};

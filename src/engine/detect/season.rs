@@ -14,7 +14,7 @@ pub const HOURS: usize = 24;
 /// Days that are looked at before anything is compared with them.
 pub const FIRST_DAYS: u32 = 2;
 /// A mean counts as if this many further events had the overall mean.
-const PSEUDO_EVENTS: f64 = 50.0;
+pub const PSEUDO_EVENTS: f64 = 50.0;
 
 /// The hour of the day.
 ///
@@ -67,6 +67,15 @@ impl Place {
 /// Events and two sums per hour of the day.
 type Day = [[f64; 3]; HOURS];
 
+/// What an hour of which little is known is drawn to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Overall {
+    /// The two means of all hours.
+    pub means: [f64; 2],
+    /// A mean counts as if so many further events had the overall one.
+    pub pseudo: f64,
+}
+
 /// Learns the time of day.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Season {
@@ -84,7 +93,7 @@ impl Season {
     }
 
     /// Takes in a pane of n events with two sums. What earlier days make one expect of the sums, once there are enough of them.
-    pub fn learn(&mut self, pane: PaneId, size: PaneSize, sums: [f64; 3], overall: [f64; 2]) -> Option<[f64; 2]> {
+    pub fn learn(&mut self, pane: PaneId, size: PaneSize, sums: [f64; 3], overall: Overall) -> Option<[f64; 2]> {
         let time = size.start(pane);
         if day(time) > self.today {
             self.today = day(time);
@@ -97,14 +106,14 @@ impl Season {
         let h = hour(time);
         (0..3).for_each(|i| self.now[h][i] += sums[i]);
         let place = Place::of(pane, size);
-        (self.days >= FIRST_DAYS).then(|| [0, 1].map(|i| sums[0] * place.between(|h| mean(&self.past[h], i, overall[i]))))
+        (self.days >= FIRST_DAYS).then(|| [0, 1].map(|i| sums[0] * place.between(|h| mean(&self.past[h], i, &overall))))
     }
 
     /// The two means of each hour over all days, drawn to the overall ones where little is known.
-    pub fn means(&self, overall: [f64; 2]) -> [[f64; 2]; HOURS] {
+    pub fn means(&self, overall: Overall) -> [[f64; 2]; HOURS] {
         std::array::from_fn(|h| {
             let all: [f64; 3] = std::array::from_fn(|i| self.past[h][i] + self.now[h][i]);
-            [0, 1].map(|i| mean(&all, i, overall[i]))
+            [0, 1].map(|i| mean(&all, i, &overall))
         })
     }
 }
@@ -113,8 +122,8 @@ fn day(time: EventTime) -> i64 {
     time.0.div_euclid(Span::days(1).0)
 }
 
-fn mean(hour: &[f64; 3], i: usize, overall: f64) -> f64 {
-    (hour[i + 1] + PSEUDO_EVENTS * overall) / (hour[0] + PSEUDO_EVENTS)
+fn mean(hour: &[f64; 3], i: usize, overall: &Overall) -> f64 {
+    (hour[i + 1] + overall.pseudo * overall.means[i]) / (hour[0] + overall.pseudo)
 }
 
 #[cfg(test)]
@@ -123,14 +132,15 @@ mod tests {
 
     #[test]
     fn a_pane_is_compared_with_whole_days_before_it() {
+        let overall = |mean| Overall { means: [mean, 0.0], pseudo: PSEUDO_EVENTS };
         let (at, size) = (|day: i64, hour: i64| PaneId(day * 24 + hour), PaneSize(Span::hours(1)));
         let mut season = Season::new(size.start(at(10, 5)));
-        assert_eq!(season.learn(at(10, 5), size, [950.0, 1_900.0, 0.0], [0.0; 2]), None);
-        assert_eq!(season.learn(at(11, 5), size, [1_000.0, 2_000.0, 0.0], [0.0; 2]), None);
+        assert_eq!(season.learn(at(10, 5), size, [950.0, 1_900.0, 0.0], overall(0.0)), None);
+        assert_eq!(season.learn(at(11, 5), size, [1_000.0, 2_000.0, 0.0], overall(0.0)), None);
         // by hand: 3,900 / (1,950 + 50) = 1.95 an event, whatever today says
-        assert_eq!(season.learn(at(12, 5), size, [100.0, 999.0, 0.0], [0.0; 2]), Some([195.0, 0.0]));
-        assert_eq!(season.learn(at(12, 5), size, [10.0, 999.0, 0.0], [0.0; 2]), Some([19.5, 0.0]));
+        assert_eq!(season.learn(at(12, 5), size, [100.0, 999.0, 0.0], overall(0.0)), Some([195.0, 0.0]));
+        assert_eq!(season.learn(at(12, 5), size, [10.0, 999.0, 0.0], overall(0.0)), Some([19.5, 0.0]));
         // an hour that was never seen: the overall mean
-        assert_eq!(season.learn(at(12, 6), size, [10.0, 0.0, 0.0], [0.5, 0.0]), Some([5.0, 0.0]));
+        assert_eq!(season.learn(at(12, 6), size, [10.0, 0.0, 0.0], overall(0.5)), Some([5.0, 0.0]));
     }
 }

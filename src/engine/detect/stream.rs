@@ -9,9 +9,10 @@ pub use super::super::baseline::reference::Observed;
 use super::channels::{Detector, Verdict, Watch};
 use super::describe::{describe, number};
 use super::episode::Episode;
-use super::learning::{Learning, Rung};
+use super::learning::{Learning, Rung, makes_a_fold};
 use super::season::Place;
 pub use super::stream_key::StreamKey;
+use super::volume::SLEEP;
 use super::{FOLD_EVENTS, Gathered, effect};
 use crate::engine::alert::{Alert, Effect, Identity, Kind, Reason, Severity, Side, Status, alert_id};
 use crate::engine::baseline::reference::Tally;
@@ -41,6 +42,8 @@ pub enum Form {
     Rate,
     /// Errors by label age.
     Errors,
+    /// Rows a pane.
+    Volume,
 }
 
 impl Form {
@@ -51,6 +54,7 @@ impl Form {
             Form::Categorical => "categorical",
             Form::Rate => "rate",
             Form::Errors => "errors",
+            Form::Volume => "volume",
         }
     }
 }
@@ -137,10 +141,10 @@ impl Stream {
         &self.key
     }
 
-    /// One closed pane with events. Panes come in order.
+    /// One closed pane with events (or, where rows are counted, with or without any). Panes come in order.
     pub fn close(&mut self, pane: PaneId, seen: &Observed<'_>, rules: &Rules<'_>, out: &mut Vec<Alert>) {
         let tally = seen.to_tally();
-        if tally.n() > 0 {
+        if tally.weight() > 0 {
             self.follow_edges(seen.version(), pane, rules, out);
             if let Some(tally) = self.learn(pane, tally, rules) {
                 self.gather(pane, tally, seen, rules, out);
@@ -152,6 +156,16 @@ impl Stream {
     /// Time passed without events for this stream: reminders only.
     pub fn tick(&mut self, pane: PaneId, rules: &Rules<'_>, out: &mut Vec<Alert>) {
         self.remind(pane, rules, out);
+    }
+
+    /// Whether a pane without rows would tell it something: where rows are counted, unless none have come for long, or `pane` was seen.
+    pub(crate) fn awaits(&self, pane: PaneId) -> bool {
+        let (quiet, through) = match &self.state {
+            State::Watching { watch, .. } => watch.silence().map_or((SLEEP, None), |s| (s.panes(), s.through)),
+            State::Learning(Some(learning)) => (learning.quiet(), Some(learning.last)),
+            State::Learning(None) => (0, None),
+        };
+        self.key.form == Form::Volume && quiet < SLEEP && through < Some(pane)
     }
 
     /// New edges or categories: counts no longer compare, the stream starts anew.
@@ -228,7 +242,9 @@ impl Stream {
         let State::Watching { watch, learning, .. } = &mut self.state else { return };
         let over = size.end(pane) >= ends;
         let Some(grown) = learning.as_ref().filter(|l| over || l.rung(size) > watch.rung()) else { return };
-        **watch = grown.watch(size, &rules.definitions.tolerance);
+        let mut higher = grown.watch(size, &rules.definitions.tolerance);
+        higher.follow(watch);
+        **watch = higher;
         if over {
             *learning = None;
         }
@@ -249,7 +265,7 @@ impl Stream {
                 (0..2).for_each(|i| pending.expected[i] += expected[i]);
             }
         }
-        if let Some(fold) = self.pending.take_if(|p| p.tally.n() >= FOLD_EVENTS) {
+        if let Some(fold) = self.pending.take_if(|p| makes_a_fold(&p.tally)) {
             let at = Gathered { first: fold.first, last: pane };
             self.fold(fold, at, seen, rules, out);
         }
@@ -275,6 +291,7 @@ impl Stream {
                 }
             }
             Some(open) => {
+                watch.pause(&fold.tally, fold.expected, at);
                 if persist(open, watch, fold, at, seen, rules, out) {
                     *episode = None;
                     watch.restart();
@@ -344,7 +361,8 @@ impl Stream {
                     statistic,
                     threshold: watch.threshold(detector, rules.definitions),
                     effect,
-                    smallest_detectable: Some((watch.smallest_detectable(detector, rules.definitions), detector.unit())),
+                    smallest_detectable: Some((watch.smallest_detectable(detector, rules.definitions), detector.unit()))
+                        .filter(|(smallest, _)| smallest.is_finite()),
                     rung: Some(rung(watch, rules.definitions.baseline)),
                 }
             }
@@ -445,8 +463,11 @@ fn open(key: &StreamKey, watch: &Watch, verdict: &Verdict, at: Gathered, seen: &
     };
     describe(&mut alert, detector, watch, &watch.content_since(&window), seen);
     alert.summary.push_str(&caveat(watch, detector, definitions));
-    let events = alert.current.count;
-    Episode::new(detector, alert, events)
+    let length = match key.form {
+        Form::Volume => u64::from(window.folds),
+        _ => alert.current.count.max(FOLD_EVENTS),
+    };
+    Episode::new(detector, alert, length)
 }
 
 /// A fold while an episode is open; true if it is over.

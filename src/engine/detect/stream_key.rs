@@ -16,7 +16,7 @@ pub struct StreamKey {
     pub version: Option<String>,
     /// Dimension to value; empty is the root.
     pub segment: BTreeMap<String, String>,
-    /// `feature:NAME`, `null:NAME`, `unseen:NAME`, `score`, `label`, `error`, `abs_error`, `bias`.
+    /// `feature:NAME`, `null:NAME`, `unseen:NAME`, `score`, `label`, `error`, `abs_error`, `bias`, `volume`, `labels`.
     pub signal: String,
     /// How it is summarised.
     pub form: Form,

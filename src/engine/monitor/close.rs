@@ -5,6 +5,7 @@ use super::learn::{Learner, has_begun};
 use super::shared::{Closing, Segment};
 use super::{Effects, Kept, Monitor, Raised, at};
 
+use crate::engine::baseline::volume::Volume;
 use crate::engine::cell::CellKey;
 use crate::engine::definitions::Definitions;
 use crate::engine::detect::stream::{Form, Observed, Rules, Stream, StreamKey};
@@ -21,31 +22,64 @@ pub const MISSING_VALUE: &str = "(none)";
 
 /// Signals that live in pair panes.
 fn kind_of(signal: &str) -> PaneKind {
-    if matches!(signal, "error" | "abs_error" | "bias") { PaneKind::Pair } else { PaneKind::Input }
+    if matches!(signal, "error" | "abs_error" | "bias" | LABELS) { PaneKind::Pair } else { PaneKind::Input }
+}
+
+/// Signal of predictions a pane.
+const VOLUME: &str = "volume";
+/// Signal of pairs a pane.
+const LABELS: &str = "labels";
+
+/// The signal that counts the rows of a kind of pane.
+fn counted(kind: PaneKind) -> &'static str {
+    match kind {
+        PaneKind::Input => VOLUME,
+        PaneKind::Pair => LABELS,
+    }
 }
 
 impl Monitor {
-    /// Closes all panes of a kind up to `through`; empty ones cost nothing but the reminders that fall due in them.
+    /// Closes all panes of a kind up to `through`, one after the other: what is in it, then those who count rows and found none, then
+    /// reminders that fall due. So it is no matter which mark closes a pane. Panes in which nothing of this happens cost nothing.
     pub(super) fn close_kind(&mut self, kind: PaneKind, through: PaneId, effects: &mut Effects) {
         let Some(closed) = &mut self.closed else { return };
-        if through <= closed[at(kind)] {
-            return;
+        let mut next = closed[at(kind)].offset(1);
+        closed[at(kind)] = through.max(closed[at(kind)]);
+        while next <= through {
+            let content = self.open[at(kind)].first_key_value().map(|p| *p.0);
+            let reminder = self.next_reminder(kind).map(|due| due.max(next));
+            let counting = self.awaits_rows(kind, next).then_some(next);
+            let Some(pane) = [content, reminder, counting].into_iter().flatten().min().filter(|p| *p <= through) else { return };
+            if content == Some(pane) {
+                let open = self.open[at(kind)].remove(&pane).unwrap_or_default();
+                self.tally.panes[at(kind)] += 1;
+                self.close_pane(kind, pane, open.cells, effects);
+            }
+            self.close_without_rows(kind, pane, effects);
+            if reminder == Some(pane) {
+                self.remind(kind, pane, effects);
+            }
+            next = pane.offset(1);
         }
-        closed[at(kind)] = through;
-        loop {
-            let content = self.open[at(kind)].first_key_value().map(|p| *p.0).filter(|p| *p <= through);
-            let reminder = self.next_reminder(kind).filter(|p| *p <= through);
-            match (content, reminder) {
-                (None, None) => return,
-                (content, Some(due)) if content.is_none_or(|c| due < c) => self.remind(kind, due, effects),
-                (Some(pane), _) => {
-                    let open = self.open[at(kind)].remove(&pane).unwrap_or_default();
-                    self.tally.panes[at(kind)] += 1;
-                    self.close_pane(kind, pane, open.cells, effects);
-                }
-                (None, Some(due)) => self.remind(kind, due, effects),
+    }
+
+    /// Whether somebody counts rows to whom a pane without any would say something.
+    fn awaits_rows(&self, kind: PaneKind, pane: PaneId) -> bool {
+        self.streams.counting(counted(kind)).any(|s| s.stream.awaits(pane) && self.takes(s.chunk))
+    }
+
+    /// A pane for those who count rows and for whom it held none.
+    fn close_without_rows(&mut self, kind: PaneKind, pane: PaneId, effects: &mut Effects) {
+        let Some((versioned, hash)) = &self.definitions else { return };
+        let rules = Rules { definitions: &versioned.definitions, definition_hash: hash };
+        let (replaying, ages, now) = (self.replaying, &self.ages, self.now);
+        let (mut out, none) = (Vec::new(), Observed::Volume(Volume::of_pane(0)));
+        for s in self.streams.counting_mut(counted(kind)).filter(|s| s.stream.awaits(pane)) {
+            if !replaying || ages.lacks(s.chunk, now) {
+                s.stream.close(pane, &none, &rules, &mut out);
             }
         }
+        effects.alerts.extend(out.into_iter().map(|alert| Raised { kind, alert }));
     }
 
     fn next_reminder(&self, kind: PaneKind) -> Option<PaneId> {
@@ -187,6 +221,10 @@ impl Monitor {
         effects: &mut Effects,
     ) {
         let mut out = Vec::new();
+        if rows(summary) > 0 {
+            let seen = Observed::Volume(Volume::of_pane(rows(summary)));
+            self.close_stream(model, segment, counted(kind), pane, &seen, rules, &mut out);
+        }
         match &summary.counts {
             Counts::Input(c) if c.rows > 0 => self.feed_nulls(model, pane, segment, summary, c.rows, rules, &mut out),
             Counts::Pair(c) if c.errors.n() > 0 => {
@@ -282,6 +320,7 @@ impl Monitor {
             Observed::Categorical(..) => Form::Categorical,
             Observed::Rate { .. } => Form::Rate,
             Observed::Errors(_) => Form::Errors,
+            Observed::Volume(_) => Form::Volume,
         };
         let (replaying, now, ages) = (self.replaying, self.now, &self.ages);
         if let Some(kept) = self.streams.get_mut(model, segment, signal, form) {

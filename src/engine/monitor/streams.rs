@@ -22,6 +22,18 @@ impl Streams {
         forms.iter_mut().find(|(f, _)| *f == form).map(|(_, kept)| kept)
     }
 
+    /// The streams of all segments that count rows under this name, in order, to change.
+    pub(super) fn counting_mut(&mut self, signal: &str) -> impl Iterator<Item = &mut Kept> {
+        let forms = self.0.values_mut().filter_map(move |signals| signals.get_mut(signal)).flatten();
+        forms.filter(|(form, _)| *form == Form::Volume).map(|(_, kept)| kept)
+    }
+
+    /// The same to look at.
+    pub(super) fn counting(&self, signal: &str) -> impl Iterator<Item = &Kept> {
+        let forms = self.0.values().filter_map(move |signals| signals.get(signal)).flatten();
+        forms.filter(|(form, _)| *form == Form::Volume).map(|(_, kept)| kept)
+    }
+
     /// Adds a stream, in the place of one with the same key.
     pub(super) fn insert(&mut self, kept: Kept) -> &mut Kept {
         let StreamKey { model, version, segment, signal, form } = kept.stream.key().clone();
