@@ -61,7 +61,7 @@ fn settings() -> Vec<Setting> {
         Values::Categories(3),
         Values::Categories(16),
         Values::Categories(64),
-        // a wave of .1 sigma moves it by 5 %, or by 50 %
+        // a wave of .1 sigma moves it by 5 %, or by 65 %
         Values::Volume(0.5),
         Values::Volume(5.0),
     ];

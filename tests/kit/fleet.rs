@@ -69,7 +69,7 @@ pub enum Values {
     Ties,
     Rate(f64),
     Categories(usize),
-    /// Rows are counted, not looked at; their number wanders by this part of itself for each standard deviation.
+    /// Rows are counted, not looked at; the logarithm of their number wanders by so much for each standard deviation.
     Volume(f64),
 }
 
@@ -267,7 +267,7 @@ impl Shape {
                 stream.close(pane, &Observed::Rate { n, k }, rules, out);
             }
             Shape::Volume(part) => {
-                let rows = source.draw.poisson(events * (1.0 + *part * mean).max(0.0));
+                let rows = source.draw.poisson(events * (*part * mean).exp());
                 stream.close(pane, &Observed::Volume(Volume::of_pane(rows)), rules, out);
             }
             Shape::Categories(categories, weights) => {

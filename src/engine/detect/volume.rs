@@ -8,10 +8,8 @@
 //! *Silence*: the present pause against the pauses of the reference, which asks neither for the hour nor for how traffic varies. Of N
 //! panes with rows in the reference each began a pause, of length 0 mostly; the longest was L panes. Were the lengths geometric beyond that, a
 //! pause of q panes would come after one pane of `N^(q/(L+1))`:
-//!
-//!     statistic = q/(L+1) · (ln N - 1)        the 1: the longest of N pauses varies itself, by 1.28 of 1/L's own unit
-//!
-//! in nats, so that the threshold is the logarithm of the average run length in panes. A pause counts when 5 rows were expected in it.
+//! The statistic is its logarithm, `q/(L+1) · (ln N - 1)` nats (the 1: the longest of N pauses is a matter of chance itself), its threshold
+//! that of the average run length in panes. A pause counts when 5 rows were expected in it.
 //!
 //! Neither says anything on a reference of less than a day, which has not seen the night.
 //!

@@ -63,14 +63,23 @@ impl Monitor {
         }
     }
 
+    /// Whether the rows of a pane are counted: labels only as far as predictions are closed, since those that trickle in after the last
+    /// prediction of all (the data ends, or the whole topic is silent) say nothing about labels.
+    fn counts_rows(&self, kind: PaneKind, pane: PaneId) -> bool {
+        kind == PaneKind::Input || self.closed.is_some_and(|closed| pane <= closed[at(PaneKind::Input)])
+    }
+
     /// Whether somebody counts rows to whom a pane without any would say something.
     fn awaits_rows(&self, kind: PaneKind, pane: PaneId) -> bool {
-        self.streams.counting(counted(kind)).any(|s| s.stream.awaits(pane) && self.takes(s.chunk))
+        self.counts_rows(kind, pane) && self.streams.counting(counted(kind)).any(|s| s.stream.awaits(pane) && self.takes(s.chunk))
     }
 
     /// A pane for those who count rows and for whom it held none.
     fn close_without_rows(&mut self, kind: PaneKind, pane: PaneId, effects: &mut Effects) {
         let Some((versioned, hash)) = &self.definitions else { return };
+        if !self.counts_rows(kind, pane) {
+            return;
+        }
         let rules = Rules { definitions: &versioned.definitions, definition_hash: hash };
         let (replaying, ages, now) = (self.replaying, &self.ages, self.now);
         let (mut out, none) = (Vec::new(), Observed::Volume(Volume::of_pane(0)));
@@ -221,7 +230,7 @@ impl Monitor {
         effects: &mut Effects,
     ) {
         let mut out = Vec::new();
-        if rows(summary) > 0 {
+        if rows(summary) > 0 && self.counts_rows(kind, pane) {
             let seen = Observed::Volume(Volume::of_pane(rows(summary)));
             self.close_stream(model, segment, counted(kind), pane, &seen, rules, &mut out);
         }
