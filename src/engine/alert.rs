@@ -41,6 +41,8 @@ pub enum Reason {
     Recovered,
     /// The signal's definition or its bins changed: the stream starts anew.
     Redefined,
+    /// What it is about is no longer there.
+    Gone,
 }
 
 impl Reason {
@@ -52,13 +54,14 @@ impl Reason {
             Reason::Reminder => "reminder",
             Reason::Recovered => "recovered",
             Reason::Redefined => "redefined",
+            Reason::Gone => "gone",
         }
     }
 
     /// The reason of a word.
     pub fn parse(word: &str) -> Option<Reason> {
-        use Reason::{Escalated, Opened, Recovered, Redefined, Reminder};
-        [Opened, Escalated, Reminder, Recovered, Redefined].into_iter().find(|r| r.word() == word)
+        use Reason::{Escalated, Gone, Opened, Recovered, Redefined, Reminder};
+        [Opened, Escalated, Reminder, Recovered, Redefined, Gone].into_iter().find(|r| r.word() == word)
     }
 }
 

@@ -97,7 +97,9 @@ impl Source {
                 320.. if r.percent(10) => "ES",
                 _ => ["FR", "FR", "DE", "", "AT", "CH"][r.below(6) as usize],
             };
-            let cell = self.cells.intern(model, None, &[Cow::Borrowed(country)]);
+            // a second version of one model, which is worse for some time
+            let second = fraud && pane >= 200 && i == 0;
+            let cell = self.cells.intern(model, fraud.then_some(if second { "2" } else { "1" }), &[Cow::Borrowed(country)]);
             let x = r.normal() + if changed && country == "FR" { 2.0 } else { 0.0 };
             let text = ["a", "a", "b", if changed { "new" } else { "c" }][r.below(4) as usize];
             let mut features = vec![(FeatureIx(0), Value::Number(x))];
@@ -123,7 +125,7 @@ impl Source {
             self.book.accepted(PaneId(pane), cell, &p, plan, name);
             if r.percent(80) {
                 let e = SIZE.start(PaneId(pane - r.below(3) as i64));
-                let wrong = r.percent(if changed { 60 } else { 20 });
+                let wrong = r.percent(if changed || second && (380..480).contains(&pane) { 60 } else { 20 });
                 let pair = Pairing {
                     kind: if r.percent(95) { PairKind::First } else { PairKind::Conflicting },
                     key,
@@ -336,9 +338,20 @@ fn a_replay_without_the_partials_of_open_panes_would_be_noticed() {
 #[test]
 fn the_scene_shows_every_kind_of_alert() {
     let Told { said, .. } = told(1);
-    for word in
-        ["Opened", "Recovered", "Reminder", "\"score\"", "\"label\"", "\"error\"", "\"bias\"", "null:t", "unseen:t", "feature:x", "\"FR\""]
-    {
+    for word in [
+        "focus_version",
+        "Opened",
+        "Recovered",
+        "Reminder",
+        "\"score\"",
+        "\"label\"",
+        "\"error\"",
+        "\"bias\"",
+        "null:t",
+        "unseen:t",
+        "feature:x",
+        "\"FR\"",
+    ] {
         assert!(said.alerts.iter().any(|a| a.contains(word)), "no alert with {word}");
     }
     let learnt: BTreeSet<_> = said.edges.iter().map(|e| e.split("bins").next().unwrap()).collect();

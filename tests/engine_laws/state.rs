@@ -2,15 +2,17 @@
 
 use driftline::engine::cell::CellKey;
 use driftline::engine::definitions::{BaselineRule, Budget, Definitions, JoinRules, ModelRules, Task, Tolerance};
+use driftline::engine::detect::stream::{Form, StreamKey};
 use driftline::engine::journal::Activity;
 use driftline::engine::mark::Mark;
-use driftline::engine::monitor::MAX_MODELS;
 use driftline::engine::monitor::chunks::{CHUNKS, of_stream};
 use driftline::engine::monitor::state::Rewrite;
 use driftline::engine::monitor::{Effects, Monitor};
+use driftline::engine::monitor::{MAX_MODELS, MAX_VERSIONS};
 use driftline::engine::partial::{Origin, PartialEntry, encode};
 use driftline::engine::plan::Versioned;
-use driftline::engine::summary::cell::{CellSummary, Counts, InputCounts, SignalSummary};
+use driftline::engine::summary::aged::AgedCounts;
+use driftline::engine::summary::cell::{CellSummary, Counts, InputCounts, PairCounts, SignalSummary};
 use driftline::engine::summary::form::NumericForm;
 use driftline::engine::types::{EpochSeq, Offset, PaneId, PaneSize, Partition, Span};
 use std::collections::{BTreeMap, BTreeSet};
@@ -164,4 +166,24 @@ fn the_thousandth_unlisted_model_is_watched_and_the_next_is_not() {
     let models: BTreeSet<&str> = monitor.streams().map(|(key, _)| key.model.as_str()).collect();
     assert_eq!((models.len(), models.contains("z"), models.contains("n")), (MAX_MODELS + 1, true, false));
     assert_eq!(monitor.take_tally().refused_models, 1);
+}
+
+#[test]
+fn the_256th_version_is_compared_and_the_next_is_not() {
+    for (versions, compared) in [(MAX_VERSIONS, MAX_VERSIONS - 1), (MAX_VERSIONS + 1, MAX_VERSIONS - 1)] {
+        let entry = |v: usize| {
+            let mut errors = AgedCounts::default();
+            (0..20).for_each(|i| errors.add(Span::ZERO, i < 10));
+            let cell = CellKey { model: "m".into(), version: Some(format!("v{v:04}")), values: vec![String::new()] };
+            let counts = Counts::Pair(PairCounts { matched: 20, errors, ..PairCounts::default() });
+            PartialEntry { pane: PaneId(0), cell, summary: CellSummary { counts, signals: BTreeMap::new() } }
+        };
+        let origin = Origin { source: Partition(0), seq: EpochSeq(1), definitions: 1 };
+        let mut records = encode(origin, "m", (0..versions).map(entry).collect());
+        records.push(mark(1, 2));
+        let monitor = told(definitions(), records);
+        let streams: Vec<&StreamKey> = monitor.streams().map(|(key, _)| key).filter(|key| key.version.is_some()).collect();
+        assert_eq!(streams.len(), compared, "the oldest is compared with nobody");
+        assert!(streams.iter().all(|key| key.form == Form::Gap && key.segment.is_empty()));
+    }
 }

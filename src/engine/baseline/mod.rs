@@ -3,6 +3,7 @@
 //! Guarantees: a function of the inputs alone; samples merge in any order to the same bytes.
 
 pub mod edges;
+pub mod gap;
 pub mod reference;
 pub mod sample;
 pub mod volume;

@@ -3,6 +3,7 @@
 //! Guarantees: integers until it is finished; finished once, then pinned (only a redefinition or an operator replaces it).
 //! Comes from: panes of the reference range. Goes to: `detect::channels`, which derives scores and rates from it.
 
+use super::gap::Gap;
 use super::volume::Volume;
 use crate::engine::summary::aged::AgedCounts;
 use crate::engine::summary::category::{Categories, CategoryCounts};
@@ -27,6 +28,8 @@ pub enum Observed<'a> {
     Errors(&'a AgedCounts),
     /// Rows of a pane, empty ones included.
     Volume(Volume),
+    /// Errors beside those of others.
+    Gap(Gap),
 }
 
 impl Observed<'_> {
@@ -35,7 +38,7 @@ impl Observed<'_> {
         match self {
             Observed::Numeric(_, edges) => edges.version,
             Observed::Categorical(_, categories) => categories.version,
-            Observed::Rate { .. } | Observed::Errors(_) | Observed::Volume(_) => 0,
+            Observed::Rate { .. } | Observed::Errors(_) | Observed::Volume(_) | Observed::Gap(_) => 0,
         }
     }
 
@@ -47,6 +50,7 @@ impl Observed<'_> {
             Observed::Rate { n, k } => Tally::Rate { n, k },
             Observed::Errors(counts) => Tally::Errors(*counts),
             Observed::Volume(volume) => Tally::Volume(volume),
+            Observed::Gap(gap) => Tally::Gap(gap),
         }
     }
 }
@@ -69,6 +73,8 @@ pub enum Tally {
     Errors(AgedCounts),
     /// Of rows.
     Volume(Volume),
+    /// Of errors beside those of others.
+    Gap(Gap),
 }
 
 impl Tally {
@@ -80,6 +86,7 @@ impl Tally {
             Tally::Rate { n, .. } => *n,
             Tally::Errors(counts) => counts.n(),
             Tally::Volume(volume) => volume.rows,
+            Tally::Gap(gap) => gap.n,
         }
     }
 
@@ -103,6 +110,7 @@ impl Tally {
             }
             (Tally::Errors(a), Tally::Errors(b)) => a.merge(b),
             (Tally::Volume(a), Tally::Volume(b)) => a.merge(b),
+            (Tally::Gap(a), Tally::Gap(b)) => a.merge(b),
             _ => return false,
         }
         true

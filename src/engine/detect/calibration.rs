@@ -10,9 +10,11 @@ use super::season::Place;
 use super::stream::Observed;
 use super::{FOLD_EVENTS, Gathered};
 use crate::engine::baseline::edges::{categories, numeric_edges};
+use crate::engine::baseline::gap::Gap;
 use crate::engine::baseline::reference::Tally;
 use crate::engine::baseline::volume::Volume;
 use crate::engine::definitions::{BaselineRule, Budget, Definitions, JoinRules, Tolerance};
+use crate::engine::summary::aged::AgedCounts;
 use crate::engine::summary::category::{Categories, CategoryCounts};
 use crate::engine::summary::numeric::{NumericBins, NumericEdges};
 use crate::engine::types::{EventTime, PaneId, PaneSize, Span};
@@ -175,6 +177,24 @@ fn volumes_keep_the_false_alarm_promise() {
         let [(Detector::Volume, rows), (Detector::Silence, silence)] = shares[..] else { panic!("two channels: {shares:?}") };
         assert!(rows < NOMINAL + 3.0 * sigma() && rows > least, "{mean} rows a pane: {rows:.2}");
         assert!(silence < NOMINAL + 3.0 * sigma(), "silence with {mean} rows a pane: {silence:.2}");
+    }
+}
+
+#[test]
+fn versions_keep_the_false_alarm_promise() {
+    // pairs of the new version a pane beside 200 others, and how often both are wrong
+    for (pairs, rate, least) in [(20u64, 0.05, 0.1), (200, 0.2, 0.2)] {
+        let shares = false_alarms(&|draw| {
+            let mut side = |n: u64| {
+                let mut counts = AgedCounts::default();
+                (0..n).for_each(|_| counts.add(Span::ZERO, draw.inside() < rate));
+                counts
+            };
+            Tally::Gap(Gap::between(&side(pairs), &side(200)))
+        });
+        // one side of a two-sided threshold
+        let share = shares[0].1;
+        assert!(share < NOMINAL + 3.0 * sigma() && share > least, "{pairs} pairs, {rate}: {share:.2}");
     }
 }
 

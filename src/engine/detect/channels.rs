@@ -1,18 +1,20 @@
 //! The statistics that watch one stream, and what they say after each fold.
 //!
 //! numeric: location, scale, shape (each with three times the stream's ARL); categorical: mix; rate and errors: one rate that
-//! may rise; volume: more or fewer rows, and none at all. A channel alarms if some window's statistic reaches the threshold *and* its effect passes the tolerance.
+//! may rise; volume: more or fewer rows, and none at all; versions: more errors than older ones. A channel alarms if some window's statistic reaches the threshold *and* its effect passes the tolerance.
 //! Guarantees: everything but the folds is derived from the pinned reference, so that state stays small and equal.
 
 use super::bernoulli::RateUp;
 use super::category::{Groups, Mix, evidence_from};
 use super::derived::Derived;
+pub use super::detector::Detector;
 use super::dyadic::LARGEST;
 use super::focus::{Family, Focus};
 use super::learning::{Learnt, Rung};
 use super::noise::{Noise, Window};
 use super::season::Place;
 use super::thresholds::Statistic;
+use super::versions::Versions;
 use super::volume::{LEAST_EXPOSURE, Silence, VolumeFolds};
 use super::{Candidate, FOLD_EVENTS, Fold, Gathered, bonus, effect};
 use crate::engine::alert::Effect;
@@ -23,62 +25,6 @@ use crate::engine::types::Span;
 use serde::{Deserialize, Serialize};
 use std::sync::OnceLock;
 
-/// Which statistic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Detector {
-    /// Mean of normal scores.
-    Location,
-    /// Mean of squared normal scores.
-    Scale,
-    /// Grouped bins of a number.
-    Shape,
-    /// Categories.
-    Mix,
-    /// A rate that may rise.
-    Rate,
-    /// Errors by label age.
-    Errors,
-    /// Rows a pane.
-    Volume,
-    /// Panes without rows.
-    Silence,
-}
-
-impl Detector {
-    /// The unit of its effect.
-    pub fn unit(self) -> &'static str {
-        match self {
-            Detector::Location => "sigma",
-            Detector::Scale | Detector::Volume | Detector::Silence => "relative",
-            Detector::Shape | Detector::Mix => "psi",
-            Detector::Rate | Detector::Errors => "points",
-        }
-    }
-
-    /// Its place among the channels of its stream.
-    fn channel(self) -> usize {
-        match self {
-            Detector::Scale | Detector::Silence => 1,
-            Detector::Shape => 2,
-            Detector::Location | Detector::Mix | Detector::Rate | Detector::Errors | Detector::Volume => 0,
-        }
-    }
-
-    /// The word in alerts and fingerprints. Fixed for ever.
-    pub fn word(self) -> &'static str {
-        match self {
-            Detector::Location => "focus_location",
-            Detector::Scale => "focus_scale",
-            Detector::Shape => "g_shape",
-            Detector::Mix => "g_mix",
-            Detector::Rate => "focus_rate",
-            Detector::Errors => "focus_errors",
-            Detector::Volume => "focus_volume",
-            Detector::Silence => "silence",
-        }
-    }
-}
-
 /// The detectors of a stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum Folds {
@@ -87,6 +33,7 @@ pub(super) enum Folds {
     Rate(RateUp),
     Errors(RateUp),
     Volume(VolumeFolds),
+    Versions(Box<Versions>),
 }
 
 /// The three channels of a number.
@@ -175,6 +122,11 @@ impl Clone for Watch {
     }
 }
 
+/// Right and wrong ones of both sides.
+fn four(counts: &[u64]) -> [u64; 4] {
+    std::array::from_fn(|i| counts.get(i).copied().unwrap_or(0))
+}
+
 fn start(derived: &Derived) -> Folds {
     match derived {
         Derived::Numeric { scores, counts, .. } => Folds::Numeric(Box::new(Numeric {
@@ -186,6 +138,7 @@ fn start(derived: &Derived) -> Folds {
         Derived::Rate { n, k } => Folds::Rate(RateUp::new(*n, *k)),
         Derived::Errors { n, k, .. } => Folds::Errors(RateUp::new(*n, *k)),
         Derived::Volume(volume) => Folds::Volume(VolumeFolds::new(volume)),
+        Derived::Gap => Folds::Versions(Box::default()),
     }
 }
 
@@ -263,7 +216,7 @@ impl Watch {
         let there = |i: usize, unknown: f64| n * at.between(|h| hours.get(h).map_or(unknown, |means| f64::from(means[i])));
         match self.folds {
             Folds::Numeric(_) => [there(0, 0.0), there(1, 0.0)],
-            Folds::Categorical(_) => [0.0; 2],
+            Folds::Categorical(_) | Folds::Versions(_) => [0.0; 2],
             Folds::Rate(_) | Folds::Errors(_) => [there(0, 1.0), 0.0],
             Folds::Volume(_) => [there(0, 1.0).max(LEAST_EXPOSURE), 0.0],
         }
@@ -271,6 +224,9 @@ impl Watch {
 
     /// Reads a gathered pane. `expected` is the sum of what was expected of its panes.
     pub fn observe(&mut self, pane: &Tally, expected: [f64; 2], at: Gathered) {
+        if let (Folds::Versions(folds), Tally::Gap(gap)) = (&mut self.folds, pane) {
+            return folds.observe(gap, at);
+        }
         let derived = self.derived.get_or_init(|| Derived::of(&self.reference));
         let [n, a, b] = derived.sums(pane);
         match (&mut self.folds, derived.grouped(pane)) {
@@ -317,6 +273,7 @@ impl Watch {
             Folds::Rate(_) => &[Detector::Rate],
             Folds::Errors(_) => &[Detector::Errors],
             Folds::Volume(_) => &[Detector::Volume, Detector::Silence],
+            Folds::Versions(_) => &[Detector::Version],
         }
     }
 
@@ -332,6 +289,7 @@ impl Watch {
             (Folds::Rate(rate) | Folds::Errors(rate), _) => self.verdict(*detector, rate, definitions, floor),
             (Folds::Volume(folds), Detector::Silence) => self.verdict(*detector, &folds.silence, definitions, floor),
             (Folds::Volume(folds), _) => self.verdict(*detector, &folds.rows, definitions, floor),
+            (Folds::Versions(folds), _) => self.verdict(*detector, &**folds, definitions, floor),
         };
         let said = self.detectors().iter().map(verdict);
         if floor > 0.0 { said.filter(Verdict::alarms).collect() } else { said.collect() }
@@ -381,6 +339,10 @@ impl Watch {
             (_, Derived::Rate { n, k } | Derived::Errors { n, k, .. }) => {
                 effect::rate((c.n, c.sum), (*n, *k), self.phi(detector, c.folds, c.n), tolerance)
             }
+            (_, Derived::Gap) => {
+                let counts = self.mix().and_then(|mix| mix.since(c.first)).map_or([0; 4], |block| four(&block.counts));
+                effect::gap((c.n, c.sum, c.along), (counts[2] + counts[3], counts[3]), tolerance)
+            }
             (_, Derived::Volume(v)) => {
                 effect::volume((c.n, c.sum), (v.panes as f64, v.rows as f64), self.phi(detector, c.folds, c.n), tolerance)
             }
@@ -428,6 +390,7 @@ impl Watch {
             (_, Derived::Rate { n, k } | Derived::Errors { n, k, .. }) => (Statistic::Rate, (k + 0.5) / (n + 1.0), 1),
             // counts of a fold are standardised values of one bin each, as far as the table cares
             (_, Derived::Volume(_)) => (Statistic::Location, 64.0, 2),
+            (_, Derived::Gap) => (Statistic::Location, 64.0, 1),
         };
         statistic.threshold(self.events_per_fold, class, ln_arl_of_channel(definitions, channels))
     }
@@ -439,7 +402,7 @@ impl Watch {
             Detector::Scale => Statistic::Scale.table().slope,
             Detector::Shape | Detector::Mix => Statistic::Mix.table().slope,
             Detector::Rate | Detector::Errors => Statistic::Rate.table().slope,
-            Detector::Volume => Statistic::Location.table().slope,
+            Detector::Volume | Detector::Version => Statistic::Location.table().slope,
             Detector::Silence => 1.0,
         }
     }
@@ -468,13 +431,18 @@ impl Watch {
                 let statistic = if up { noise.tempered(Family::Bernoulli.ratio((*m, *r), window), &at) + bonus(folds) } else { 0.0 };
                 (statistic, effect::rate(window, (*m, *r), noise.phi(&at), tolerance))
             }
+            (Derived::Gap, _) => {
+                let Tally::Gap(gap) = window else { unreachable!("a stream has one form") };
+                let effect = effect::gap((gap.variance, gap.excess, gap.weight), (gap.others_n, gap.others_k), tolerance);
+                (Versions::statistic_of(gap, folds), effect)
+            }
             (Derived::Volume(v), _) => {
                 let (reference, rows) = ((v.panes as f64, v.rows as f64), (expected[0], a));
                 let at = self.window(folds, expected[0]);
                 let statistic = match detector {
                     Detector::Silence if a > 0.0 => 0.0,
                     Detector::Silence => self.silence().map_or(0.0, |s| s.statistic_of(u64::from(folds))),
-                    _ => noise.tempered(Family::Poisson.ratio(reference, rows), &at) + bonus(folds),
+                    _ => Family::Poisson.evidence(reference, rows, noise, &at) + bonus(folds),
                 };
                 (statistic, effect::volume(rows, reference, noise.phi(&at), tolerance))
             }
@@ -503,6 +471,7 @@ impl Watch {
     fn mix(&self) -> Option<&Mix> {
         match &self.folds {
             Folds::Numeric(folds) => Some(&folds.shape),
+            Folds::Versions(folds) => Some(&folds.counts),
             Folds::Categorical(mix) => Some(mix),
             Folds::Rate(_) | Folds::Errors(_) | Folds::Volume(_) => None,
         }
@@ -545,6 +514,7 @@ impl Watch {
                 100.0 * sigma * libm::sqrt(p * (1.0 - p))
             }
             Derived::Volume(_) if detector == Detector::Silence && self.rung() > Rung::Short => 1.0,
+            Derived::Gap => f64::INFINITY, // it depends on how much the version gets
             Derived::Volume(v) => sigma * libm::sqrt(v.panes as f64 / v.rows.max(1) as f64),
             _ => sigma * sigma,
         }

@@ -45,6 +45,8 @@ pub enum Derived {
     },
     /// Of a volume: it stands for itself.
     Volume(Volume),
+    /// Of a difference: it is compared with none.
+    Gap,
 }
 
 /// Events per category, other and unseen last.
@@ -65,6 +67,7 @@ impl Derived {
             Tally::Rate { n, k } => Derived::Rate { n: *n as f64, k: *k as f64 },
             Tally::Errors(counts) => Derived::Errors { rates: AgeRates::of(counts), n: counts.n() as f64, k: counts.k() as f64 },
             Tally::Volume(volume) => Derived::Volume(*volume),
+            Tally::Gap(_) => Derived::Gap,
         }
     }
 
@@ -98,6 +101,7 @@ impl Derived {
                 let counts = groups::grouped(&bins.counts, groups);
                 Some(Groups { counts, sum: bins.sum, squares: bins.sum_squares })
             }
+            (_, Tally::Gap(gap)) => Some(Groups { counts: gap.counts().to_vec(), sum: 0, squares: 0 }),
             (_, Tally::Categorical(counts)) => Some(Groups { counts: category_groups(counts), sum: 0, squares: 0 }),
             _ => None,
         }

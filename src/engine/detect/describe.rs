@@ -18,6 +18,14 @@ pub fn describe(alert: &mut Alert, detector: Detector, watch: &Watch, now: &Cont
     let before = watch.content(watch.reference());
     alert.baseline = side(&before, seen);
     alert.current = side(now, seen);
+    if let (Observed::Gap(_), Content::Groups(groups)) = (seen, now)
+        && let [right, wrong, others_right, others_wrong] = groups.counts[..]
+    {
+        let side = |k: u64, right: u64| side(&Content::Rate { n: k + right, k }, seen);
+        (alert.baseline, alert.current) = (side(others_wrong, others_right), side(wrong, right));
+        alert.summary = summary(alert, detector, now);
+        return;
+    }
     let (p, q) = (counts(&before), counts(now));
     let ordered = matches!(seen, Observed::Numeric(..));
     alert.distances = distances(&p, &q, ordered);
@@ -156,6 +164,13 @@ fn summary(alert: &Alert, detector: Detector, now: &Content) -> String {
             value(&alert.baseline),
             signed(100.0 * e.value),
             interval(100.0)
+        ),
+        Detector::Version => format!(
+            "{subject}: {} instead of {} of older versions in the same panes, {} points ({})",
+            percent(&alert.current),
+            percent(&alert.baseline),
+            signed(e.value),
+            interval(1.0)
         ),
         Detector::Rate | Detector::Errors => format!(
             "{subject}: {} instead of {}, {} points ({})",

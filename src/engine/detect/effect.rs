@@ -62,6 +62,13 @@ pub fn rate((n, k): (f64, f64), (m, r): (f64, f64), phi: f64, tolerance: &Tolera
     }
 }
 
+/// Difference of the error rates of two sides in percentage points, weighted by strata: `excess / weight`, standard error `√variance / weight`.
+pub fn gap((variance, excess, weight): (f64, f64, f64), (n, k): (u64, u64), tolerance: &Tolerance) -> Effect {
+    let (value, error, others) = (excess / weight, sqrt(variance) / weight, k as f64 / n.max(1) as f64);
+    let tolerated = tolerance.rate_points.max(tolerance.rate_relative * others);
+    effect("rate_difference", "points", 100.0 * value, 100.0 * error, 100.0 * tolerated)
+}
+
 /// Relative change of a volume: `s` rows of an exposure of `n` panes, reference of `r` rows in `m`. Interval: the score interval of a
 /// Poisson mean (Garwood's problem; Barker, The American Statistician 56, 2002) of the window, and the reference's own error.
 ///

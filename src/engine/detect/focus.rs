@@ -73,6 +73,23 @@ impl Family {
 }
 
 impl Family {
+    /// The likelihood ratio, less what chance takes of it.
+    ///
+    /// Traffic that varies does so by factors. As far as phi is waves (the part `a = (phi-1)/phi`), a rise by the factor r counts as the
+    /// logarithm's shift by ln r, `(ln r)²/2` instead of `r ln r - r + 1` times the expected rows: a wave doubles as often as it halves.
+    pub fn evidence(&self, before: (f64, f64), window: (f64, f64), noise: &Noise, at: &Window) -> f64 {
+        let mut nats = self.ratio(before, window);
+        if let (Family::Poisson, (n1, s1), (n2, s2)) = (self, before, window)
+            && s1 > 0.0
+            && s2 * n1 > s1 * n2
+        {
+            let shift = libm::log(s2 * n1 / (s1 * n2));
+            let (of_logarithms, phi) = (0.5 * shift * shift * s1 * n2 / (n1 + n2), noise.phi(at));
+            nats -= (nats - of_logarithms).max(0.0) * (phi - 1.0) / phi;
+        }
+        noise.tempered(nats, at)
+    }
+
     /// No less than `ratio`, without logarithms.
     ///
     /// The gamma's l has the second derivative `-(g/2)²/(1 + g x/2)²`, at most that at the end of [x1, x2] where it is largest; of zeros and ones, and of counts,
@@ -247,7 +264,7 @@ impl Fold for Focus {
                 if certainly_below(floor, self.family.bound((p.n, p.s), (n, sum)), noise, &window) {
                     return;
                 }
-                let statistic = noise.tempered(self.family.ratio((p.n, p.s), (n, sum)), &window) + bonus(folds);
+                let statistic = self.family.evidence((p.n, p.s), (n, sum), noise, &window) + bonus(folds);
                 visit(Candidate { statistic, first: p.next, folds, n, sum, along: now.along - p.along });
             });
         }

@@ -15,6 +15,7 @@ use super::channels::Watch;
 use super::derived::Derived;
 use super::noise::Noise;
 use super::season::{HOURS, Overall, PSEUDO_EVENTS, Season};
+use super::versions::LEAST_VARIANCE;
 use crate::engine::baseline::reference::Tally;
 use crate::engine::definitions::Tolerance;
 use crate::engine::types::{PaneId, PaneSize, Span};
@@ -319,9 +320,13 @@ fn larger((folds, mut excess): (u32, Vec<f64>), other: &[f64]) -> (u32, Vec<f64>
     (folds, excess)
 }
 
-/// Whether what has gathered is enough for a fold: events, or a pane where rows are counted.
+/// Whether what has gathered is enough for a fold: events; a pane where rows are counted; errors where sides are compared.
 pub(super) fn makes_a_fold(gathered: &Tally) -> bool {
-    gathered.n() >= FOLD_EVENTS || matches!(gathered, Tally::Volume(_))
+    match gathered {
+        Tally::Volume(_) => true,
+        Tally::Gap(gap) => gap.variance >= LEAST_VARIANCE,
+        _ => gathered.n() >= FOLD_EVENTS,
+    }
 }
 
 impl Derived {

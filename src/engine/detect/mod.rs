@@ -11,6 +11,7 @@ pub mod category;
 pub mod channels;
 pub mod derived;
 pub mod describe;
+pub mod detector;
 pub mod distance;
 pub mod dyadic;
 pub mod effect;
@@ -28,6 +29,7 @@ pub mod stream_key;
 pub mod tables;
 pub mod thresholds;
 pub mod v1;
+pub mod versions;
 pub mod volume;
 
 #[cfg(test)]
@@ -40,6 +42,9 @@ mod chance;
 mod laws;
 #[cfg(test)]
 mod life;
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)]
+mod rollout;
 #[cfg(test)]
 #[allow(clippy::disallowed_methods)]
 mod traffic;

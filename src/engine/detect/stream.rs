@@ -9,12 +9,13 @@ pub use super::super::baseline::reference::Observed;
 use super::channels::{Detector, Verdict, Watch};
 use super::describe::{describe, number};
 use super::episode::Episode;
-use super::learning::{Learning, Rung, makes_a_fold};
+use super::learning::{Learning, Learnt, Rung, makes_a_fold};
 use super::season::Place;
 pub use super::stream_key::StreamKey;
 use super::volume::SLEEP;
 use super::{FOLD_EVENTS, Gathered, effect};
 use crate::engine::alert::{Alert, Effect, Identity, Kind, Reason, Severity, Side, Status, alert_id};
+use crate::engine::baseline::gap::Gap;
 use crate::engine::baseline::reference::Tally;
 use crate::engine::budget::per_day;
 use crate::engine::definitions::{BaselineRule, Definitions};
@@ -44,6 +45,8 @@ pub enum Form {
     Errors,
     /// Rows a pane.
     Volume,
+    /// Errors beside those of others.
+    Gap,
 }
 
 impl Form {
@@ -55,6 +58,7 @@ impl Form {
             Form::Rate => "rate",
             Form::Errors => "errors",
             Form::Volume => "volume",
+            Form::Gap => "gap",
         }
     }
 }
@@ -204,6 +208,12 @@ impl Stream {
     }
 
     fn grow(&mut self, pane: PaneId, tally: Tally, rules: &Rules<'_>) -> Option<Tally> {
+        if matches!(tally, Tally::Gap(_)) {
+            // what it is compared with comes along
+            let watch = Box::new(Watch::new(Tally::Gap(Gap::default()), 1, Learnt::NOTHING));
+            self.state = State::Watching { watch, episode: None, learning: None };
+            return Some(tally);
+        }
         let definitions = rules.definitions;
         let (size, start) = (definitions.pane, definitions.pane.start(pane));
         if let BaselineRule::Range { from, .. } = definitions.baseline
@@ -303,8 +313,15 @@ impl Stream {
     fn remind(&mut self, pane: PaneId, rules: &Rules<'_>, out: &mut Vec<Alert>) {
         if let State::Watching { episode: Some(episode), .. } = &mut self.state {
             let now = rules.definitions.pane.end(pane);
-            if now.since(episode.written_at) >= rules.definitions.reminder {
-                out.push(next(episode, Status::Firing, Reason::Reminder, now));
+            if now.since(episode.written_at) < rules.definitions.reminder {
+                return;
+            }
+            // a version that nobody uses any more is no worse than others
+            let gone = self.key.form == Form::Gap && now.since(episode.last.window_end) >= rules.definitions.reminder;
+            let (status, reason) = if gone { (Status::Resolved, Reason::Gone) } else { (Status::Firing, Reason::Reminder) };
+            out.push(next(episode, status, reason, now));
+            if gone {
+                *self = Stream::new(self.key.clone());
             }
         }
     }
@@ -388,6 +405,7 @@ fn next(episode: &mut Episode, status: Status, reason: Reason, now: EventTime) -
 /// What the reference can promise.
 fn rung(watch: &Watch, rule: BaselineRule) -> &'static str {
     match (watch.rung(), rule) {
+        _ if matches!(watch.reference(), Tally::Gap(_)) => "concurrent",
         (Rung::Unknown, BaselineRule::Learn { span }) if span < Span::days(1) => Rung::Short.word(),
         (Rung::Unknown, BaselineRule::Learn { .. }) => Rung::Days.word(),
         (known, _) => known.word(),
@@ -454,7 +472,7 @@ fn open(key: &StreamKey, watch: &Watch, verdict: &Verdict, at: Gathered, seen: &
         contributors: Vec::new(),
         sample_request_ids: Vec::new(),
         label_maturity: None,
-        action: kind.action().to_owned(),
+        action: if key.form == Form::Gap { "rollback" } else { kind.action() }.to_owned(),
         summary: String::new(),
         runbook: None,
         labels: definitions.labels.clone(),

@@ -128,6 +128,11 @@ impl Monitor {
             for (segment, summary) in &segments {
                 self.feed(model, pane, segment, summary, &rules, kind, effects);
             }
+            if kind == PaneKind::Pair && !segments.is_empty() {
+                let mut out = Vec::new();
+                self.compare_versions((model, pane), &cells, &rules, &mut out);
+                effects.alerts.extend(out.into_iter().map(|alert| Raised { kind, alert }));
+            }
         }
     }
 
@@ -330,9 +335,10 @@ impl Monitor {
             Observed::Rate { .. } => Form::Rate,
             Observed::Errors(_) => Form::Errors,
             Observed::Volume(_) => Form::Volume,
+            Observed::Gap(_) => Form::Gap,
         };
         let (replaying, now, ages) = (self.replaying, self.now, &self.ages);
-        if let Some(kept) = self.streams.get_mut(model, segment, signal, form) {
+        if let Some(kept) = self.streams.get_mut(model, None, segment, signal, form) {
             if !replaying || ages.lacks(kept.chunk, now) {
                 kept.stream.close(pane, seen, rules, out);
             }

@@ -12,6 +12,7 @@ pub mod restore;
 mod shared;
 pub mod state;
 mod streams;
+mod versions;
 
 use super::alert::Alert;
 use super::cell::CellKey;
@@ -26,8 +27,8 @@ use crate::codec::wire::{Kind, Malformed, Reader};
 use crate::planted::{Bug, planted};
 use chunks::{Ages, ChunkIx};
 use learn::{Learner, LearnerKey};
-pub use shared::MAX_MODELS;
 use shared::Shared;
+pub use shared::{MAX_MODELS, MAX_VERSIONS};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use streams::Streams;

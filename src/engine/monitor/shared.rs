@@ -1,4 +1,4 @@
-//! What the streams of a partition share: bins, the features of a model, the segments that the cap admitted.
+//! What the streams of a partition share: bins, the features of a model, the segments that the cap admitted, since when there are versions.
 //!
 //! Guarantees: each entry carries the pane it holds from, so a replay of an old pane sees what held then and derives nothing again
 //! (a value derived again in a chunk's replay was shown to change alerts).
@@ -14,6 +14,20 @@ use std::collections::BTreeMap;
 
 /// Models of a partition that are watched though nobody has listed them: ids used as models must not fill the memory.
 pub const MAX_MODELS: usize = 1_000;
+
+/// Versions of a model that are compared: ids used as versions must not fill the memory.
+pub const MAX_VERSIONS: usize = 256;
+
+/// A version among segments: no dimension has such a name.
+const VERSION: &str = "\0version";
+
+fn of_version(version: &str) -> Segment {
+    Segment::from([(VERSION.to_string(), version.to_string())])
+}
+
+fn is_version(segment: &Segment) -> bool {
+    segment.contains_key(VERSION)
+}
 
 /// A segment: dimension to value; empty is the root.
 pub type Segment = BTreeMap<String, String>;
@@ -85,10 +99,26 @@ impl Shared {
         candidates.retain(|(_, s)| !admitted.contains_key(s));
         let by_name = planted(Bug::SegmentsByName);
         candidates.sort_by(|a, b| if by_name { a.1.cmp(&b.1) } else { b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)) });
-        for (_, segment) in candidates.into_iter().take(cap.saturating_sub(admitted.len())) {
+        let known = if candidates.is_empty() { 0 } else { admitted.keys().filter(|s| !is_version(s)).count() };
+        for (_, segment) in candidates.into_iter().take(cap.saturating_sub(known)) {
             admitted.insert(segment, closing);
             self.changed = true;
         }
+    }
+
+    /// Remembers since when pairs of a version come, unless there are too many versions.
+    pub fn admit_version(&mut self, model: &str, version: &str, closing: Closing) {
+        let admitted = self.segments.entry(model.to_string()).or_default();
+        let key = of_version(version);
+        if !admitted.contains_key(&key) && admitted.keys().filter(|s| is_version(s)).count() < MAX_VERSIONS {
+            admitted.insert(key, closing);
+            self.changed = true;
+        }
+    }
+
+    /// The closing at or before `closing` that first showed pairs of a version.
+    pub fn version_since(&self, model: &str, version: &str, closing: Closing) -> Option<Closing> {
+        self.segments.get(model).and_then(|s| s.get(&of_version(version))).copied().filter(|since| *since <= closing)
     }
 
     /// Whether a segment was admitted at or before a closing. The root always is.

@@ -15,9 +15,16 @@ use std::collections::BTreeMap;
 pub(super) struct Streams(BTreeMap<Place, BTreeMap<String, Vec<(Form, Kept)>>>);
 
 impl Streams {
-    /// A stream of a model's segment, if it is there.
-    pub(super) fn get_mut(&mut self, model: &str, segment: &BTreeMap<String, String>, signal: &str, form: Form) -> Option<&mut Kept> {
-        let parts: Parts<'_> = (model, None, segment);
+    /// A stream of a model's (a version's) segment, if it is there.
+    pub(super) fn get_mut(
+        &mut self,
+        model: &str,
+        version: Option<&str>,
+        segment: &BTreeMap<String, String>,
+        signal: &str,
+        form: Form,
+    ) -> Option<&mut Kept> {
+        let parts: Parts<'_> = (model, version, segment);
         let forms = self.0.get_mut(&parts as &dyn Named)?.get_mut(signal)?;
         forms.iter_mut().find(|(f, _)| *f == form).map(|(_, kept)| kept)
     }
@@ -131,14 +138,19 @@ mod tests {
         }
         let mut streams = Streams::default();
         for k in &keys {
-            assert!(streams.get_mut(&k.model, &k.segment, &k.signal, k.form).is_none());
+            assert!(streams.get_mut(&k.model, k.version.as_deref(), &k.segment, &k.signal, k.form).is_none());
             streams.insert(Kept { chunk: 0, stream: Stream::new(k.clone()) });
         }
+        keys.push(StreamKey { version: Some("2".into()), ..key("a", "", "score", Form::Gap) });
+        streams.insert(Kept { chunk: 0, stream: Stream::new(keys[keys.len() - 1].clone()) });
         keys.sort();
         assert_eq!(streams.iter().map(|kept| kept.stream.key()).collect::<Vec<_>>(), keys.iter().collect::<Vec<_>>());
         for k in &keys {
-            assert_eq!(streams.get_mut(&k.model, &k.segment, &k.signal, k.form).map(|kept| kept.stream.key()), Some(k));
+            assert_eq!(
+                streams.get_mut(&k.model, k.version.as_deref(), &k.segment, &k.signal, k.form).map(|kept| kept.stream.key()),
+                Some(k)
+            );
         }
-        assert!(streams.get_mut("a", &BTreeMap::new(), "score", Form::Categorical).is_none());
+        assert!(streams.get_mut("a", None, &BTreeMap::new(), "score", Form::Categorical).is_none());
     }
 }
