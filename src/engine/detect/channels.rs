@@ -218,7 +218,10 @@ impl Watch {
             Folds::Numeric(_) => [there(0, 0.0), there(1, 0.0)],
             Folds::Categorical(_) | Folds::Versions(_) => [0.0; 2],
             Folds::Rate(_) | Folds::Errors(_) => [there(0, 1.0), 0.0],
-            Folds::Volume(_) => [there(0, 1.0).max(LEAST_EXPOSURE), 0.0],
+            Folds::Volume(_) => {
+                let share = at.curved(|h| hours.get(h).map_or(1.0, |means| f64::from(means[0])));
+                [n * share.max(LEAST_EXPOSURE), 0.0]
+            }
         }
     }
 

@@ -332,11 +332,9 @@ pub(super) fn makes_a_fold(gathered: &Tally) -> bool {
 impl Derived {
     /// What hours of which little is known are drawn to: by 50 events, or by panes with 50 rows.
     fn drawn_to(&self, means: [f64; 2]) -> Overall {
-        let pseudo = match self {
-            Derived::Volume(_) if means[0] > 0.0 => PSEUDO_EVENTS / means[0],
-            _ => PSEUDO_EVENTS,
-        };
-        Overall { means, pseudo }
+        let curved = matches!(self, Derived::Volume(_));
+        let pseudo = if curved && means[0] > 0.0 { PSEUDO_EVENTS / means[0] } else { PSEUDO_EVENTS };
+        Overall { means, pseudo, curved }
     }
 }
 
