@@ -124,7 +124,7 @@ mod tests {
             event["effect"]["value"] = value.into();
             effect(&event)
         };
-        let expected = [(-0.041_26, "-0.0413"), (3.141_59, "3.14"), (12.345, "12.3"), (12_345.6, "12346"), (0.0, "0")];
+        let expected = [(-0.041_26, "-0.0413"), (3.456_78, "3.46"), (12.345, "12.3"), (12_345.6, "12346"), (0.0, "0")];
         for (value, digits) in expected {
             assert_eq!(said(value), format!("location {digits} sigma"));
         }

@@ -101,7 +101,11 @@ impl Subscriber {
     }
 
     fn refused(&self, e: &KafkaError, why: &str) -> Result<(), Fatal> {
-        hopeless(&self.kafka, e, why).map_or_else(|| Ok(say_once_a_while(&self.topic, e)), |end| Err(Fatal(end)))
+        if let Some(end) = hopeless(&self.kafka, e, why) {
+            return Err(Fatal(end));
+        }
+        say_once_a_while(&self.topic, e);
+        Ok(())
     }
 }
 
