@@ -29,7 +29,7 @@ use clap::Parser;
 use driftline::kafka::rights::{Operation, Resource, needed};
 use scene::Scene;
 use secure::bench::Bench;
-use secure::cases::{one_of_each_kind, without};
+use secure::cases::{READER, one_of_each_kind, without};
 use secure::rights::{Right, of_the_table};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -73,7 +73,7 @@ fn all(options: &Options) -> Result<(), String> {
         return Err(format!("docs/operations.md lists {table:#?}, driftline needs {rights:#?}"));
     }
     let mut users: Vec<String> = rights.iter().map(without).collect();
-    users.push("driftline".into());
+    users.extend(["driftline", READER].map(String::from));
     let bench = Bench::start(&options.dir, &program, &users)?;
     let scene = Scene::new(options.predictions);
     topics::load(&scene, &bench.settings());
@@ -89,6 +89,7 @@ fn all(options: &Options) -> Result<(), String> {
     )?;
     bench.taken_away((Resource::Group("eos-join".into()), Operation::Read), &["User:driftline has no right to Read on group eos-join"])?;
     bench.enough(&oracle::publishes(&scene, &config::offline()))?;
+    bench.tail()?;
     for right in one_of_each_kind() {
         bench.what_is_said_helps(&right)?;
     }

@@ -1,7 +1,7 @@
 //! The command line: parse, load settings, call one function per verb.
 
 use clap::Parser;
-use driftline::cli::{Cli, Verb, check, demo, run, schema, topics};
+use driftline::cli::{Cli, Verb, check, demo, run, schema, tail, topics};
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         Verb::Check(args) => check::check(&args),
         Verb::Schema => schema::schema(),
         Verb::Topics(args) => topics::topics(&args),
+        Verb::Tail(args) => tail::tail(&args),
     };
     done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
 }

@@ -8,6 +8,8 @@ pub mod demo_data;
 mod demo_show;
 pub mod run;
 pub mod schema;
+pub mod tail;
+mod tail_line;
 pub mod topics;
 
 use crate::config::settings::Settings;
@@ -48,6 +50,11 @@ pub enum Verb {
     /// Create driftline's own topics
     #[command(after_help = "Example:\n  driftline topics create -c driftline.yaml --dry-run")]
     Topics(topics::TopicsArgs),
+    /// Print the alerts topic as people read it, one event a line
+    #[command(
+        after_help = "Example:\n  driftline tail -c driftline.yaml --since 7d --severity warning\n  driftline tail -c driftline.yaml -f\n  driftline tail -c driftline.yaml --model fraud -o json | jq .summary"
+    )]
+    Tail(tail::TailArgs),
 }
 
 /// The configuration file.

@@ -10,5 +10,6 @@ pub mod queues;
 pub mod reader;
 pub mod refusal;
 pub mod rights;
+pub mod subscriber;
 pub mod topics;
 pub mod wake;

@@ -37,6 +37,9 @@ impl ClientContext for Ear {
         tracing::debug!("librdkafka {facility}: {message}"); // errors come again, as errors
     }
     fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(Code::PartitionEOF) {
+            return; // no error: the next poll says it, too
+        }
         let empty = error.rdkafka_error_code() == Some(Code::AllBrokersDown);
         if let Ok(mut heard) = self.heard.lock()
             && (!empty || heard.is_none())

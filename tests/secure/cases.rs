@@ -12,6 +12,14 @@ use std::collections::BTreeSet;
 const CLIENT: &str = "security.protocol: SASL_SSL, sasl.mechanism: SCRAM-SHA-512, sasl.username: \"${DRIFTLINE_USER}\", \
                       ssl.ca.location: \"${DRIFTLINE_CA}\" }\n  secrets: { sasl.password: { env: DRIFTLINE_PASSWORD }";
 const RUN: [&str; 2] = ["run", "--once"];
+/// Somebody who only wants to see the alerts.
+pub const READER: &str = "reader";
+
+/// The command that a message names.
+fn words_after(said: &str, key: &str) -> Result<String, String> {
+    let command = said.split_once(key).and_then(|s| s.1.split_once(" (docs/")).ok_or(format!("no command in: {said}"))?.0;
+    Ok(command.to_string())
+}
 
 fn name(resource: &Resource) -> &str {
     match resource {
@@ -96,7 +104,7 @@ impl Bench {
     pub fn what_is_said_helps(&self, right: &Right) -> Result<(), String> {
         let user = without(right);
         let said = self.run(&user).said;
-        let command = said.split_once("Grant it: ").and_then(|s| s.1.split_once(" (docs/")).ok_or("no command")?.0;
+        let command = words_after(&said, "Grant it: ")?;
         self.shell(&command.replace(self.address(Listener::Good), self.address(Listener::Plain)))?;
         let ended = self.run(&user);
         if ended.said.contains("has no right") { Err(format!("after `{command}`: {ended:?}")) } else { Ok(()) }
@@ -117,6 +125,23 @@ impl Bench {
             published.partials.len()
         );
         Ok(())
+    }
+
+    /// `tail` needs Read on the alerts, which the service itself does not have, and nothing else: not even a group.
+    pub fn tail(&self) -> Result<(), String> {
+        let verb = ["tail", "--since", "2999-01-01T00:00:00Z"]; // reads all, shows none
+        let read = |user: &str| self.begin("tail", Listener::Good, CLIENT, user, &format!("{user}-secret"), &verb).until(None);
+        let words = [format!("User:{READER} has no right to Read on topic eos.alerts"), "Grant it: kafka-acls.sh".to_string()];
+        let service = read("driftline");
+        must("tail: only Write on the alerts", &service, Some(1), &["User:driftline has no right to Read on topic eos.alerts", &words[1]])?;
+        must("tail: no right at all", &read(READER), Some(1), &[&words[0], &words[1]])?;
+        let command = words_after(&read(READER).said, "Grant it: ")?;
+        self.shell(&command.replace(self.address(Listener::Good), self.address(Listener::Plain)))?;
+        let enough = read(READER);
+        if enough.said.lines().count() != 1 {
+            return Err(format!("tail with Read on the alerts: {enough:?}"));
+        }
+        must("tail: Read on the alerts is enough", &enough, Some(0), &["none of them matches"])
     }
 
     /// A right that is taken away while the process uses it.

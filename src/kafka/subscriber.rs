@@ -1,0 +1,158 @@
+//! Reading one topic as any subscriber does: all partitions from their beginning, committed records only.
+//!
+//! Guarantees: each committed record is handed over once, a partition's in order; a topic that is not there, a missing right and a broker
+//! that does not answer end the start with a sentence that says what to do.
+//! Never: joins a group, commits a position, needs a right beyond Read on the topic, takes part in the record path.
+//! Comes from: `cli::tail`. Goes to: its sink.
+
+use super::client;
+use super::outage::{OUTAGE, is_absence};
+use super::reader::{Lazy, record};
+use super::refusal::{Ear, hopeless, no_client};
+use super::rights::{Operation, Resource, denied, missing};
+use crate::config::settings::Kafka;
+use crate::log::{Fatal, Sink, TopicIx};
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::Message;
+use rdkafka::topic_partition_list::{Offset as At, TopicPartitionList};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+/// So long the first answer of a broker is waited for: somebody sits before the screen.
+const FIRST_ANSWER: Duration = Duration::from_secs(10);
+/// One question.
+const REQUEST: Duration = Duration::from_secs(3);
+
+/// A subscriber to one topic.
+pub struct Subscriber {
+    kafka: Kafka,
+    topic: String,
+    consumer: BaseConsumer<Ear>,
+    /// Partitions that have not been read to their end yet.
+    unread: BTreeSet<i32>,
+    heard: Instant,
+}
+
+impl Subscriber {
+    /// Connects, finds the partitions, begins with the oldest record of each.
+    pub fn new(kafka: &Kafka, group: &str, topic: &str) -> Result<Subscriber, Fatal> {
+        let mut config = client::reader(kafka, group);
+        config.set("auto.offset.reset", "earliest"); // where retention has passed the reader, it goes on with what is left
+        let consumer = BaseConsumer::from_config_and_context(&config, Ear::default()).map_err(|e| Fatal(no_client(&e)))?;
+        let partitions = partitions(kafka, &consumer, topic)?;
+        let mut list = TopicPartitionList::new();
+        for p in 0..partitions {
+            list.add_partition_offset(topic, p, At::Beginning).map_err(|e| Fatal(format!("reading {topic}[{p}]: {e}")))?;
+        }
+        consumer.assign(&list).map_err(|e| Fatal(format!("reading {topic}: {e}")))?;
+        let unread = (0..partitions).collect();
+        Ok(Subscriber { kafka: kafka.clone(), topic: topic.to_string(), consumer, unread, heard: Instant::now() })
+    }
+
+    /// True once every partition has been read to the end that it had then.
+    pub fn has_caught_up(&self) -> bool {
+        self.unread.is_empty()
+    }
+
+    /// How long nothing has been heard from Kafka.
+    pub fn silence(&self) -> Duration {
+        self.heard.elapsed()
+    }
+
+    /// Hands over what comes, and returns when nothing is at hand; waits at most `patience` for the first record.
+    pub fn poll(&mut self, patience: Duration, sink: &mut Sink<'_>) -> Result<(), Fatal> {
+        OUTAGE.turned();
+        let mut wait = patience;
+        while let Some(message) = self.consumer.poll(wait) {
+            wait = Duration::ZERO;
+            match message {
+                Ok(m) => {
+                    sink(record(&m, TopicIx(u8::MAX), &Lazy(m.headers())));
+                    self.heard = Instant::now();
+                }
+                Err(KafkaError::PartitionEOF(p)) => {
+                    self.unread.remove(&p);
+                    self.heard = Instant::now();
+                }
+                Err(e) => self.trouble(&e)?,
+            }
+        }
+        if let Some((e, why)) = self.consumer.context().take() {
+            self.refused(&e, &why)?;
+        }
+        Ok(())
+    }
+
+    fn trouble(&self, e: &KafkaError) -> Result<(), Fatal> {
+        let right = (Operation::Read, Resource::Topic(self.topic.clone()));
+        match denied(e, &self.kafka, &right.1, right.0) {
+            Some(fatal) => Err(fatal),
+            None if matches!(e.rdkafka_error_code(), Some(Code::UnknownTopicOrPartition | Code::UnknownTopic)) => Err(Fatal(format!(
+                "topic {} is gone: it was deleted while it was read. `driftline topics create -c FILE` makes it again",
+                self.topic
+            ))),
+            None => {
+                say_once_a_while(&self.topic, e);
+                Ok(())
+            }
+        }
+    }
+
+    fn refused(&self, e: &KafkaError, why: &str) -> Result<(), Fatal> {
+        if let Some(end) = hopeless(&self.kafka, e, why) {
+            return Err(Fatal(end));
+        }
+        say_once_a_while(&self.topic, e);
+        Ok(())
+    }
+}
+
+/// The group has no members, so what its coordinator says does not matter; an absent broker comes back.
+fn say_once_a_while(topic: &str, e: &KafkaError) {
+    if e.rdkafka_error_code() == Some(Code::GroupAuthorizationFailed) {
+        tracing::debug!("reading {topic}: {e}");
+    } else if is_absence(e) {
+        OUTAGE.noticed(&format!("reading {topic}"), e);
+    } else {
+        tracing::warn!("reading {topic}: {e}; trying again");
+    }
+}
+
+/// Partitions of the topic, asked for until a broker answers or the patience ends.
+fn partitions(kafka: &Kafka, consumer: &BaseConsumer<Ear>, topic: &str) -> Result<i32, Fatal> {
+    let began = Instant::now();
+    loop {
+        let e = match consumer.fetch_metadata(Some(topic), REQUEST) {
+            Ok(metadata) => {
+                let found = metadata.topics().iter().find(|t| t.name() == topic);
+                match found.and_then(|t| t.error()).map(Code::from) {
+                    Some(Code::TopicAuthorizationFailed) => {
+                        return Err(Fatal(missing(kafka, &Resource::Topic(topic.into()), &[Operation::Read])));
+                    }
+                    Some(code @ Code::LeaderNotAvailable) => KafkaError::MetadataFetch(code),
+                    _ => return found.map(|t| t.partitions().len() as i32).filter(|n| *n > 0).ok_or_else(|| absent(topic)),
+                }
+            }
+            Err(e) => e,
+        };
+        while consumer.poll(Duration::from_millis(100)).is_some() {} // errors go to the context, after what is only logged
+        let (e, why) = consumer.context().take().unwrap_or_else(|| (e.clone(), e.to_string()));
+        if let Some(end) = hopeless(kafka, &e, &why) {
+            return Err(Fatal(end));
+        }
+        if began.elapsed() > FIRST_ANSWER {
+            return Err(Fatal(format!(
+                "no broker answers at {} ({why}). Check `kafka.brokers`, whether the brokers run, and whether `security.protocol` in kafka.client is the listener's",
+                kafka.brokers
+            )));
+        }
+    }
+}
+
+fn absent(topic: &str) -> Fatal {
+    Fatal(format!(
+        "topic {topic} does not exist: `driftline topics create -c FILE` makes it, and `driftline run` publishes to it. Is this the right cluster, and the right configuration?"
+    ))
+}
