@@ -84,7 +84,9 @@ fn types_of_other_subjects_are_fetched_and_read() {
     let reader = reader(&fake, "");
     assert_eq!(reader.answer(9).expect("a schema").references.len(), 2, "each once");
 
-    let (schema, others) = Schema::parse_str_with_list(prediction, [money, currency]).expect("schemas");
+    // the oracle writes by the same types, defined where they are first named
+    let whole = prediction.replace("\"Currency\"", currency).replace("\"Money\"", money);
+    let schema = Schema::parse_str(&whole).expect("one schema");
     let text = |t: &str| Value::String(t.to_string());
     let fields = |all: Vec<(&str, Value)>| Value::Record(all.into_iter().map(|(n, v)| (n.to_string(), v)).collect());
     let euro = Value::Enum(0, "EUR".into());
@@ -95,9 +97,8 @@ fn types_of_other_subjects_are_fetched_and_read() {
         ("segments", Value::Map([("country".to_string(), euro.clone())].into())),
         ("features", fields(vec![("amount", Value::Double(12.5)), ("currency", euro)])),
     ]);
-    let others: Vec<&Schema> = others.iter().collect();
     #[allow(deprecated)]
-    let bytes = framed(9, &apache_avro::to_avro_datum_schemata(&schema, others, value).expect("the value fits"));
+    let bytes = framed(9, &apache_avro::to_avro_datum(&schema, value).expect("the value fits"));
     let settings = settings(&fake.url, "", "");
     let mut decoder =
         PredictionDecoder::with(&settings.predictions, &settings.definitions.dimensions, Some(reader.registry)).expect("a decoder");
@@ -124,6 +125,22 @@ fn what_refers_to_itself_ends() {
     fake.has_with(9, "AVRO", RECORD, itself.clone());
     fake.has_version("r", 1, RECORD, itself);
     assert_eq!(reader(&fake, "").answer(9).expect("a schema").references.len(), 1);
+}
+
+#[test]
+fn schemas_of_a_registry_have_a_largest_size() {
+    let fake = FakeRegistry::start();
+    fake.has(1, "AVRO", &" ".repeat(4 << 20));
+    fake.has(2, "AVRO", &" ".repeat((4 << 20) - 100));
+    let chain = |from: i64| json!([{ "name": "R", "subject": "r", "version": from }]);
+    (1..=257).for_each(|i| fake.has_version("r", i, RECORD, if i < 257 { chain(i + 1) } else { json!([]) }));
+    fake.has_with(3, "AVRO", RECORD, chain(1));
+    fake.has_with(4, "AVRO", RECORD, chain(2));
+    let reader = reader(&fake, "");
+    assert!(reader.answer(1).expect_err("too long").contains("more than 4 MiB"));
+    assert!(reader.answer(2).is_ok());
+    assert!(reader.answer(3).expect_err("too many").contains("more than 256 schemas"));
+    assert_eq!(reader.answer(4).expect("a schema").references.len(), 256);
 }
 
 #[test]

@@ -15,7 +15,9 @@ pub(super) fn registry(config: &raw::Config, sources: [&Source; 2], context: &mu
         }
         return None;
     };
-    if needs.is_none() {
+    // an input whose format can't be read may have meant this one
+    let misread = Input::BOTH.iter().any(|i| context.broken.contains(&Path::of(&[i.word()])));
+    if needs.is_none() && !misread {
         let message = "a registry is given, but no input has the format registry";
         context.problem(Path::of(&["registry"]), message, "set format: registry for predictions, outcomes or both, or remove it");
     }
