@@ -11,8 +11,10 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// Values of predictions and of outcomes; both are JSON.
+/// Values of predictions and of outcomes, all of them JSON.
 const IDS: [u32; 2] = [11, 12];
+/// Outcomes of an older writer.
+const OLDER: u32 = 13;
 
 /// Says nothing about some ids until it is told to.
 #[derive(Default)]
@@ -57,19 +59,24 @@ fn world(now: i64, schemas: &Arc<Mute>) -> World {
 }
 
 fn write(world: &World, input: usize, partition: i32, at: i64, id: &str) {
+    write_as(world, IDS[input], input, partition, at, id);
+}
+
+fn write_as(world: &World, schema: u32, input: usize, partition: i32, at: i64, id: &str) {
     let (topic, json) = [("p", prediction(at, id)), ("o", outcome(at, id))].into_iter().nth(input).expect("two inputs");
-    let value = [&[0], &IDS[input].to_be_bytes()[..], json.as_bytes()].concat();
+    let value = [&[0], &schema.to_be_bytes()[..], json.as_bytes()].concat();
     world.cluster.write(topic, Some(Partition(partition)), at, Some(id.as_bytes()), Some(&value), &[]).expect("written");
 }
 
-/// Six hours of pairs, a minute apart; of each minute's two predictions one is never answered.
+/// Six hours of pairs, a minute apart; of each minute's two predictions one is never answered. The outcomes' writer is new after an hour.
 fn history(world: &World) {
     for minute in 0..360 {
         for partition in 0..PARTITIONS {
             let at = START + minute * MINUTE;
             write(world, 0, partition, at, &format!("{partition}-{minute}"));
             write(world, 0, partition, at, &format!("{partition}-{minute}-unlabelled"));
-            write(world, 1, partition, at + 5 * MINUTE, &format!("{partition}-{minute}"));
+            let schema = if minute < 60 { OLDER } else { IDS[1] };
+            write_as(world, schema, 1, partition, at + 5 * MINUTE, &format!("{partition}-{minute}"));
         }
     }
 }
