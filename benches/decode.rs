@@ -1,12 +1,16 @@
-//! One prediction with 20 numbers, from bytes to an event and back: JSON and Avro by our own schema, and other people's JSON.
+//! One prediction with 20 numbers, from bytes to an event and back: JSON and Avro by our own schema, and Avro by a registry's id.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use driftline::codec::decoder::PredictionDecoder;
+use driftline::codec::framing::SchemaId;
+use driftline::codec::schemas::PREDICTION;
+use driftline::codec::writers::{Answer, SchemaKind, Schemas, Written};
 use driftline::config::load_text;
 use driftline::engine::types::{Offset, Partition};
 use driftline::log::{NoHeaders, Record, TopicIx};
 use std::hint::black_box;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The example's shape: 577 bytes, ids and times as they come, doubles of 16 digits.
 fn json() -> Vec<u8> {
@@ -36,13 +40,29 @@ fn avro() -> Vec<u8> {
     bytes
 }
 
+/// A registry that has our own schema under every id.
+struct Ours;
+
+impl Schemas for Ours {
+    fn answer(&self, _: SchemaId) -> Answer {
+        Answer::Is(Arc::new(Written { kind: SchemaKind::Avro, text: PREDICTION.to_string(), references: Vec::new(), subject: None }))
+    }
+    fn news(&self) -> u64 {
+        0
+    }
+    fn is_away(&self) -> bool {
+        false
+    }
+}
+
 fn bench(c: &mut Criterion) {
-    for (format, value) in [("json", json()), ("avro", avro())] {
+    for (format, value) in [("json", json()), ("avro", avro()), ("registry", [&[0, 0, 0, 0, 7], &avro()[..]].concat())] {
+        let registry = if format == "registry" { "registry: { url: 'http://r:1' }" } else { "" };
         let text = format!(
-            "app: a\nkafka: {{ brokers: 'b:1' }}\npredictions: {{ topic: p, format: {format} }}\noutcomes: {{ topic: o }}\nsegments: {{ by: [[country]] }}\n"
+            "app: a\nkafka: {{ brokers: 'b:1' }}\npredictions: {{ topic: p, format: {format} }}\noutcomes: {{ topic: o }}\nsegments: {{ by: [[country]] }}\n{registry}\n"
         );
         let settings = load_text("d.yaml", &text, &|_| None, Path::new("")).unwrap_or_else(|e| panic!("{e}"));
-        let mut decoder = PredictionDecoder::new(&settings.predictions, &settings.definitions.dimensions).unwrap();
+        let mut decoder = PredictionDecoder::with(&settings.predictions, &settings.definitions.dimensions, Some(Arc::new(Ours))).unwrap();
         let mut group = c.benchmark_group("decode");
         group.throughput(Throughput::Bytes(value.len() as u64));
         group.bench_function(format!("{format} {} B, 20 doubles", value.len()), |b| {
@@ -57,6 +77,7 @@ fn bench(c: &mut Criterion) {
                     value: Some(black_box(&value)),
                     headers: &NoHeaders,
                 };
+                assert!(decoder.ready(&record));
                 let event = decoder.decode(&record).unwrap();
                 black_box(&event);
                 decoder.recycle(event);

@@ -13,4 +13,5 @@ pub mod log;
 pub mod ops;
 pub mod planted;
 mod prefetch;
+pub mod registry;
 pub mod stage;

@@ -2,6 +2,8 @@
 
 use super::{ConfigArg, Failure, Output, say};
 use crate::config::load;
+use crate::config::settings::Settings;
+use crate::registry::probe;
 use clap::Args;
 use serde_json::json;
 
@@ -16,9 +18,13 @@ pub struct CheckArgs {
     pub output: Output,
 }
 
-/// Reads the file, reports every mistake, or says what it means.
+/// Reads the file, reports every mistake, or says what it means; a registry that it names is asked once.
 pub fn check(args: &CheckArgs) -> Result<(), Failure> {
-    match (load(&args.config.config), args.output) {
+    let loaded = load(&args.config.config);
+    if let Ok(Settings { registry: Some(at), .. }) = &loaded {
+        probe(at).map_err(|trouble| Failure::Runtime(format!("the schema registry {}: {trouble}", at.url)))?;
+    }
+    match (loaded, args.output) {
         (Err(diagnostics), Output::Json) => {
             say(&diagnostics.to_json())?;
             Err(Failure::Config(diagnostics))
@@ -29,9 +35,10 @@ pub fn check(args: &CheckArgs) -> Result<(), Failure> {
         ),
         (Ok(s), Output::Text) => {
             let d = &s.definitions;
+            let registry = s.registry.as_ref().map_or(String::new(), |r| format!("\n  registry     {}", r.url));
             let segments: Vec<String> = d.segments.iter().map(|by| by.join(" x ")).collect();
             say(&format!(
-                "{}: ok\n  app          {}\n  reads        {} and {}\n  publishes    {}\n  models       {}\n  segments     {}\n  panes        {} s\n  budget       {} false alarm(s) in {} days, split over {} streams",
+                "{}: ok\n  app          {}\n  reads        {} and {}{registry}\n  publishes    {}\n  models       {}\n  segments     {}\n  panes        {} s\n  budget       {} false alarm(s) in {} days, split over {} streams",
                 args.config.config.display(),
                 s.app,
                 s.predictions.topic,

@@ -13,11 +13,13 @@ use super::mapping::{Mapping, Outside, Slot};
 use super::plan::{Plan, Stop};
 use super::scalar::{Scalar, Tick};
 use super::time::{NoTime, event_time};
+use super::writers::{Schemas, Writer, Writers};
 use crate::config::settings::{Format, Source};
 use crate::engine::types::{EventTime, RequestKey};
 use crate::log::Record;
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 /// A schema that can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,21 +31,47 @@ struct Reader {
     mapping: Mapping,
     plan: Plan,
     marks: Marks,
-    avro: Option<Avro>,
-    confluent: bool,
+    values: Values,
     schema_id: Option<SchemaId>,
     spare: Found<'static>,
 }
 
+/// How values are written.
+enum Values {
+    Json,
+    Avro(Avro),
+    /// Behind five bytes that don't matter.
+    Framed(Avro),
+    /// Behind five bytes that say how.
+    ById(Writers),
+}
+
 impl Reader {
-    fn new(source: &Source, dimensions: &[String]) -> Result<Reader, SchemaError> {
+    fn new(source: &Source, dimensions: &[String], schemas: Option<Arc<dyn Schemas>>) -> Result<Reader, SchemaError> {
         let mapping = Mapping::of(source, dimensions);
         let mut plan = Plan::new(&mapping);
-        let (avro, confluent) = match &source.format {
-            Format::Json => (None, false),
-            Format::Avro { schema, confluent, .. } => (Some(Avro::compile(schema, &mut plan).map_err(SchemaError)?), *confluent),
+        let values = match &source.format {
+            Format::Json => Values::Json,
+            Format::Avro { schema, confluent, .. } => {
+                let avro = Avro::compile(schema, &mut plan).map_err(SchemaError)?;
+                if *confluent { Values::Framed(avro) } else { Values::Avro(avro) }
+            }
+            Format::Registry { may_lack } => {
+                let schemas = schemas.ok_or_else(|| SchemaError("the format is registry, and there is no registry".to_string()))?;
+                Values::ById(Writers::new(schemas, may_lack))
+            }
         };
-        Ok(Reader { mapping, plan, marks: Marks::default(), avro, confluent, schema_id: None, spare: Found::default() })
+        Ok(Reader { mapping, plan, marks: Marks::default(), values, schema_id: None, spare: Found::default() })
+    }
+
+    /// False while nobody knows the schema that a record was written with.
+    #[inline]
+    fn ready(&mut self, record: &Record<'_>) -> bool {
+        let Values::ById(writers) = &mut self.values else { return true };
+        match record.value.map(unframe) {
+            Some(Ok((id, _))) => writers.ready(id, &mut self.plan, &self.mapping),
+            _ => true,
+        }
     }
 
     /// Walks the record's value and fills `found`.
@@ -55,13 +83,21 @@ impl Reader {
             let what = format!("the value has {} bytes, at most {MAX_VALUE} are decoded: send large payloads another way", value.len());
             return Err(bad(Reason::TooLong, what));
         }
-        if self.confluent {
+        if matches!(self.values, Values::Framed(_) | Values::ById(_)) {
             let (id, rest) = unframe(value).map_err(|why| bad(Reason::Undecodable, format!("the value has no schema id: {why}")))?;
             (self.schema_id, value) = (Some(id), rest);
         }
+        let avro = match (&self.values, self.schema_id) {
+            (Values::Avro(avro) | Values::Framed(avro), _) => Some(avro),
+            (Values::ById(writers), Some(id)) => match writers.writer(id)? {
+                Writer::Avro(avro) => Some(avro),
+                Writer::Json => None,
+            },
+            (Values::Json | Values::ById(_), _) => None,
+        };
         let mut sink = Sink { plan: &mut self.plan, found, marks: &mut self.marks };
         sink.begin();
-        let walked = match &self.avro {
+        let walked = match avro {
             None => json::read(value, &mut sink),
             Some(avro) => avro.read(value, &mut sink),
         };
@@ -196,7 +232,7 @@ fn outside_scalar<'a>(outside: &Outside, record: &Record<'a>, place: &str) -> Re
 }
 
 /// A panic in a decoder is a bug of driftline; the record is kept, and the process lives on.
-fn guarded<T>(decode: impl FnOnce() -> Result<T, BadRecord>) -> Result<T, BadRecord> {
+pub(super) fn guarded<T>(decode: impl FnOnce() -> Result<T, BadRecord>) -> Result<T, BadRecord> {
     catch_unwind(AssertUnwindSafe(decode))
         .unwrap_or_else(|_| Err(bad(Reason::Panic, "decoding panicked: a bug of driftline; please report it with this record's bytes")))
 }
@@ -211,7 +247,19 @@ pub struct PredictionDecoder {
 impl PredictionDecoder {
     /// Compiles the mapping of a source. Events have the values of `dimensions` in this order.
     pub fn new(source: &Source, dimensions: &[String]) -> Result<PredictionDecoder, SchemaError> {
-        Ok(PredictionDecoder { reader: Reader::new(source, dimensions)?, dimensions: dimensions.len(), spare_dimensions: Vec::new() })
+        PredictionDecoder::with(source, dimensions, None)
+    }
+
+    /// The same, with a place that schemas come from, for sources whose values carry ids of schemas.
+    pub fn with(source: &Source, dimensions: &[String], schemas: Option<Arc<dyn Schemas>>) -> Result<PredictionDecoder, SchemaError> {
+        let reader = Reader::new(source, dimensions, schemas)?;
+        Ok(PredictionDecoder { reader, dimensions: dimensions.len(), spare_dimensions: Vec::new() })
+    }
+
+    /// False while nobody knows the schema that a record was written with: it must wait. Otherwise it can be decoded, or can never be.
+    #[inline]
+    pub fn ready(&mut self, record: &Record<'_>) -> bool {
+        self.reader.ready(record)
     }
 
     /// Decodes a record. Allocates nothing for an ordinary one: give the event back with `recycle`.
@@ -293,7 +341,18 @@ pub struct OutcomeDecoder {
 impl OutcomeDecoder {
     /// Compiles the mapping of a source.
     pub fn new(source: &Source) -> Result<OutcomeDecoder, SchemaError> {
-        Ok(OutcomeDecoder { reader: Reader::new(source, &[])? })
+        OutcomeDecoder::with(source, None)
+    }
+
+    /// The same, with a place that schemas come from, for sources whose values carry ids of schemas.
+    pub fn with(source: &Source, schemas: Option<Arc<dyn Schemas>>) -> Result<OutcomeDecoder, SchemaError> {
+        Ok(OutcomeDecoder { reader: Reader::new(source, &[], schemas)? })
+    }
+
+    /// False while nobody knows the schema that a record was written with: it must wait. Otherwise it can be decoded, or can never be.
+    #[inline]
+    pub fn ready(&mut self, record: &Record<'_>) -> bool {
+        self.reader.ready(record)
     }
 
     /// Decodes a record. Allocates nothing for an ordinary one.

@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SchemaId(pub u32);
 
-/// Takes Confluent's five bytes off. Any id is accepted: the configured schema decides how the value is read.
+/// Takes Confluent's five bytes off. Any id is accepted here: a schema file, or `writers` by the id, decides how the value is read.
 pub fn unframe(bytes: &[u8]) -> Result<(SchemaId, &[u8]), String> {
     match bytes {
         [0, a, b, c, d, value @ ..] => Ok((SchemaId(u32::from_be_bytes([*a, *b, *c, *d])), value)),

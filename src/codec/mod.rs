@@ -1,6 +1,6 @@
 //! Formats: from a record's bytes to a decoded event, and from an alert to bytes.
 //!
-//! The way of a record: `framing` takes off what stands before the value → `json` or `avro` walks it once along the `plan`
+//! The way of a record: `framing` takes off what stands before the value, and `writers` knows by its id how it was written → `json` or `avro` walks it once along the `plan`
 //! (compiled from the configuration's field mapping) and writes what is wanted into slots → `decoder` makes an event of them.
 
 pub mod alert;
@@ -16,6 +16,7 @@ pub mod scalar;
 pub mod schemas;
 pub mod time;
 pub mod wire;
+pub mod writers;
 
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]

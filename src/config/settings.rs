@@ -18,6 +18,8 @@ pub struct Settings {
     pub app: String,
     /// How to reach Kafka.
     pub kafka: Kafka,
+    /// The schema registry, if an input needs it.
+    pub registry: Option<Registry>,
     /// The predictions topic.
     pub predictions: Source,
     /// The outcomes topic.
@@ -67,6 +69,35 @@ pub struct Kafka {
     pub secrets: BTreeMap<String, SecretString>,
 }
 
+/// How to reach the schema registry.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    /// Its address, without a slash at the end.
+    pub url: String,
+    /// Who we are.
+    pub auth: RegistryAuth,
+    /// Certificates that vouch for it, as PEM; `None`: Mozilla's list.
+    pub ca: Option<String>,
+    /// The longest that one request may take.
+    pub timeout: Span,
+}
+
+/// Who we are to the schema registry.
+#[derive(Clone, Debug)]
+pub enum RegistryAuth {
+    /// Nobody in particular.
+    None,
+    /// A name and a password.
+    Basic {
+        /// The name.
+        user: String,
+        /// The password.
+        password: SecretString,
+    },
+    /// A token.
+    Bearer(SecretString),
+}
+
 /// One input topic.
 #[derive(Clone, Debug)]
 pub struct Source {
@@ -91,6 +122,11 @@ pub enum Format {
         schema: String,
         /// True if each value begins with Confluent's magic byte and schema id.
         confluent: bool,
+    },
+    /// Confluent's five bytes, then Avro or JSON by the schema that the registry has for the id.
+    Registry {
+        /// Names under `fields` (as in `codec::mapping`) that a writer's schema may lack: defaults that an event can do without.
+        may_lack: Vec<String>,
     },
 }
 

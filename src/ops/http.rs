@@ -67,7 +67,7 @@ fn router(shared: Shared) -> Router {
         .route("/status", get(async |State(s): State<Shared>| axum::Json(s.board.view(&s.app))))
         .route_layer(from_fn_with_state(pace, paced))
         .route("/livez", get(async |State(s): State<Shared>| probe(s.board.alive(now_ms()), "alive", "a member's loop hangs")))
-        .route("/readyz", get(async |State(s): State<Shared>| probe(s.board.ready(), "ready", "waiting for partitions or restoring state")))
+        .route("/readyz", get(async |State(s): State<Shared>| probe(s.board.ready(), "ready", s.board.waits_for())))
         .with_state(shared)
 }
 
@@ -84,8 +84,8 @@ async fn metrics(State(shared): State<Shared>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], shared.metrics.render()).into_response()
 }
 
-fn probe(ok: bool, yes: &'static str, no: &'static str) -> (StatusCode, &'static str) {
-    if ok { (StatusCode::OK, yes) } else { (StatusCode::SERVICE_UNAVAILABLE, no) }
+fn probe(ok: bool, yes: &'static str, no: impl Into<String>) -> (StatusCode, String) {
+    if ok { (StatusCode::OK, yes.to_string()) } else { (StatusCode::SERVICE_UNAVAILABLE, no.into()) }
 }
 
 #[cfg(test)]

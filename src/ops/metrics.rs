@@ -5,6 +5,7 @@
 use crate::config::settings::Settings;
 use crate::engine::journal::Activity;
 use crate::engine::types::{EventTime, Input, PaneKind};
+use crate::registry::gauges::Gauges;
 use crate::stage::counters::{Counters, DELAY_BUCKETS};
 use crate::stage::detect::DetectStage;
 use crate::stage::join::JoinStage;
@@ -41,6 +42,8 @@ pub struct Metrics {
     inputs: Inputs,
     epochs: Epochs,
     panes: Panes,
+    /// Those of the schema registry, for the thread that asks it.
+    pub schemas: Gauges,
 }
 
 /// What the join stage reads and keeps.
@@ -95,6 +98,11 @@ fn kept<C: Collector + Clone + 'static>(registry: &Registry, metric: Result<C, p
     let metric = metric.expect("metric names are constants and valid");
     registry.register(Box::new(metric.clone())).expect("each metric is registered once");
     metric
+}
+
+fn registered(registry: &Registry, gauges: Gauges) -> Gauges {
+    let Gauges { requests, away_since, schemas } = gauges;
+    Gauges { requests: kept(registry, Ok(requests)), away_since: kept(registry, Ok(away_since)), schemas: kept(registry, Ok(schemas)) }
 }
 
 /// Makes metrics and registers them.
@@ -266,6 +274,7 @@ impl Metrics {
             inputs: Inputs::new(&make),
             epochs: Epochs::new(&make),
             panes: Panes::new(&make),
+            schemas: registered(&registry, Gauges::default()),
             build_info: make.gauges("driftline_build_info", "Version of this build", &["version"]),
             max_series: settings.max_series,
             registry,
@@ -374,7 +383,8 @@ impl Metrics {
             &p.refused_models,
             &p.definitions_stale,
         ];
-        let all = inputs.iter().chain(&epochs).chain(&panes);
+        let schemas = self.schemas.all();
+        let all = inputs.iter().chain(&epochs).chain(&panes).chain(&schemas);
         all.flat_map(|c| c.desc()).map(|d| (d.fq_name.clone(), d.help.clone(), d.variable_labels.clone())).collect()
     }
 

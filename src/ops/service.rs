@@ -6,10 +6,12 @@
 use super::http::{Shared, now_ms, serve};
 use super::metrics::Metrics;
 use super::status::{Board, detect_view, join_view};
+use crate::codec::writers::Schemas;
 use crate::config::settings::Settings;
 use crate::kafka::log::{KafkaLog, MemberName};
 use crate::kafka::topics;
 use crate::log::{Fatal, Log};
+use crate::registry::{self, Registry, Trouble};
 use crate::stage::detect::DetectStage;
 use crate::stage::join::{JoinStage, Step};
 use std::net::SocketAddr;
@@ -93,19 +95,36 @@ impl Service {
             Some(address) => Some(runtime.block_on(serve(address, shared)).map_err(|e| ServiceError::Http(address, e))?),
             None => None,
         };
-        let sources = match checked(&runtime, settings.clone()) {
-            Ok(sources) => sources,
+        let registry = match stages.join {
+            true => reached(&runtime, &settings, &metrics),
+            false => Ok(None),
+        };
+        let checks = registry.and_then(|registry| Ok((registry, checked(&runtime, settings.clone())?)));
+        let (registry, sources) = match checks {
+            Ok(passed) => passed,
             Err(e) => {
-                runtime.shutdown_background(); // the check may still wait for a broker
+                runtime.shutdown_background(); // a check may still wait for an answer
                 return Err(e);
             }
         };
+        if let Some(registry) = &registry {
+            board.watch(registry.clone());
+        }
         let stop = Arc::new(AtomicBool::new(false));
         let (sender, ended) = channel();
         let finished = Arc::new(AtomicUsize::new(0));
         let mut service = Service { stop, threads: Vec::new(), ended, runtime, board: board.clone(), finished: finished.clone(), http };
-        let crew =
-            Crew { settings, metrics, board, stop: service.stop.clone(), sources, at_end, finished: finished.clone(), ended: sender };
+        let crew = Crew {
+            settings,
+            registry,
+            metrics,
+            board,
+            stop: service.stop.clone(),
+            sources,
+            at_end,
+            finished: finished.clone(),
+            ended: sender,
+        };
         for thread in 0..crew.settings.threads.join * usize::from(stages.join) {
             service.threads.push(crew.clone().spawn("join", thread));
         }
@@ -177,12 +196,33 @@ impl Service {
     }
 }
 
-/// Checks the topics, which may take until a broker answers; a signal ends the wait.
+/// Asks the registry once, and goes on if what is wrong may pass: records wait for it then.
+fn reached(runtime: &tokio::runtime::Runtime, settings: &Settings, metrics: &Metrics) -> Result<Option<Arc<Registry>>, ServiceError> {
+    let Some(at) = settings.registry.clone() else { return Ok(None) };
+    let refused = |t: Trouble| ServiceError::Start(vec![format!("the schema registry {}: {t}", at.url)]);
+    let asked = at.clone();
+    match unless_signalled(runtime, move || registry::probe(&asked))? {
+        Ok(()) => {}
+        Err(trouble) if trouble.lasting => return Err(refused(trouble)),
+        Err(trouble) => tracing::warn!("the schema registry {}: {trouble}; records wait until it answers, nothing is lost", at.url),
+    }
+    Ok(Some(Arc::new(Registry::start(&at, metrics.schemas.clone()).map_err(refused)?)))
+}
+
+/// Checks the topics, which may take until a broker answers.
 fn checked(runtime: &tokio::runtime::Runtime, settings: Arc<Settings>) -> Result<u32, ServiceError> {
-    let check = runtime.spawn_blocking(move || topics::check(&settings));
+    unless_signalled(runtime, move || topics::check(&settings))?.map_err(ServiceError::Start)
+}
+
+/// Does what may take long; a signal ends the wait.
+fn unless_signalled<T: Send + 'static>(
+    runtime: &tokio::runtime::Runtime,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ServiceError> {
+    let work = runtime.spawn_blocking(work);
     runtime.block_on(async {
         tokio::select! {
-            answer = check => answer.unwrap_or_else(|e| Err(vec![format!("checking the topics: {e}")])).map_err(ServiceError::Start),
+            answer = work => answer.map_err(|e| ServiceError::Start(vec![format!("checking what is needed at start: {e}")])),
             () = signalled() => Err(ServiceError::Interrupted),
         }
     })
@@ -200,6 +240,7 @@ async fn signalled() {
 #[derive(Clone)]
 struct Crew {
     settings: Arc<Settings>,
+    registry: Option<Arc<Registry>>,
     metrics: Arc<Metrics>,
     board: Arc<Board>,
     stop: Arc<AtomicBool>,
@@ -241,12 +282,13 @@ impl Crew {
         self.board.announce(&label, now_ms());
         let plan = self.settings.topic("plan");
         let mut log = KafkaLog::open(&self.settings, name, JoinStage::topics(&self.settings), Some(&plan))?;
-        let mut stage = JoinStage::new(self.settings.clone(), self.sources, self.at_end != AtEnd::Watch).map_err(Fatal)?;
+        let schemas = self.registry.clone().map(|r| r as Arc<dyn Schemas>);
+        let mut stage = JoinStage::with(self.settings.clone(), self.sources, self.at_end != AtEnd::Watch, schemas).map_err(Fatal)?;
         let (mut shown, mut over) = (0, false);
         while !self.stop.load(Ordering::Relaxed) {
             let step = stage.step(&mut log, PATIENCE)?;
             let now = log.now_ms();
-            self.board.turned(&label, now, stage.ready());
+            self.board.turned(&label, now, stage.ready() && !stage.waits_for_registry());
             if stage.counters.epochs > 0 || now - shown > 1_000 {
                 self.metrics.absorb_join(&mut stage, now);
             }

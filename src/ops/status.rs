@@ -2,12 +2,14 @@
 
 use crate::engine::detect::stream::{Phase, Rules};
 use crate::engine::types::{Input, PaneKind};
+use crate::registry::Registry;
 use crate::stage::detect::DetectStage;
 use crate::stage::join::JoinStage;
 use dashmap::DashMap;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Streams that a member describes one by one at most.
 const SHOWN: usize = 500;
@@ -19,6 +21,7 @@ const ALIVE_MS: i64 = 120_000;
 pub struct Board {
     members: DashMap<String, Member>,
     stopping: AtomicBool,
+    registry: OnceLock<Arc<Registry>>,
 }
 
 #[derive(Default)]
@@ -49,6 +52,19 @@ impl Board {
         }
     }
 
+    /// Records may wait for this registry.
+    pub fn watch(&self, registry: Arc<Registry>) {
+        self.registry.set(registry).ok();
+    }
+
+    /// What somebody should know who finds the process not ready.
+    pub fn waits_for(&self) -> String {
+        match self.registry.get().and_then(|r| r.outage()) {
+            Some(outage) => format!("waiting: {outage}"),
+            None => "waiting for partitions or restoring state".to_string(),
+        }
+    }
+
     /// The process is ending.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
@@ -68,7 +84,8 @@ impl Board {
     pub fn view(&self, app: &str) -> Value {
         let members: BTreeMap<String, Value> =
             self.members.iter().map(|m| (m.key().clone(), json!({ "ready": m.ready.load(Ordering::Relaxed), "state": m.view }))).collect();
-        json!({ "app": app, "version": env!("CARGO_PKG_VERSION"), "ready": self.ready(), "members": members })
+        let outage = self.registry.get().and_then(|r| r.outage());
+        json!({ "app": app, "version": env!("CARGO_PKG_VERSION"), "ready": self.ready(), "registry_outage": outage, "members": members })
     }
 }
 
@@ -80,7 +97,7 @@ pub fn join_view(stage: &JoinStage) -> Value {
             let (rows, waiting, _) = t.join.census();
             let inputs: BTreeMap<&str, Value> = Input::BOTH
                 .into_iter()
-                .map(|i| (i.word(), json!({ "next_offset": t.next[i.index()].0, "watermark_ms": t.join.clocks[i.index()].watermark().0, "activity": format!("{:?}", t.activity[i.index()]), "waits_for_look_ahead": t.blocked[i.index()], "open_transaction_at_offset": t.hanging[i.index()].stuck_at.map(|o| o.0) })))
+                .map(|i| (i.word(), json!({ "next_offset": t.next[i.index()].0, "watermark_ms": t.join.clocks[i.index()].watermark().0, "activity": format!("{:?}", t.activity[i.index()]), "waits_for_look_ahead": t.blocked[i.index()], "waits_for_schema": t.awaits_schema[i.index()], "open_transaction_at_offset": t.hanging[i.index()].stuck_at.map(|o| o.0) })))
                 .collect();
             json!({ "partition": t.partition.0, "epoch": t.join.epoch.0 - 1, "pending_predictions": rows, "waiting_outcomes": waiting, "inputs": inputs })
         })

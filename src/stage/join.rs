@@ -11,6 +11,7 @@ use super::judge::{Judge, Limit};
 use super::recover::{Recovered, recover_join};
 use super::release;
 use crate::codec::decoder::{OutcomeDecoder, PredictionDecoder};
+use crate::codec::writers::Schemas;
 use crate::config::settings::Settings;
 use crate::engine::definitions::Definitions;
 use crate::engine::journal::Activity;
@@ -40,6 +41,9 @@ pub struct JoinStage {
     sources: u32,
     predictions: PredictionDecoder,
     outcomes: OutcomeDecoder,
+    /// Where schemas come from that records name, and what it knew when tasks last asked.
+    schemas: Option<Arc<dyn Schemas>>,
+    news: u64,
     pub(super) plan: Plan,
     pub(super) tasks: BTreeMap<Partition, JoinTask>,
     parked: BTreeMap<Partition, JoinTask>,
@@ -91,10 +95,18 @@ impl JoinStage {
 
     /// A stage over `sources` input partitions. `once`: inputs that stand at their end are finished.
     pub fn new(settings: Arc<Settings>, sources: u32, once: bool) -> Result<JoinStage, String> {
+        JoinStage::with(settings, sources, once, None)
+    }
+
+    /// The same, with a place that schemas come from, for inputs whose values carry ids of schemas.
+    pub fn with(settings: Arc<Settings>, sources: u32, once: bool, schemas: Option<Arc<dyn Schemas>>) -> Result<JoinStage, String> {
+        let dimensions = &settings.definitions.dimensions;
         Ok(JoinStage {
             sources,
-            predictions: PredictionDecoder::new(&settings.predictions, &settings.definitions.dimensions).map_err(|e| e.to_string())?,
-            outcomes: OutcomeDecoder::new(&settings.outcomes).map_err(|e| e.to_string())?,
+            predictions: PredictionDecoder::with(&settings.predictions, dimensions, schemas.clone()).map_err(|e| e.to_string())?,
+            outcomes: OutcomeDecoder::with(&settings.outcomes, schemas.clone()).map_err(|e| e.to_string())?,
+            schemas,
+            news: 0,
             plan: Plan::default(),
             tasks: BTreeMap::new(),
             parked: BTreeMap::new(),
@@ -124,9 +136,15 @@ impl JoinStage {
         self.started
     }
 
+    /// Whether records wait for schemas that the registry does not answer for.
+    pub fn waits_for_registry(&self) -> bool {
+        self.schemas.as_ref().is_some_and(|s| s.is_away()) && self.tasks.values().any(|t| t.awaits_schema.contains(&true))
+    }
+
     /// One turn: follow the plan, poll, judge, end the epoch if it is due.
     pub fn step(&mut self, log: &mut dyn Log, patience: Duration) -> Result<Step, Fatal> {
         self.follow_plan(log)?;
+        self.hear_of_schemas();
         let patience = if self.has_work(log) { Duration::ZERO } else { patience };
         match log.poll(patience)? {
             Polled::Records => {}
@@ -187,6 +205,15 @@ impl JoinStage {
         broken.map_or(Ok(()), |b| Err(Fatal(b)))
     }
 
+    /// Tasks whose next record waits for a schema try again when there is news.
+    fn hear_of_schemas(&mut self) {
+        let news = self.schemas.as_ref().map_or(0, |s| s.news());
+        if news != self.news {
+            self.news = news;
+            self.tasks.values_mut().for_each(|t| t.awaits_schema = [false; 2]);
+        }
+    }
+
     fn has_work(&self, log: &dyn Log) -> bool {
         self.tasks.values().any(|t| t.choose(waits(log, t.partition), at_end(log, t.partition)).is_some())
     }
@@ -197,8 +224,8 @@ impl JoinStage {
         let Some(versioned) = self.plan.definitions.clone() else { return self.propose(log) };
         // cells have the dimensions of the definitions in force, whatever this process's file says; features are numbered anew, so books
         // must be empty: they are, between assignments
-        self.predictions =
-            PredictionDecoder::new(&self.settings.predictions, &versioned.definitions.dimensions).map_err(|e| Fatal(e.to_string()))?;
+        self.predictions = PredictionDecoder::with(&self.settings.predictions, &versioned.definitions.dimensions, self.schemas.clone())
+            .map_err(|e| Fatal(e.to_string()))?;
         let settings = self.settings.clone();
         let d = if planted(Bug::OwnDefinitions) { &settings.definitions } else { &versioned.definitions };
         let began = log.now_ms();

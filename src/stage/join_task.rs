@@ -1,7 +1,8 @@
 //! One join task: the state of one partition of the two inputs, and which of its waiting records is judged next.
 //!
 //! Guarantees: records of an input are judged in offset order; a record beyond the look-ahead stays next in line and shows only its
-//! time; the two inputs stay within five minutes of event time while the one behind still has records to read.
+//! time, and one whose schema is not known yet shows nothing; the two inputs stay within five minutes of event time while the one behind
+//! still has records to read.
 //! Never: decides by wall clock anything that is not recorded in the epoch.
 
 use super::counters::JoinTally;
@@ -34,6 +35,8 @@ pub struct JoinTask {
     pub quiet_since: [i64; 2],
     /// The first record waits for the look-ahead.
     pub blocked: [bool; 2],
+    /// The first record waits for the schema that it was written with.
+    pub awaits_schema: [bool; 2],
     /// Something must be published.
     pub changed: bool,
     /// Decisions of the edge in this epoch.
@@ -72,6 +75,7 @@ impl JoinTask {
             activity,
             quiet_since: [now; 2],
             blocked: [false; 2],
+            awaits_schema: [false; 2],
             changed: false,
             edge_decisions: Vec::new(),
             to_release: Vec::new(),
@@ -94,7 +98,7 @@ impl JoinTask {
 
     /// The input that is judged next, if any may be. `waits`: it has records; `at_end`: it has none, and the reader stands at its end.
     pub fn choose(&self, waits: [bool; 2], at_end: [bool; 2]) -> Option<Run> {
-        let ready = [0, 1].map(|i| waits[i] && !self.blocked[i]);
+        let ready = [0, 1].map(|i| waits[i] && !self.blocked[i] && !self.awaits_schema[i]);
         let time = |i: usize| self.join.clocks[i].peeked;
         let (i, until, at_least) = match ready {
             [false, false] => return None,
@@ -102,7 +106,8 @@ impl JoinTask {
             [true, true] => (0, time(1), IN_ONE_GO),
             [first, _] => {
                 let (i, other) = if first { (0, 1) } else { (1, 0) };
-                let backlogged = !waits[other] && !at_end[other];
+                // who waits for a schema may have much to say yet: running off meanwhile would release rows that it speaks of
+                let backlogged = self.awaits_schema[other] || !waits[other] && !at_end[other];
                 (i, if backlogged { time(other).plus(ALIGNMENT) } else { EventTime::MAX }, 0)
             }
         };

@@ -31,6 +31,8 @@ enum Judged {
     },
     /// It lies beyond the look-ahead and stays; the flag says that its time is news.
     Waits(bool),
+    /// Nobody knows yet how to read it.
+    AwaitsSchema,
 }
 
 /// The last pane of each kind that may be booked; `None` while nothing may.
@@ -121,6 +123,14 @@ impl Judge<'_> {
                 self.urgent |= task.changed;
                 return false;
             }
+            Ok(Judged::AwaitsSchema) => {
+                // it holds the others back as a record does whose time is known: an hour without a registry must not make it late
+                task.awaits_schema[i] = true;
+                task.changed |= task.activity[i] != Activity::Active;
+                task.activity[i] = Activity::Active;
+                self.urgent |= task.changed;
+                return false;
+            }
             Ok(Judged::Done { jumped }) => self.counters.time_jumped += u64::from(jumped),
             Err(bad) => self.set_aside(task, input, r, &bad),
         }
@@ -136,6 +146,9 @@ impl Judge<'_> {
     }
 
     fn prediction(&mut self, task: &mut JoinTask, r: &Record<'_>, latest: EventTime) -> Result<Judged, BadRecord> {
+        if !self.predictions.ready(r) {
+            return Ok(Judged::AwaitsSchema);
+        }
         let p = self.predictions.decode_and_tell(r, |key| task.join.expect_prediction(key))?;
         let waits = admitted(task, Input::Predictions, p.time, self.definitions, self.limit, latest);
         if let Ok(None) = waits {
@@ -149,6 +162,9 @@ impl Judge<'_> {
     }
 
     fn outcome(&mut self, task: &mut JoinTask, r: &Record<'_>, latest: EventTime) -> Result<Judged, BadRecord> {
+        if !self.outcomes.ready(r) {
+            return Ok(Judged::AwaitsSchema);
+        }
         let o = self.outcomes.decode(r)?;
         if let Some(waits) = admitted(task, Input::Outcomes, o.time, self.definitions, self.limit, latest)? {
             return Ok(waits);

@@ -13,6 +13,9 @@ mod limits;
 mod metrics_page;
 mod numbers;
 mod probes;
+mod registries;
+#[path = "../kit/registry.rs"]
+mod registry;
 mod scene;
 mod topics;
 #[path = "../kit/wait.rs"]

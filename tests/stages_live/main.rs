@@ -5,5 +5,6 @@ mod journal;
 mod letters;
 mod names;
 mod rounds;
+mod schemas;
 mod stops;
 mod world;

@@ -1,5 +1,6 @@
 //! One pod with both stages, a cluster in memory, and a clock that only the test moves.
 
+use driftline::codec::writers::Schemas;
 use driftline::config::load_text;
 use driftline::config::settings::Settings;
 use driftline::engine::types::Partition;
@@ -51,6 +52,11 @@ fn member(cluster: &SharedCluster, group: &str, name: &str, topics: &[String], f
 
 impl World {
     pub fn new(now: i64, adapt: impl FnOnce(&mut Settings)) -> World {
+        World::with(now, None, adapt)
+    }
+
+    /// The same, with a place that schemas come from.
+    pub fn with(now: i64, schemas: Option<Arc<dyn Schemas>>, adapt: impl FnOnce(&mut Settings)) -> World {
         let mut settings = load_text("shop.yaml", CONFIG, &|_| None, Path::new("")).unwrap_or_else(|e| panic!("{e}"));
         adapt(&mut settings);
         let (settings, cluster) = (Arc::new(settings), SharedCluster::new());
@@ -62,13 +68,22 @@ impl World {
             cluster.create_topic(&spec.name, spec.partitions, &config).expect("made");
         }
         cluster.advance(now);
-        let (join, detect) = (World::join(&cluster, &settings, "pod"), World::detect(&cluster, &settings));
+        let (join, detect) = (World::join_with(&cluster, &settings, "pod", schemas), World::detect(&cluster, &settings));
         World { cluster, settings, now, join, detect, before: JoinTally::default() }
     }
 
     /// A member of the join stage.
     pub fn join(cluster: &SharedCluster, settings: &Arc<Settings>, name: &str) -> (MemoryLog, JoinStage) {
-        let stage = JoinStage::new(settings.clone(), PARTITIONS as u32, false).expect("a stage");
+        World::join_with(cluster, settings, name, None)
+    }
+
+    fn join_with(
+        cluster: &SharedCluster,
+        settings: &Arc<Settings>,
+        name: &str,
+        schemas: Option<Arc<dyn Schemas>>,
+    ) -> (MemoryLog, JoinStage) {
+        let stage = JoinStage::with(settings.clone(), PARTITIONS as u32, false, schemas).expect("a stage");
         (member(cluster, "shop-join", name, &JoinStage::topics(settings), Some(settings.topic("plan"))), stage)
     }
 

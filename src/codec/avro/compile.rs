@@ -14,10 +14,8 @@ use std::collections::HashMap;
 /// Types that a schema may compile to; beyond it a schema is a bomb of nested unions.
 const MAX_TYPES: usize = 100_000;
 
-pub(super) fn compile(text: &str, plan: &mut Plan) -> Result<Avro, String> {
-    let schema = Schema::parse_str(text).map_err(|e| format!("this is no Avro schema: {e}"))?;
-    let names = Types::of(&schema);
-    let mut compiler = Compiler { names: &names, plan, types: Vec::new(), plain: HashMap::new() };
+pub(super) fn compile(names: &Types<'_>, plan: &mut Plan) -> Result<Avro, String> {
+    let mut compiler = Compiler { names, plan, types: Vec::new(), plain: HashMap::new() };
     let root = compiler.compile(names.whole(), Some(ROOT))?;
     let types = compiler.types;
     match names.resolve(names.whole())?.schema {

@@ -15,7 +15,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
-pub use schema::{Here, Types};
+pub use schema::{Absent, Here, Parsed, Types};
 
 use super::event::{FeatureIx, Reason};
 use super::found::Sink;
@@ -109,7 +109,12 @@ pub struct Avro {
 impl Avro {
     /// Compiles a schema; features that are fields of records get their numbers now.
     pub fn compile(schema: &str, plan: &mut Plan) -> Result<Avro, String> {
-        compile::compile(schema, plan)
+        Avro::of(&Parsed::of(schema, &[])?.types(), plan)
+    }
+
+    /// The same for a schema that is parsed already. Several schemas may be compiled against one plan: features have one number each.
+    pub fn of(types: &Types<'_>, plan: &mut Plan) -> Result<Avro, String> {
+        compile::compile(types, plan)
     }
 
     /// Walks a value.

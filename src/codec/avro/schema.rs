@@ -2,7 +2,41 @@
 
 use apache_avro::Schema;
 use apache_avro::schema::{Name, NamesRef};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+
+/// A schema as it is parsed, with those that it refers to.
+pub struct Parsed {
+    schema: Schema,
+    others: Vec<Schema>,
+}
+
+impl Parsed {
+    /// Parses a schema; `references` are the texts of schemas whose types it names without defining them.
+    pub fn of(text: &str, references: &[String]) -> Result<Parsed, String> {
+        let parsed = if references.is_empty() {
+            Schema::parse_str(text).map(|schema| (schema, Vec::new()))
+        } else {
+            Schema::parse_str_with_list(text, references)
+        };
+        let (schema, others) = parsed.map_err(|e| format!("this is no Avro schema: {e}"))?;
+        Ok(Parsed { schema, others })
+    }
+
+    /// Its named types, wherever they are defined.
+    pub fn types(&self) -> Types<'_> {
+        let mut types = Types::of(&self.schema);
+        self.others.iter().for_each(|other| types.collect(Here { schema: other, namespace: None }));
+        types
+    }
+}
+
+/// A name that a schema does not have, and those it has instead.
+pub struct Absent {
+    /// The name.
+    pub name: String,
+    /// The others.
+    pub known: Vec<String>,
+}
 
 /// The named types of a schema.
 pub struct Types<'s> {
@@ -67,6 +101,34 @@ impl<'s> Types<'s> {
             Schema::Union(union) => union.variants().iter().flat_map(|v| self.alternatives(Here { schema: v, ..here })).collect(),
             _ => self.resolve(here).into_iter().collect(),
         }
+    }
+
+    /// The alternatives that a path can lead to.
+    pub fn find(&self, path: &[String]) -> Result<Vec<Here<'s>>, Absent> {
+        let mut here = self.alternatives(self.whole());
+        for name in path {
+            let (mut next, mut known) = (Vec::new(), Vec::new());
+            for place in &here {
+                match place.schema {
+                    Schema::Record(record) => {
+                        let namespace = record.name.namespace().or(place.namespace);
+                        known.extend(record.fields.iter().map(|f| f.name.clone()));
+                        let field = record.fields.iter().filter(|f| f.name == *name);
+                        next.extend(field.flat_map(|f| self.alternatives(Here { schema: &f.schema, namespace })));
+                    }
+                    Schema::Map(map) => next.extend(self.alternatives(Here { schema: &map.types, ..*place })),
+                    _ => {}
+                }
+            }
+            // types that refer to each other lead to the same few places again and again
+            let mut seen = BTreeSet::new();
+            next.retain(|place: &Here<'s>| seen.insert((std::ptr::from_ref(place.schema), place.namespace)));
+            if next.is_empty() {
+                return Err(Absent { name: name.clone(), known });
+            }
+            here = next;
+        }
+        Ok(here)
     }
 }
 

@@ -1,14 +1,13 @@
 //! Field paths against an Avro schema: what is not in the schema can't be in a record.
 
 use super::Context;
-use crate::codec::avro::{Here, Types};
+use crate::codec::avro::Types;
 use crate::config::nearest::advice;
 use crate::config::settings::{FieldSource, Fields};
 use crate::config::shape::Path;
 use crate::engine::types::Input;
 use apache_avro::Schema;
 use apache_avro::schema::SchemaKind;
-use std::collections::BTreeSet;
 use std::path::Path as FilePath;
 
 /// Reports paths that the schema does not have. Optional fields that were not typed and are not there become absent.
@@ -53,7 +52,7 @@ impl<'a> Checker<'a, '_, '_> {
     fn field(&mut self, name: &str, source: Option<&FieldSource>, required: bool) -> bool {
         let explicit = self.explicit.contains(&name);
         match source {
-            Some(FieldSource::Path(names)) if !explicit && !required => find(self.types, names).is_ok(),
+            Some(FieldSource::Path(names)) if !explicit && !required => self.types.find(names).is_ok(),
             Some(source) => {
                 self.source(Path::of(&[self.input.word(), "fields", name]), source, explicit);
                 true
@@ -64,7 +63,7 @@ impl<'a> Checker<'a, '_, '_> {
 
     fn source(&mut self, path: Path, source: &FieldSource, explicit: bool) {
         let FieldSource::Path(names) = source else { return };
-        let found = find(self.types, names);
+        let found = self.types.find(names);
         let numeric =
             path == Path::of(&[self.input.word(), "fields", "score"]) || path == Path::of(&[self.input.word(), "fields", "value"]);
         if let Ok(found) = &found
@@ -84,7 +83,7 @@ impl<'a> Checker<'a, '_, '_> {
 
     fn features(&mut self, names: &[String], excluded: &[&str]) {
         let path = Path::of(&[self.input.word(), "fields", "features"]);
-        let found = match find(self.types, names) {
+        let found = match self.types.find(names) {
             Ok(found) => found,
             Err(absent) => {
                 let hint = advice(&absent.name, absent.known.iter().map(String::as_str));
@@ -115,38 +114,4 @@ impl<'a> Checker<'a, '_, '_> {
 fn is_number(schema: &Schema) -> bool {
     use Schema::*;
     matches!(schema, Int | Long | Float | Double | Decimal(_) | BigDecimal)
-}
-
-/// A name that a schema does not have, and those it has instead.
-struct Absent {
-    name: String,
-    known: Vec<String>,
-}
-
-/// The alternatives that a path can lead to.
-fn find<'a>(types: &Types<'a>, path: &[String]) -> Result<Vec<Here<'a>>, Absent> {
-    let mut here = types.alternatives(types.whole());
-    for name in path {
-        let (mut next, mut known) = (Vec::new(), Vec::new());
-        for place in &here {
-            match place.schema {
-                Schema::Record(record) => {
-                    let namespace = record.name.namespace().or(place.namespace);
-                    known.extend(record.fields.iter().map(|f| f.name.clone()));
-                    let field = record.fields.iter().filter(|f| f.name == *name);
-                    next.extend(field.flat_map(|f| types.alternatives(Here { schema: &f.schema, namespace })));
-                }
-                Schema::Map(map) => next.extend(types.alternatives(Here { schema: &map.types, ..*place })),
-                _ => {}
-            }
-        }
-        // types that refer to each other lead to the same few places again and again
-        let mut seen = BTreeSet::new();
-        next.retain(|place: &Here<'a>| seen.insert((std::ptr::from_ref(place.schema), place.namespace)));
-        if next.is_empty() {
-            return Err(Absent { name: name.clone(), known });
-        }
-        here = next;
-    }
-    Ok(here)
 }

@@ -89,7 +89,7 @@ fn check_brokers(brokers: &str, context: &mut Context<'_>) {
     }
 }
 
-fn read_secret(secret: &raw::Secret, path: Path, context: &mut Context<'_>) -> Option<SecretString> {
+pub(super) fn read_secret(secret: &raw::Secret, path: Path, context: &mut Context<'_>) -> Option<SecretString> {
     let text = match secret {
         raw::Secret::File(raw::SecretFile { file }) => {
             let name = context.base_dir.join(&file.0);

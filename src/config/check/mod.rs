@@ -6,6 +6,7 @@
 mod avro_paths;
 mod fields;
 mod kafka;
+mod registry;
 mod rules;
 mod sources;
 
@@ -78,6 +79,7 @@ pub fn check(config: &raw::Config, context: &mut Context<'_>) -> Settings {
     let dimensions = rules::dimensions_used(config);
     let predictions = sources::predictions(&config.predictions.clone().unwrap_or_default(), &dimensions, context);
     let outcomes = sources::outcomes(&config.outcomes.clone().unwrap_or_default(), context);
+    let registry = registry::registry(config, [&predictions, &outcomes], context);
     let definitions = rules::definitions(config, &app, &predictions, context);
     if context.problems.is_empty()
         && let Err(what) = definitions.possible()
@@ -89,6 +91,7 @@ pub fn check(config: &raw::Config, context: &mut Context<'_>) -> Settings {
     let silence_after = context.at_least(&["silence_after"], config.silence_after.span(), config.idle_timeout.span());
     Settings {
         kafka,
+        registry,
         predictions,
         outcomes,
         definitions,

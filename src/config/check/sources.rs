@@ -110,8 +110,9 @@ fn source(
         Input::Outcomes => ("schemas/outcome.avsc", schemas::OUTCOME),
     };
     let format = match typed {
-        raw::Format::Name(raw::FormatName::Json) => Format::Json,
-        raw::Format::Name(raw::FormatName::Avro) => {
+        raw::Format::Name(raw::InputFormat::Json) => Format::Json,
+        raw::Format::Name(raw::InputFormat::Registry) => Format::Registry { may_lack: may_lack(explicit) },
+        raw::Format::Name(raw::InputFormat::Avro) => {
             Format::Avro { path: PathBuf::from(own.0), schema: own.1.to_string(), confluent: false }
         }
         raw::Format::Avro(avro) => match schema_file(input, &avro.avro, context) {
@@ -123,6 +124,11 @@ fn source(
         avro_paths::check(input, schema, path, &mut fields, explicit, context);
     }
     Source { topic, format, fields }
+}
+
+/// What an event can do without, and nobody asked for: a schema of the registry need not have it, as with a schema file.
+fn may_lack(explicit: &[&str]) -> Vec<String> {
+    ["version", "score", "label", "value"].into_iter().filter(|n| !explicit.contains(n)).map(str::to_string).collect()
 }
 
 fn schema_file(input: Input, typed: &raw::AvroSource, context: &mut Context<'_>) -> Option<Format> {

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 pub struct Predictions {
     /// Topic name.
     pub topic: Option<Text>,
-    /// How values are encoded: `json`, `avro` (our own schema), or `avro` with a schema file.
+    /// How values are encoded: `json`, `avro` (our own schema), `avro` with a schema file, or `registry` (Confluent's five bytes before each value, schemas from `registry.url`).
     pub format: Format,
     /// How much out of order event times may be within a partition; what is older is late.
     pub lateness: DurationOr<60_000>,
@@ -27,7 +27,7 @@ pub struct Predictions {
 pub struct Outcomes {
     /// Topic name.
     pub topic: Option<Text>,
-    /// How values are encoded: `json`, `avro` (our own schema), or `avro` with a schema file.
+    /// How values are encoded: `json`, `avro` (our own schema), `avro` with a schema file, or `registry` (Confluent's five bytes before each value, schemas from `registry.url`).
     pub format: Format,
     /// How much out of order event times may be within a partition. Outcomes are never late: an older one counts as known at the limit.
     pub lateness: DurationOr<60_000>,
@@ -39,19 +39,31 @@ pub struct Outcomes {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Format {
-    /// `json`, or `avro` by driftline's own schema.
-    Name(FormatName),
+    /// `json`, `avro` by driftline's own schema, or `registry`.
+    Name(InputFormat),
     /// Avro by a schema file.
     Avro(AvroFormat),
 }
 
 impl Default for Format {
     fn default() -> Self {
-        Format::Name(FormatName::Json)
+        Format::Name(InputFormat::Json)
     }
 }
 
-/// Encodings that need no file.
+/// Encodings of inputs that need no file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum InputFormat {
+    /// One JSON object a record.
+    Json,
+    /// Avro by driftline's own schema, bare.
+    Avro,
+    /// Avro or JSON behind Confluent's five bytes, by the schema that the registry has for the id.
+    Registry,
+}
+
+/// Encodings of alerts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FormatName {

@@ -4,8 +4,10 @@
 //! `check` where it depends on another key). Never: decides whether values make sense together.
 
 mod inputs;
+mod registry;
 
 pub use inputs::*;
+pub use registry::*;
 
 use super::bytes::Bytes;
 use super::duration::Duration;
@@ -74,6 +76,8 @@ pub struct Config {
     pub app: Option<Text>,
     /// How to reach Kafka.
     pub kafka: Option<Kafka>,
+    /// The schema registry, for inputs with `format: registry`.
+    pub registry: Option<Registry>,
     /// The topic of predictions.
     pub predictions: Option<Predictions>,
     /// The topic of outcomes (labels, ground truth).

@@ -1,0 +1,190 @@
+//! Writers' schemas by their ids: asked for in the background, compiled once, found again by one comparison.
+//!
+//! Guarantees: how a value is read is a function of its bytes and of what the registry has for the id, which never changes; while nobody
+//! knows that yet the record waits. A schema in which a mapped field does not exist is the record's fault, once and for all of its id.
+//! Never: does I/O, waits, or looks at a clock. Comes from: `registry` (through `Schemas`). Goes to: `decoder`.
+
+use super::avro::{Avro, Parsed, Types};
+use super::event::{BadRecord, Reason};
+use super::framing::SchemaId;
+use super::mapping::{Mapping, SlotName};
+use super::plan::Plan;
+use crate::config::nearest::advice;
+use apache_avro::Schema;
+use hashbrown::HashMap;
+use std::sync::Arc;
+
+/// Compiled schemas that a decoder keeps. One more, and all are compiled anew when they are needed: a producer that registers a schema
+/// for every record must not fill the memory.
+pub const MAX_WRITERS: usize = 1_024;
+
+/// A schema as the registry has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// What kind of schema it is.
+    pub kind: SchemaKind,
+    /// Its text.
+    pub text: String,
+    /// Texts of all schemas that it refers to, directly or not.
+    pub references: Vec<String>,
+    /// A subject it is registered under, if the registry said so.
+    pub subject: Option<String>,
+}
+
+/// The kind of a schema.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SchemaKind {
+    /// Avro.
+    Avro,
+    /// JSON Schema: values are JSON.
+    Json,
+    /// Another one, as the registry calls it.
+    Other(String),
+}
+
+/// What is known of a schema's id.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// Its schema.
+    Is(Arc<Written>),
+    /// It can't be had, and that is no outage: why, as the end of a sentence.
+    Absent(String),
+    /// Nobody knows yet; it is asked for.
+    Unknown,
+}
+
+/// Where schemas come from.
+pub trait Schemas: Send + Sync {
+    /// What is known of an id. Never waits: `Unknown` ids are asked for in the background.
+    fn answer(&self, id: SchemaId) -> Answer;
+    /// Changes when an id that was `Unknown` is so no longer.
+    fn news(&self) -> u64;
+    /// True while questions fail that are asked again.
+    fn is_away(&self) -> bool;
+}
+
+/// How the values of one writer are read.
+#[derive(Debug)]
+pub(super) enum Writer {
+    Json,
+    Avro(Avro),
+}
+
+/// The writers of one topic.
+pub(super) struct Writers {
+    schemas: Arc<dyn Schemas>,
+    /// Names under `fields` that a schema may lack.
+    may_lack: Vec<String>,
+    known: Vec<(SchemaId, Result<Writer, BadRecord>)>,
+    by_id: HashMap<SchemaId, usize>,
+    /// The one that was used last.
+    at: usize,
+    /// The last id that had no schema: it may have one later.
+    absent: Option<(SchemaId, BadRecord)>,
+}
+
+impl Writers {
+    pub(super) fn new(schemas: Arc<dyn Schemas>, may_lack: &[String]) -> Writers {
+        Writers { schemas, may_lack: may_lack.to_vec(), known: Vec::new(), by_id: HashMap::new(), at: 0, absent: None }
+    }
+
+    /// Whether it is known how to read values of this id, or why they can't be read.
+    #[inline]
+    pub(super) fn ready(&mut self, id: SchemaId, plan: &mut Plan, mapping: &Mapping) -> bool {
+        match self.known.get(self.at) {
+            Some((last, _)) if *last == id => true,
+            _ => self.look_up(id, plan, mapping),
+        }
+    }
+
+    fn look_up(&mut self, id: SchemaId, plan: &mut Plan, mapping: &Mapping) -> bool {
+        if let Some(at) = self.by_id.get(&id) {
+            self.at = *at;
+            return true;
+        }
+        match self.schemas.answer(id) {
+            Answer::Unknown => return false,
+            Answer::Absent(why) => {
+                let detail = format!(
+                    "schema id {} is not to be had: {why}. Register the schema, or see whether the record came from a producer with another registry",
+                    id.0
+                );
+                self.absent = Some((id, BadRecord { reason: Reason::Undecodable, detail }));
+            }
+            Answer::Is(written) => {
+                if self.known.len() >= MAX_WRITERS {
+                    self.known.clear();
+                    self.by_id.clear();
+                }
+                let writer = super::decoder::guarded(|| compile(id, &written, plan, mapping, &self.may_lack));
+                self.at = self.known.len();
+                self.by_id.insert(id, self.at);
+                self.known.push((id, writer));
+            }
+        }
+        true
+    }
+
+    /// How values of this id are read; `ready` has been asked before.
+    #[inline]
+    pub(super) fn writer(&self, id: SchemaId) -> Result<&Writer, BadRecord> {
+        match (self.known.get(self.at), &self.absent) {
+            (Some((last, writer)), _) if *last == id => writer.as_ref().map_err(Clone::clone),
+            (_, Some((last, why))) if *last == id => Err(why.clone()),
+            _ => Err(BadRecord { reason: Reason::Undecodable, detail: format!("schema id {} was not asked for", id.0) }),
+        }
+    }
+}
+
+fn compile(id: SchemaId, written: &Written, plan: &mut Plan, mapping: &Mapping, may_lack: &[String]) -> Result<Writer, BadRecord> {
+    let name = match &written.subject {
+        Some(subject) => format!("schema id {} (subject \"{subject}\")", id.0),
+        None => format!("schema id {}", id.0),
+    };
+    let unusable = |why: String| BadRecord {
+        reason: Reason::Undecodable,
+        detail: format!("{name} can't be used: {why}; correct the producer's schema"),
+    };
+    match &written.kind {
+        SchemaKind::Json => Ok(Writer::Json),
+        SchemaKind::Other(kind) => {
+            let detail = format!("{name} is of type {kind}, which is not supported yet: let the producer write Avro or JSON");
+            Err(BadRecord { reason: Reason::Undecodable, detail })
+        }
+        SchemaKind::Avro => {
+            let parsed = Parsed::of(&written.text, &written.references).map_err(unusable)?;
+            let types = parsed.types();
+            if let Some(detail) = lacks(&name, &types, mapping, may_lack) {
+                return Err(BadRecord { reason: Reason::MissingField, detail });
+            }
+            Avro::of(&types, plan).map(Writer::Avro).map_err(unusable)
+        }
+    }
+}
+
+/// The first mapped field that the schema does not have, in words.
+fn lacks(name: &str, types: &Types<'_>, mapping: &Mapping, may_lack: &[String]) -> Option<String> {
+    let remedy = |setting: &str, hint: String| {
+        let hint = if hint.is_empty() { hint } else { format!(" ({hint})") };
+        format!("{hint}; correct fields.{setting}, or let the producer's schema have it")
+    };
+    for (slot, path) in &mapping.paths {
+        let SlotName { place, setting } = &mapping.names[slot.ix()];
+        if let Err(absent) = types.find(path)
+            && !may_lack.contains(setting)
+        {
+            let hint = advice(&absent.name, absent.known.iter().map(String::as_str));
+            return Some(format!("{name} has no {place}{}", remedy(setting, hint)));
+        }
+    }
+    let features = mapping.features.as_ref()?;
+    let path = features.path.join(".");
+    match types.find(&features.path) {
+        Err(absent) => {
+            let hint = advice(&absent.name, absent.known.iter().map(String::as_str));
+            Some(format!("{name} has no field \"{path}\"{}", remedy("features", hint)))
+        }
+        Ok(found) if found.iter().any(|here| matches!(here.schema, Schema::Record(_) | Schema::Map(_))) => None,
+        Ok(_) => Some(format!("in {name} field \"{path}\" is neither a record nor a map{}", remedy("features", String::new()))),
+    }
+}
