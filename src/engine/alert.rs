@@ -109,12 +109,13 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind of a signal, by its name (`feature:x`, `null:x`, `unseen:x`, `score`, `label`, `error`, `abs_error`, `bias`).
+    /// The kind of a signal, by its name (`feature:x`, `null:x`, `unseen:x`, `score`, `label`, those of pairs).
     pub fn of_signal(signal: &str) -> Kind {
         match signal.split(':').next().unwrap_or(signal) {
             "null" | "unseen" => Kind::DataQuality,
             "score" | "label" => Kind::PredictionDrift,
-            "error" | "abs_error" | "bias" => Kind::Performance,
+            "error" | "miss_rate" | "false_positive_rate" | "false_discovery_rate" => Kind::Performance,
+            "abs_error" | "bias" | "calibration" => Kind::Performance,
             _ => Kind::DataDrift,
         }
     }
