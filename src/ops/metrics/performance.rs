@@ -53,13 +53,15 @@ impl Performances {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Metrics;
     use super::*;
+    use crate::config::load_text;
     use prometheus::core::Collector;
     use prometheus::{Registry, proto::Metric};
 
     fn values(p: &Performances) -> Vec<(String, f64)> {
         let label = |m: &Metric| m.get_label().iter().map(|l| l.value().to_string()).collect::<Vec<_>>().join(" ");
-        let mut all: Vec<_> = p.gauge.collect()[0].get_metric().iter().map(|m| (label(m), m.get_gauge().value())).collect();
+        let mut all: Vec<_> = p.gauge.collect()[0].get_metric().iter().map(|m| (label(m), m.get_gauge().get_value())).collect();
         all.sort_by(|a, b| a.0.cmp(&b.0));
         all
     }
@@ -74,5 +76,23 @@ mod tests {
         assert_eq!(values(&p), [("recall a".to_string(), 0.6), ("recall b".to_string(), 0.8)], "mcc of a is not known any more");
         p.show("detect-1", std::iter::empty());
         assert_eq!(values(&p), [("recall a".to_string(), 0.6)]);
+    }
+
+    #[test]
+    fn many_models_push_nothing_else_off_the_page() {
+        let example = include_str!("../../../examples/car-loan.yaml");
+        let mut settings = load_text("the example", example, &|_| None, std::path::Path::new(".")).unwrap();
+        settings.max_series = 300;
+        let metrics = Metrics::new(&settings);
+        let series = |page: String| {
+            let names = page.lines().filter(|l| !l.starts_with('#')).filter_map(|l| l.rsplit_once(' '));
+            names.map(|(name, _)| name.to_string()).collect::<BTreeSet<_>>()
+        };
+        let before = series(metrics.render());
+        let models: Vec<String> = (0..1_000).map(|i| format!("model-{i}")).collect();
+        metrics.performance.show("detect-0", models.iter().map(|m| (m.as_str(), vec![("recall", 0.5)])));
+        let after = series(metrics.render());
+        assert!(before.is_subset(&after), "{:?}", before.difference(&after).collect::<Vec<_>>());
+        assert!(after.len() > before.len() && after.len() <= 300, "{} series", after.len());
     }
 }
