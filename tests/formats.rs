@@ -256,7 +256,8 @@ fn partial(by_class: PairCounts) -> Vec<u8> {
     let mut errors = AgedCounts::default();
     [(1, false), (700, true), (100_000, false), (4_000_000, true)].iter().for_each(|(s, wrong)| errors.add(Span::seconds(*s), *wrong));
     let [matched, duplicates, conflicting, unlabelled, orphans, before_start] = [4, 1, 2, 3, 5, 6];
-    let pair = PairCounts { matched, duplicates, conflicting, unlabelled, orphans, before_start, delay_ms: 4_100_701_000, errors, ..by_class };
+    let pair =
+        PairCounts { matched, duplicates, conflicting, unlabelled, orphans, before_start, delay_ms: 4_100_701_000, errors, ..by_class };
     let pair = CellSummary { counts: Counts::Pair(pair), signals: BTreeMap::from([("bias".into(), signal(Some(&rows), None))]) };
     let entry = |pane, cell: CellKey, summary: &CellSummary| PartialEntry { pane: PaneId(pane), cell, summary: summary.clone() };
     let entries = vec![

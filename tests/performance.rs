@@ -38,7 +38,12 @@ fn booked(model: &str, plan: &Plan, pairs: impl Iterator<Item = (f64, [u64; 2], 
     let (cell, e) = (cells.intern(model, None, &[]), EventTime(0));
     for (i, (score, [label, outcome_label], outcome_value)) in pairs.enumerate() {
         let key = RequestKey::of(&i.to_string());
-        book.paired(&Pairing { kind: PairKind::First, key, cell, time: e, e, score, label, outcome_label, outcome_value }, &cells, &definitions, plan);
+        book.paired(
+            &Pairing { kind: PairKind::First, key, cell, time: e, e, score, label, outcome_label, outcome_value },
+            &cells,
+            &definitions,
+            plan,
+        );
     }
     let records = book.flush(ORIGIN, &cells, plan);
     read(&mut Reader::open_as(&records[0].1, Kind::Partial).unwrap()).unwrap().entries.remove(0).summary
@@ -87,7 +92,8 @@ fn assert_same(name: &str, ours: &Performance, expected: &Value) {
         assert_near(metrics[exact], &theirs[exact], 1e-9, &format!("{name}: {exact}"));
     }
     let c = ours.confusion;
-    for (same, rate) in [(c.accuracy(), "accuracy"), (c.precision(), "precision"), (c.recall(), "recall"), (c.specificity(), "specificity")] {
+    for (same, rate) in [(c.accuracy(), "accuracy"), (c.precision(), "precision"), (c.recall(), "recall"), (c.specificity(), "specificity")]
+    {
         assert_near(same.unwrap(), &theirs[rate], 1e-9, &format!("{name}: {rate} of the matrix"));
         assert!(metrics[&*format!("{rate}_low")] < metrics[rate] && metrics[rate] < metrics[&*format!("{rate}_high")], "{name}: {rate}");
     }

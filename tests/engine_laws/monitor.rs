@@ -340,7 +340,7 @@ fn a_replay_without_the_partials_of_open_panes_would_be_noticed() {
 #[test]
 fn the_scene_shows_every_kind_of_alert() {
     let Told { said, .. } = told(1);
-    let of_pairs = ["\"error\"", "\"miss_rate\"", "\"false_positive_rate\"", "\"false_discovery_rate\"", "\"calibration\"", "\"bias\""];
+    let of_pairs = ["\"error\"", "\"false_positive_rate\"", "\"false_discovery_rate\"", "\"calibration\"", "\"bias\""];
     let of_inputs = ["\"score\"", "\"label\"", "null:t", "unseen:t", "feature:x"];
     for word in ["Opened", "Recovered", "Reminder", "\"FR\""].into_iter().chain(of_pairs).chain(of_inputs) {
         assert!(said.alerts.iter().any(|a| a.contains(word)), "no alert with {word}");

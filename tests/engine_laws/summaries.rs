@@ -195,7 +195,7 @@ proptest! {
         let [a, b, c] = [a, b, c].map(Counts::Pair);
         prop_assert_eq!(m(&m(&a, &b), &c), m(&a, &m(&b, &c)));
         prop_assert_eq!(m(&a, &b), m(&b, &a));
-        prop_assert_eq!(m(&a, &Counts::Pair(PairCounts::default())), a);
+        prop_assert_eq!(&m(&a, &Counts::Pair(PairCounts::default())), &a);
         let mut w = Writer::new();
         write_counts(&mut w, &a);
         let back = driftline::engine::summary::cell::read_pair_counts(&mut Reader::new(&w.bytes), classes).unwrap();
@@ -258,7 +258,8 @@ fn pair_counts() -> impl Strategy<Value = PairCounts> {
 }
 
 fn scored() -> impl Strategy<Value = Vec<(f64, bool)>> {
-    let score = prop_oneof![8 => 0.0..1.0, 4 => (0u8..65).prop_map(|i| f64::from(i) / 64.0), 1 => number().prop_filter("a score", |x| !x.is_nan())];
+    let score =
+        prop_oneof![8 => 0.0..1.0, 4 => (0u8..65).prop_map(|i| f64::from(i) / 64.0), 1 => number().prop_filter("a score", |x| !x.is_nan())];
     prop::collection::vec((score, any::<bool>()), 0..150)
 }
 

@@ -23,7 +23,7 @@ impl Performances {
         Performances {
             gauge: make.floats(
                 PERFORMANCE,
-                "How well a model did in the newest 24 hours of closed pair panes since the process has it (see below)",
+                "How well a model did in the newest 24 hours of closed pair panes since the process has it (docs/metrics.md says how)",
                 &["model", "metric"],
             ),
             outside: make.counter(
