@@ -134,7 +134,7 @@ impl Source {
                     cell,
                     time: e.minus(Span::seconds(r.below(100) as i64)),
                     e,
-                    score: x / 10.0,
+                    score: x / 10.0 + if fraud { 0.5 } else { 0.0 },
                     label: if fraud { class(x > 1.0) } else { 0 },
                     outcome_label: if fraud { class((x > 1.0) != wrong) } else { 0 },
                     outcome_value: r.normal() / 10.0 + if changed { 0.5 } else { 0.0 },
