@@ -12,10 +12,10 @@ use crate::engine::journal::Epoch;
 use crate::engine::mark::Mark;
 use crate::engine::partial::Origin;
 use crate::engine::plan::Plan;
+pub use crate::engine::types::class_hash;
 use crate::engine::types::{EpochSeq, Offset};
 use crate::planted::{Bug, planted};
 use crate::stage::join_task::JoinTask;
-use xxhash_rust::xxh3::xxh3_64;
 
 /// One prediction, judged and booked.
 pub fn prediction(
@@ -138,9 +138,4 @@ pub fn end_join_epoch(task: &mut JoinTask, d: &Definitions, definitions: u32, so
     }
     task.join.epoch = EpochSeq(seq.0 + 1);
     JoinOutput { partials, journal, mark, floor }
-}
-
-/// Identity of a class: XXH3-64 of its text; 0 stands for none.
-pub fn class_hash(label: Option<&str>) -> u64 {
-    label.map_or(0, |l| xxh3_64(l.as_bytes()).max(1))
 }

@@ -10,8 +10,8 @@ use driftline::engine::baseline::edges::{categories, numeric_edges};
 use driftline::engine::baseline::sample::{Pool, Sample};
 use driftline::engine::definitions::{BaselineRule, Budget, Definitions, JoinRules, Tolerance};
 use driftline::engine::detect::stream::{Form, Observed, Rules, Stream, StreamKey};
-use driftline::engine::summary::aged::AgedCounts;
 use driftline::engine::summary::category::{Categories, CategoryCounts};
+use driftline::engine::summary::cell::PairCounts;
 use driftline::engine::summary::numeric::{NumericBins, NumericEdges};
 use driftline::engine::types::{EventTime, PaneId, PaneSize, RequestKey, Span};
 use std::collections::BTreeMap;
@@ -35,7 +35,8 @@ struct Row {
     key: RequestKey,
     numbers: [f64; 5],
     words: [String; 4],
-    wrong: bool,
+    called: bool,
+    observed: bool,
 }
 
 fn read(file: &str) -> Vec<BTreeMap<String, String>> {
@@ -59,7 +60,8 @@ fn rows() -> Vec<Row> {
         key: RequestKey::of(&row["id"]),
         numbers: NUMERIC.map(|name| row[name].parse().unwrap()),
         words: CATEGORICAL.map(|name| row[name].clone()),
-        wrong: class(row.get("repaid").unwrap_or_else(|| &late[&row["id"]])) != class(&row["y_pred"]),
+        called: class(&row["y_pred"]) == 1,
+        observed: class(row.get("repaid").unwrap_or_else(|| &late[&row["id"]])) == 1,
     })
     .collect()
 }
@@ -179,13 +181,16 @@ fn run() -> Vec<Alert> {
     let mut watcher = Watcher { definitions, hash, edges, pinned, effective, streams: BTreeMap::new(), alerts: Vec::new() };
 
     let mut inputs: BTreeMap<PaneId, BTreeMap<Segment, Vec<&Row>>> = BTreeMap::new();
-    let mut pairs: BTreeMap<PaneId, BTreeMap<Segment, AgedCounts>> = BTreeMap::new();
+    let mut pairs: BTreeMap<PaneId, BTreeMap<Segment, PairCounts>> = BTreeMap::new();
     for row in &rows {
         let delay = Span::days(1).0 + (row.key.sample_hash() % Span::days(13).0 as u64) as i64; // 1 to 14 days
         let labelled = SIZE.pane_of(row.at.plus(Span(delay)));
         for segment in segments_of(row) {
             inputs.entry(SIZE.pane_of(row.at)).or_default().entry(segment.clone()).or_default().push(row);
-            pairs.entry(labelled).or_default().entry(segment).or_default().add(Span(delay), row.wrong);
+            let counts = pairs.entry(labelled).or_default().entry(segment).or_default();
+            counts.errors.add(Span(delay), row.called != row.observed);
+            let of_class = if row.observed { &mut counts.positives } else { &mut counts.negatives };
+            of_class.add(Span(delay), row.called != row.observed);
         }
     }
     let last = *inputs.keys().last().unwrap();
@@ -193,8 +198,10 @@ fn run() -> Vec<Alert> {
         for (segment, rows) in inputs.get(&pane).into_iter().flatten() {
             watcher.inputs(segment, pane, rows);
         }
-        for (segment, errors) in pairs.get(&pane).into_iter().flatten() {
-            watcher.show(segment, "error", Form::Errors, pane, &Observed::Errors(errors));
+        for (segment, counts) in pairs.get(&pane).into_iter().flatten() {
+            for (signal, errors) in counts.error_rates().iter().filter(|(_, e)| e.n() > 0) {
+                watcher.show(segment, signal, Form::Errors, pane, &Observed::Errors(errors));
+            }
         }
     }
     watcher.alerts

@@ -1,8 +1,14 @@
-//! Decoding an ordinary record needs no memory once the decoder is warm. Counted, not believed: this binary's allocator counts.
+//! Decoding an ordinary record, and booking a pair, needs no memory once there was one like it. Counted, not believed: this binary's
+//! allocator counts.
 
 use driftline::codec::decoder::{OutcomeDecoder, PredictionDecoder};
 use driftline::config::{load_text, settings::Settings};
-use driftline::engine::types::{Offset, Partition};
+use driftline::engine::baseline::edges::numeric_edges;
+use driftline::engine::book::{Book, CALIBRATION};
+use driftline::engine::cell::Cells;
+use driftline::engine::join::{PairKind, Pairing};
+use driftline::engine::plan::{Bins, EdgesRecord, Plan, PlanKind, PlanRecord};
+use driftline::engine::types::{EventTime, Offset, PaneId, Partition, RequestKey, class_hash};
 use driftline::log::{NoHeaders, Record, TopicIx};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -46,7 +52,7 @@ fn allocations(work: impl FnOnce()) -> u64 {
 fn settings(format: &str) -> Settings {
     let text = format!(
         "app: a\nkafka: {{ brokers: 'b:1' }}\npredictions: {{ topic: p, format: {format} }}\noutcomes: {{ topic: o, format: {format} }}\n\
-         segments: {{ by: [[country], [channel]] }}\n"
+         models: {{ fraud: {{ task: binary, positive: '1' }} }}\nsegments: {{ by: [[country], [channel]] }}\n"
     );
     load_text("d.yaml", &text, &|_| None, Path::new("")).unwrap_or_else(|e| panic!("{e}"))
 }
@@ -145,4 +151,25 @@ fn a_recycled_event_s_memory_serves_the_next_one_even_after_a_bad_record() {
         decoder.recycle(event);
     });
     assert_eq!(used, 0);
+}
+
+#[test]
+fn a_pair_of_a_binary_model_needs_no_memory_where_its_cell_has_had_such_ones() {
+    let (definitions, mut plan) = (settings("json").definitions, Plan::default());
+    let bins = Bins::Numeric(numeric_edges(1, &[-0.5, 0.0, 0.25, 0.5]));
+    let edges = EdgesRecord { model: "fraud".into(), signal: CALIBRATION.into(), kind: PlanKind::Pair, effective_from: PaneId(0), bins };
+    plan.observe(PlanRecord::Edges(edges));
+    let (mut book, mut cells) = (Book::default(), Cells::default());
+    let (cell, e) = (cells.intern("fraud", None, &["DE".into(), "web".into()]), EventTime(1_760_000_000_000));
+    let classes = ["0", "1"].map(|c| class_hash(Some(c)));
+    let mut pass = || {
+        for i in 0..1_000usize {
+            let (key, score) = (RequestKey(i as u128), i as f64 / 1_000.0);
+            let [label, outcome_label] = [classes[i % 2], classes[i % 3 % 2]];
+            let pair = Pairing { kind: PairKind::First, key, cell, time: e, e, score, label, outcome_label, outcome_value: f64::NAN };
+            book.paired(&pair, &cells, &definitions, &plan);
+        }
+    };
+    pass();
+    assert_eq!(allocations(pass), 0);
 }

@@ -20,6 +20,7 @@ use driftline::engine::summary::aged::AgedCounts;
 use driftline::engine::summary::category::{Categories, CategoryCounts};
 use driftline::engine::summary::cell::{CellSummary, Counts, InputCounts, PairCounts, SignalSummary};
 use driftline::engine::summary::form::{CategoryForm, NumericForm};
+use driftline::engine::summary::scores::ScoreCounts;
 use driftline::engine::types::{EpochSeq, EventTime, Input, Offset, PaneId, PaneSize, Partition, RequestKey, Span};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -223,7 +224,8 @@ fn journal_records_are_frozen() {
     assert_frozen("journal_decisions", &decisions(), journal_again);
 }
 
-fn partial() -> Vec<u8> {
+/// Counts by class are what the second format has and the first has not.
+fn partial(by_class: PairCounts) -> Vec<u8> {
     let mut sample = Sample::new();
     let mut words = Sample::new();
     for i in 0..40u64 {
@@ -254,7 +256,8 @@ fn partial() -> Vec<u8> {
     let mut errors = AgedCounts::default();
     [(1, false), (700, true), (100_000, false), (4_000_000, true)].iter().for_each(|(s, wrong)| errors.add(Span::seconds(*s), *wrong));
     let [matched, duplicates, conflicting, unlabelled, orphans, before_start] = [4, 1, 2, 3, 5, 6];
-    let pair = PairCounts { matched, duplicates, conflicting, unlabelled, orphans, before_start, delay_ms: 4_100_701_000, errors };
+    let pair =
+        PairCounts { matched, duplicates, conflicting, unlabelled, orphans, before_start, delay_ms: 4_100_701_000, errors, ..by_class };
     let pair = CellSummary { counts: Counts::Pair(pair), signals: BTreeMap::from([("bias".into(), signal(Some(&rows), None))]) };
     let entry = |pane, cell: CellKey, summary: &CellSummary| PartialEntry { pane: PaneId(pane), cell, summary: summary.clone() };
     let entries = vec![
@@ -267,10 +270,25 @@ fn partial() -> Vec<u8> {
 
 #[test]
 fn partials_of_all_forms_are_frozen() {
-    assert_frozen("partial", &partial(), |bytes| {
+    let again = |bytes: &[u8]| {
         let p = read(&mut Reader::open_as(bytes, Kind::Partial).unwrap()).unwrap();
         encode(Origin { source: p.source, seq: p.seq, definitions: p.definitions }, &p.model, p.entries).remove(0)
-    });
+    };
+    assert_frozen("partial", &partial(PairCounts::default()), again);
+    let (mut positives, mut negatives, mut scores) = (AgedCounts::default(), AgedCounts::default(), ScoreCounts::default());
+    [(1, false), (700, true), (700, false)].iter().for_each(|(s, missed)| positives.add(Span::seconds(*s), *missed));
+    [(100_000, false), (4_000_000, true)].iter().for_each(|(s, wrong)| negatives.add(Span::seconds(*s), *wrong));
+    [0.0, 0.25, 0.3, 0.3, 1.0, 1.5].iter().for_each(|s| scores.add(*s, *s != 0.25));
+    let by_class = PairCounts { positives, negatives, scores, ..PairCounts::default() };
+    assert_frozen("partial_2", &partial(by_class), again);
+}
+
+#[test]
+fn partials_without_counts_by_class_are_readable_by_the_first_format() {
+    let version = |by_class| partial(by_class)[1];
+    let mut negatives = AgedCounts::default();
+    negatives.add(Span::ZERO, false);
+    assert_eq!([version(PairCounts::default()), version(PairCounts { negatives, ..PairCounts::default() })], [1, 2]);
 }
 
 #[test]

@@ -41,7 +41,8 @@ impl Kind {
     /// The format version that this build writes of a kind, and the newest it reads; it reads all before it.
     pub const fn version(self) -> u8 {
         match self {
-            Kind::Chunk => 2, // 1: streams whose panes were taken as independent
+            Kind::Chunk => 2,   // 1: streams whose panes were taken as independent
+            Kind::Partial => 2, // 1: without counts by class; still written where there are none
             _ => 1,
         }
     }
@@ -49,7 +50,11 @@ impl Kind {
 
 /// The newest version of a kind by its number; 1 for those that this build does not know.
 pub const fn newest(kind: u8) -> u8 {
-    if kind == Kind::Chunk as u8 { Kind::Chunk.version() } else { 1 }
+    match kind {
+        k if k == Kind::Chunk as u8 => Kind::Chunk.version(),
+        k if k == Kind::Partial as u8 => Kind::Partial.version(),
+        _ => 1,
+    }
 }
 
 /// Events that a record may count. An epoch has at most 10^8.
@@ -91,9 +96,14 @@ impl Writer {
 
     /// Puts kind, version and length before `self`'s bytes.
     pub fn sealed(self, kind: Kind) -> Vec<u8> {
+        self.sealed_as(kind, kind.version())
+    }
+
+    /// The same for content that an older version of the kind can say: then older readers understand it.
+    pub fn sealed_as(self, kind: Kind, version: u8) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.bytes.len() + 6);
         out.push(kind as u8);
-        out.push(kind.version());
+        out.push(version);
         out.extend_from_slice(&(self.bytes.len() as u32).to_le_bytes());
         out.extend_from_slice(&self.bytes);
         out

@@ -114,12 +114,13 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind of a signal, by its name (`feature:x`, `null:x`, `unseen:x`, `score`, `label`, `error`, `abs_error`, `bias`, `volume`, `labels`).
+    /// The kind of a signal, by its name (`feature:x`, `null:x`, `unseen:x`, `score`, `label`, those of pairs, `volume`, `labels`).
     pub fn of_signal(signal: &str) -> Kind {
         match signal.split(':').next().unwrap_or(signal) {
             "null" | "unseen" => Kind::DataQuality,
             "score" | "label" => Kind::PredictionDrift,
-            "error" | "abs_error" | "bias" => Kind::Performance,
+            "error" | "miss_rate" | "false_positive_rate" | "false_discovery_rate" => Kind::Performance,
+            "abs_error" | "bias" | "calibration" => Kind::Performance,
             "volume" | "labels" => Kind::Volume,
             _ => Kind::DataDrift,
         }

@@ -6,7 +6,7 @@
 //! Comes from: `join` (verdicts), `codec` (values), `plan` (bins in force). Goes to: `partial`.
 
 use super::cell::{CellId, CellKey, Cells};
-use super::definitions::{Definitions, Task};
+use super::definitions::Definitions;
 use super::join::{Decision, PairKind, Pairing};
 use super::partial::{Encoder, Origin};
 use super::plan::Plan;
@@ -22,6 +22,7 @@ use signal::{Column, Signal};
 use std::rc::Rc;
 
 mod names;
+mod pairs;
 mod rows;
 mod signal;
 
@@ -33,11 +34,13 @@ pub const LABEL: &str = "label";
 pub const ABS_ERROR: &str = "abs_error";
 /// Signal of score − observed.
 pub const BIAS: &str = "bias";
+/// Signal of score − 1 where the observed class is the positive one, of the score itself where it is another.
+pub const CALIBRATION: &str = "calibration";
 
 /// Places of signals among those of an input entry; features follow.
 const INPUT: [&str; 2] = [SCORE, LABEL];
 /// The same of a pair entry.
-const PAIR: [&str; 2] = [ABS_ERROR, BIAS];
+const PAIR: [&str; 3] = [ABS_ERROR, BIAS, CALIBRATION];
 
 /// The signal of a feature.
 pub fn feature_signal(name: &str) -> String {
@@ -181,15 +184,8 @@ impl Book {
                 entry.counts.matched += 1;
                 entry.counts.delay_ms += delay.0 as u64;
                 let model = &cells.key(pair.cell).model;
-                match definitions.models.get(model).map_or(Task::Unknown, |m| m.task) {
-                    Task::Binary | Task::Multiclass if pair.label != 0 && pair.outcome_label != 0 => {
-                        entry.counts.errors.add(delay, pair.label != pair.outcome_label)
-                    }
-                    Task::Regression if !pair.score.is_nan() && !pair.outcome_value.is_nan() => {
-                        let edges = |place: usize| plan.numeric(model, PAIR[place], pane);
-                        entry.difference(pair.score - pair.outcome_value, pair.key.sample_hash(), &mut self.column, edges)
-                    }
-                    _ => {}
+                if let Some(rules) = definitions.models.get(model) {
+                    entry.judged(pair, delay, rules, &mut self.column, |place| plan.numeric(model, PAIR[place], pane));
                 }
             }
         }
@@ -259,7 +255,6 @@ impl Booked {
         match self {
             Booked::Input(mut e) => {
                 e.rows.clear();
-                e.counts = InputCounts::default();
                 (e.rows.bytes() <= SPARE_BYTES).then_some(e)
             }
             Booked::Pair(_) => None,
@@ -283,8 +278,8 @@ impl<C> Entry<C> {
     }
 }
 
-impl<C: Copy + Into<Counts>> Entry<C> {
-    /// Writes the entry; its signals are empty afterwards.
+impl<C: Default + Into<Counts>> Entry<C> {
+    /// Writes the entry; its counts and signals are empty afterwards.
     fn write<'a>(
         &mut self,
         encoder: &mut Encoder<'a>,
@@ -303,18 +298,6 @@ impl<C: Copy + Into<Counts>> Entry<C> {
                 signal.write(encoder.signal(name, forms), rows, column, || plan.numeric(&cell.model, name, pane));
             }
         }
-        encoder.entry(pane, cell, &self.counts.into());
-    }
-}
-
-impl Entry<PairCounts> {
-    fn difference(&mut self, difference: f64, hash: u64, column: &mut Column, edges: impl Fn(usize) -> Option<Rc<NumericEdges>>) {
-        self.widen(PAIR.len());
-        if self.rows.is_full(PAIR.len()) {
-            self.count(column, edges);
-        }
-        let mut row = self.rows.open(PAIR.len(), hash);
-        row.set(0, difference.abs());
-        row.set(1, difference);
+        encoder.entry(pane, cell, &std::mem::take(&mut self.counts).into());
     }
 }

@@ -15,6 +15,7 @@ pub mod mark;
 pub mod monitor;
 pub mod partial;
 pub mod pending;
+pub mod performance;
 pub mod plan;
 pub mod summary;
 pub mod time;

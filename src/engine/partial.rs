@@ -1,6 +1,7 @@
 //! Partial summaries on the wire: what one join task adds, in one epoch, to panes of cells of one model.
 //!
-//! Guarantees: canonical bytes; each record stands alone (cells and names travel by value); a record is at most about 512 KiB.
+//! Guarantees: canonical bytes; each record stands alone (cells and names travel by value); a record is at most about 512 KiB; a record
+//! without counts by class has format version 1, so that older readers go on where no binary model is watched.
 //! Comes from: `book`. Goes to: `<app>.summaries`, partition murmur2(model).
 
 use super::cell::CellKey;
@@ -15,6 +16,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 const RECORD_BYTES: usize = 480 * 1024;
+
+/// What an entry begins with: an input pane, a pair pane, a pair pane with counts by class (from format version 2 on).
+const INPUT: u8 = 0;
+const PAIR: u8 = 1;
+const PAIR_BY_CLASS: u8 = 2;
 
 /// A partial: entries of one model from one source.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,6 +93,7 @@ pub struct Encoder<'a> {
     cells: Dictionary<'a, CellKey>,
     body: Writer,
     entries: u64,
+    by_class: bool,
     /// Signals of the entry that is being built.
     signals: Writer,
     count: u64,
@@ -97,7 +104,8 @@ impl<'a> Encoder<'a> {
     /// Of nothing yet.
     pub fn new(origin: Origin, model: &'a str) -> Encoder<'a> {
         let (names, cells) = (Dictionary::default(), Dictionary::default());
-        Encoder { origin, model, names, cells, body: Writer::new(), entries: 0, signals: Writer::new(), count: 0, records: Vec::new() }
+        let (body, signals) = (Writer::new(), Writer::new());
+        Encoder { origin, model, names, cells, body, entries: 0, by_class: false, signals, count: 0, records: Vec::new() }
     }
 
     /// A signal of the entry that comes next; signals come in the order of their names. `forms`: bit 0 if numbers follow, bit 1 if
@@ -112,7 +120,13 @@ impl<'a> Encoder<'a> {
     /// The entry that has the signals since the last one.
     pub fn entry(&mut self, pane: PaneId, cell: &'a CellKey, counts: &Counts) {
         let body = &mut self.body;
-        body.byte(u8::from(counts.kind() == PaneKind::Pair));
+        let kind = match counts {
+            Counts::Input(_) => INPUT,
+            Counts::Pair(c) if c.has_classes() => PAIR_BY_CLASS,
+            Counts::Pair(_) => PAIR,
+        };
+        self.by_class |= kind == PAIR_BY_CLASS;
+        body.byte(kind);
         body.int(pane.0);
         body.uint(self.cells.number(cell));
         write_counts(body, counts);
@@ -145,7 +159,8 @@ impl<'a> Encoder<'a> {
         cells.order.iter().for_each(|c| write_cell_key(&mut w, c));
         w.uint(std::mem::take(&mut self.entries));
         w.bytes.append(&mut self.body.bytes);
-        self.records.push(w.sealed(Kind::Partial));
+        let version = if std::mem::take(&mut self.by_class) { 2 } else { 1 };
+        self.records.push(w.sealed_as(Kind::Partial, version));
     }
 }
 
@@ -252,8 +267,8 @@ impl Head {
         }
         let cell = self.cells.get(r.uint()? as usize).ok_or(Malformed::Value("a cell number"))?;
         let counts = match kind {
-            0 => Counts::Input(read_input_counts(r)?),
-            1 => Counts::Pair(read_pair_counts(r)?),
+            INPUT => Counts::Input(read_input_counts(r)?),
+            PAIR | PAIR_BY_CLASS => Counts::Pair(read_pair_counts(r, kind == PAIR_BY_CLASS)?),
             _ => return Err(Malformed::Value("a kind of pane")),
         };
         Ok(EntryHead { pane, cell, counts })

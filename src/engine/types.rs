@@ -129,6 +129,11 @@ impl RequestKey {
     }
 }
 
+/// Identity of a class: XXH3-64 of its text; 0 stands for none.
+pub fn class_hash(label: Option<&str>) -> u64 {
+    label.map_or(0, |l| xxh3_64(l.as_bytes()).max(1))
+}
+
 /// Identity of a signal: XXH3-64 of model, name and definition, separated by zero bytes. Seeds and fingerprints derive from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SignalId(pub u64);

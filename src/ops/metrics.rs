@@ -16,6 +16,10 @@ use prometheus::{
 };
 use std::sync::atomic::{AtomicI64, Ordering};
 
+mod performance;
+
+use performance::{PERFORMANCE, Performances};
+
 const DURATIONS: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
 
 const DROPPED: &str = "driftline_series_dropped";
@@ -44,6 +48,7 @@ pub struct Metrics {
     panes: Panes,
     /// Those of the schema registry, for the thread that asks it.
     pub schemas: Gauges,
+    performance: Performances,
 }
 
 /// What the join stage reads and keeps.
@@ -275,6 +280,7 @@ impl Metrics {
             epochs: Epochs::new(&make),
             panes: Panes::new(&make),
             schemas: registered(&registry, Gauges::default()),
+            performance: Performances::new(&make),
             build_info: make.gauges("driftline_build_info", "Version of this build", &["version"]),
             max_series: settings.max_series,
             registry,
@@ -295,6 +301,7 @@ impl Metrics {
     /// The text format, capped.
     pub fn render(&self) -> String {
         let mut families = self.registry.gather();
+        families.sort_by_key(|f| f.name() == PERFORMANCE); // last: it has series by model, and what drives alarms comes before it
         let mut left = self.max_series.saturating_sub(1); // one tells how many are missing
         let mut dropped = 0;
         for family in families.iter_mut().filter(|f| f.name() != DROPPED) {
@@ -367,7 +374,7 @@ impl Metrics {
             &e.transaction_time,
             &e.restore_time,
         ];
-        let panes: [&dyn Collector; 14] = [
+        let panes: [&dyn Collector; 16] = [
             &p.labels,
             &p.coverage,
             &p.panes,
@@ -382,6 +389,8 @@ impl Metrics {
             &p.refused_segments,
             &p.refused_models,
             &p.definitions_stale,
+            &self.performance.gauge,
+            &self.performance.outside,
         ];
         let schemas = self.schemas.all();
         let all = inputs.iter().chain(&epochs).chain(&panes).chain(&schemas);
@@ -485,6 +494,7 @@ impl Metrics {
         self.panes.refused_segments.inc_by(c.monitor.refused_segments);
         self.panes.refused_models.inc_by(c.monitor.refused_models);
         self.panes.definitions_stale.inc_by(c.monitor.other_definitions);
+        self.performance.outside.inc_by(c.monitor.outside);
         self.panes.labels.with_label_values(&["labelled"]).inc_by(c.monitor.labels.0);
         self.panes.labels.with_label_values(&["unlabelled"]).inc_by(c.monitor.labels.1);
         let (labelled, unlabelled) =
@@ -526,8 +536,10 @@ impl Metrics {
         self.panes.open_panes.with_label_values(&["pair"]).set(open[1] as i64);
     }
 
-    /// Streams by phase and open episodes by model (a walk over all streams: not with every epoch).
-    pub fn show_streams(&self, stage: &DetectStage) {
+    /// Streams by phase, open episodes by model, how well models do (a walk over all streams: not with every epoch).
+    pub fn show_streams(&self, member: &str, stage: &DetectStage) {
+        let known = stage.monitors().flat_map(|(_, monitor)| monitor.performance());
+        self.performance.show(member, known.map(|(model, p)| (model, p.metrics())));
         let (phases, active) = super::status::count_streams(stage);
         self.compare_with_budget(phases.values().sum());
         for (phase, n) in phases {

@@ -321,7 +321,7 @@ impl Crew {
             }
             if now - shown > COUNT_EVERY {
                 shown = now;
-                self.metrics.show_streams(&stage);
+                self.metrics.show_streams(&label, &stage);
                 self.board.show(&label, detect_view(&stage));
             }
             if step == Step::Finished && self.is_over(&mut over) {

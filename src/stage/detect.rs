@@ -335,4 +335,5 @@ fn add_tally(sum: &mut crate::engine::monitor::Tally, t: crate::engine::monitor:
     sum.refused_models += t.refused_models;
     sum.labels = (sum.labels.0 + t.labels.0, sum.labels.1 + t.labels.1, sum.labels.2 + t.labels.2);
     sum.other_definitions += t.other_definitions;
+    sum.outside += t.outside;
 }

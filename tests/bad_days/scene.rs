@@ -176,7 +176,7 @@ impl Scene {
 
     /// (accepted predictions, matched pairs) in the summaries.
     pub fn counts(&self) -> (u64, u64) {
-        self.summaries().iter().flat_map(|p| &p.entries).fold((0, 0), |(rows, matched), e| match e.summary.counts {
+        self.summaries().iter().flat_map(|p| &p.entries).fold((0, 0), |(rows, matched), e| match &e.summary.counts {
             Counts::Input(c) => (rows + c.rows, matched),
             Counts::Pair(c) => (rows, matched + c.matched),
         })

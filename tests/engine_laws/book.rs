@@ -2,7 +2,7 @@
 
 use driftline::codec::event::{Doubles, FeatureIx, Prediction, Value};
 use driftline::engine::baseline::edges::numeric_edges;
-use driftline::engine::book::{ABS_ERROR, BIAS, Book, LABEL, SCORE, feature_signal};
+use driftline::engine::book::{ABS_ERROR, BIAS, Book, CALIBRATION, LABEL, SCORE, feature_signal};
 use driftline::engine::cell::Cells;
 use driftline::engine::join::{PairKind, Pairing};
 use driftline::engine::partial::{Origin, PartialEntry, encode};
@@ -10,7 +10,7 @@ use driftline::engine::plan::{Bins, EdgesRecord, Plan, PlanKind, PlanRecord};
 use driftline::engine::summary::category::Categories;
 use driftline::engine::summary::cell::{CellSummary, Counts, InputCounts, PairCounts, SignalSummary};
 use driftline::engine::summary::form::{CategoryForm, NumericForm};
-use driftline::engine::types::{EpochSeq, EventTime, PaneId, Partition, RequestKey};
+use driftline::engine::types::{EpochSeq, EventTime, PaneId, Partition, RequestKey, Span, class_hash};
 use proptest::prelude::*;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,8 +18,10 @@ use std::sync::Arc;
 
 const ORIGIN: Origin = Origin { source: Partition(0), seq: EpochSeq(1), definitions: 1 };
 const PANE: PaneId = PaneId(0);
-/// A regression among the definitions.
+/// A regression among the definitions,
 const MODEL: &str = "price";
+/// and a binary model, whose positive class is `yes`.
+const BINARY: &str = "fraud";
 
 type Features = Vec<(FeatureIx, Value<'static>)>;
 /// Neighbouring doubles: the first feature and the numbers.
@@ -73,7 +75,7 @@ fn plan() -> Plan {
         plan.observe(PlanRecord::Edges(EdgesRecord { model: MODEL.into(), signal, kind, effective_from: PANE, bins }))
     };
     fix(SCORE.into(), PlanKind::Input, edges());
-    [ABS_ERROR, BIAS].iter().for_each(|signal| fix(signal.to_string(), PlanKind::Pair, edges()));
+    [ABS_ERROR, BIAS, CALIBRATION].iter().for_each(|signal| fix(signal.to_string(), PlanKind::Pair, edges()));
     (0..200).step_by(3).for_each(|ix| fix(feature_signal(&name(FeatureIx(ix))), PlanKind::Input, edges()));
     (0..200).step_by(2).for_each(|ix| fix(feature_signal(&name(FeatureIx(ix))), PlanKind::Input, pinned()));
     plan
@@ -157,4 +159,47 @@ proptest! {
         }
         prop_assert_eq!(book.flush(ORIGIN, &cells, &plan), records(&cells, Counts::Pair(counts), plain, cell));
     }
+
+    #[test]
+    fn pairs_of_a_binary_model_are_counted_by_class_age_and_score(
+        pairs in prop::collection::vec((score(), prop::sample::select(CLASSES.to_vec()), prop::sample::select(CLASSES.to_vec()), 0i64..200_000), 1..150),
+    ) {
+        let (mut book, mut cells, plan) = (Book::default(), Cells::default(), Plan::default());
+        let cell = cells.intern(BINARY, None, &[]);
+        let definitions = super::monitor::definitions();
+        let mut plain = Plain::default();
+        let mut counts = PairCounts { matched: pairs.len() as u64, ..PairCounts::default() };
+        for (i, (score, called, observed, age)) in pairs.into_iter().enumerate() {
+            let (key, e) = (RequestKey((i as u128) << 64), EventTime(0));
+            let [label, outcome_label] = [called, observed].map(class_hash);
+            let time = e.minus(Span::seconds(age));
+            let pair = Pairing { kind: PairKind::First, key, cell, time, e, score, label, outcome_label, outcome_value: f64::NAN };
+            book.paired(&pair, &cells, &definitions, &plan);
+            counts.delay_ms += age as u64 * 1_000;
+            let Some(observed) = observed else { continue };
+            let is = observed == "yes";
+            if let Some(called) = called {
+                counts.errors.add(Span::seconds(age), called != observed);
+                match is {
+                    true => counts.positives.add(Span::seconds(age), called != "yes"),
+                    false => counts.negatives.add(Span::seconds(age), called == "yes"),
+                }
+            }
+            if !score.is_nan() {
+                counts.scores.add(score, is);
+                if (0.0..=1.0).contains(&score) {
+                    plain.number(CALIBRATION, if is { score - 1.0 } else { score }, key.sample_hash(), &plan);
+                }
+            }
+        }
+        let entry = PartialEntry { pane: PANE, cell: cells.key(cell).clone(), summary: CellSummary { counts: Counts::Pair(counts), signals: plain.0 } };
+        let expected: Vec<_> = encode(ORIGIN, BINARY, vec![entry]).into_iter().map(|bytes| (BINARY.to_string(), bytes)).collect();
+        prop_assert_eq!(book.flush(ORIGIN, &cells, &plan), expected);
+    }
+}
+
+const CLASSES: [Option<&str>; 4] = [None, Some("yes"), Some("no"), Some("maybe")];
+
+fn score() -> impl Strategy<Value = f64> {
+    prop_oneof![6 => 0.0..=1.0, 1 => prop::sample::select(vec![f64::NAN, 0.0, 1.0, -0.5, 1.5, f64::INFINITY])]
 }

@@ -14,7 +14,7 @@ use driftline::engine::monitor::state::{Rewrite, StateRecord};
 use driftline::engine::monitor::{Effects, Monitor, Raised};
 use driftline::engine::partial::Origin;
 use driftline::engine::plan::{Plan, PlanRecord, Versioned};
-use driftline::engine::types::{EpochSeq, EventTime, Offset, PaneId, PaneSize, Partition, RequestKey, Span};
+use driftline::engine::types::{EpochSeq, EventTime, Offset, PaneId, PaneSize, Partition, RequestKey, Span, class_hash};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,7 +44,7 @@ impl Draw {
 }
 
 pub fn definitions() -> Definitions {
-    let rules = |task| ModelRules { task, positive: None };
+    let rules = |task, positive: Option<&str>| ModelRules { task, positive: positive.map(Into::into) };
     Definitions {
         app: "laws".into(),
         revision: 0,
@@ -57,7 +57,7 @@ pub fn definitions() -> Definitions {
             settle: Span::minutes(1),
             hold: Span::hours(1),
         },
-        models: BTreeMap::from([("fraud".into(), rules(Task::Binary)), ("price".into(), rules(Task::Regression))]),
+        models: BTreeMap::from([("fraud".into(), rules(Task::Binary, Some("yes"))), ("price".into(), rules(Task::Regression, None))]),
         dimensions: vec!["country".into()],
         segments: vec![vec!["country".into()]],
         segment_cap: 6,
@@ -70,6 +70,10 @@ pub fn definitions() -> Definitions {
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
     }
+}
+
+fn class(positive: bool) -> u64 {
+    class_hash(Some(if positive { "yes" } else { "no" }))
 }
 
 fn name(ix: FeatureIx) -> String {
@@ -132,9 +136,9 @@ impl Source {
                     cell,
                     time: e.minus(Span::seconds(r.below(100) as i64)),
                     e,
-                    score: x / 10.0,
-                    label: u64::from(fraud),
-                    outcome_label: u64::from(fraud) + u64::from(wrong),
+                    score: x / 10.0 + if fraud { 0.5 } else { 0.0 },
+                    label: if fraud { class(x > 1.0) } else { 0 },
+                    outcome_label: if fraud { class((x > 1.0) != wrong) } else { 0 },
                     outcome_value: r.normal() / 10.0 + if changed { 0.5 } else { 0.0 },
                 };
                 self.book.paired(&pair, &self.cells, definitions, plan);
@@ -338,20 +342,9 @@ fn a_replay_without_the_partials_of_open_panes_would_be_noticed() {
 #[test]
 fn the_scene_shows_every_kind_of_alert() {
     let Told { said, .. } = told(1);
-    for word in [
-        "focus_version",
-        "Opened",
-        "Recovered",
-        "Reminder",
-        "\"score\"",
-        "\"label\"",
-        "\"error\"",
-        "\"bias\"",
-        "null:t",
-        "unseen:t",
-        "feature:x",
-        "\"FR\"",
-    ] {
+    let of_pairs = ["\"error\"", "\"false_positive_rate\"", "\"false_discovery_rate\"", "\"calibration\"", "\"bias\""];
+    let of_inputs = ["\"score\"", "\"label\"", "null:t", "unseen:t", "feature:x"];
+    for word in ["focus_version", "Opened", "Recovered", "Reminder", "\"FR\""].into_iter().chain(of_pairs).chain(of_inputs) {
         assert!(said.alerts.iter().any(|a| a.contains(word)), "no alert with {word}");
     }
     let learnt: BTreeSet<_> = said.edges.iter().map(|e| e.split("bins").next().unwrap()).collect();

@@ -13,6 +13,7 @@ use driftline::engine::summary::category::Categories;
 use driftline::engine::summary::cell::{CellSummary, Counts, InputCounts, PairCounts, SignalSummary, write_counts};
 use driftline::engine::summary::form::{CategoryForm, NumericForm};
 use driftline::engine::summary::numeric::NumericEdges;
+use driftline::engine::summary::scores::{ScoreCounts, is_probability};
 use driftline::engine::types::{EpochSeq, EventTime, PaneId, Partition, RequestKey, Span};
 use proptest::prelude::*;
 use std::borrow::Cow;
@@ -189,15 +190,33 @@ proptest! {
 
     #[test]
     fn counts_of_cells_are_a_monoid(a in pair_counts(), b in pair_counts(), c in pair_counts()) {
-        let m = |x: &Counts, y: &Counts| { let mut m = *x; m.merge(y); m };
+        let m = |x: &Counts, y: &Counts| { let mut m = x.clone(); m.merge(y); m };
+        let classes = a.has_classes();
         let [a, b, c] = [a, b, c].map(Counts::Pair);
         prop_assert_eq!(m(&m(&a, &b), &c), m(&a, &m(&b, &c)));
         prop_assert_eq!(m(&a, &b), m(&b, &a));
-        prop_assert_eq!(m(&a, &Counts::Pair(PairCounts::default())), a);
+        prop_assert_eq!(&m(&a, &Counts::Pair(PairCounts::default())), &a);
         let mut w = Writer::new();
         write_counts(&mut w, &a);
-        let back = driftline::engine::summary::cell::read_pair_counts(&mut Reader::new(&w.bytes)).unwrap();
+        let back = driftline::engine::summary::cell::read_pair_counts(&mut Reader::new(&w.bytes), classes).unwrap();
         prop_assert_eq!(Counts::Pair(back), a);
+    }
+
+    #[test]
+    fn the_scores_of_two_lists_are_the_sum_of_their_scores_in_any_order(a in scored(), b in scored(), seed: u64) {
+        let both = [a.clone(), b.clone()].concat();
+        let mut halves = of_scores(&a);
+        halves.merge(&of_scores(&b));
+        prop_assert_eq!(&of_scores(&shuffled(&both, seed)), &halves);
+        let naive = |class: bool, bin: usize| {
+            let within = |s: f64| s >= bin as f64 / 64.0 && (s < (bin + 1) as f64 / 64.0 || bin == 63 && s == 1.0);
+            both.iter().filter(|(s, positive)| *positive == class && within(*s)).count() as u64
+        };
+        let [negatives, positives] = halves.by_class();
+        (0..64).for_each(|bin| assert_eq!((negatives[bin], positives[bin]), (naive(false, bin), naive(true, bin)), "bin {bin}"));
+        prop_assert_eq!(halves.n() + halves.outside, both.len() as u64);
+        let exact: f64 = both.iter().filter(|p| is_probability(p.0)).map(|(s, y)| (s - f64::from(u8::from(*y))).powi(2)).sum();
+        prop_assert!((halves.squares() as f64 / 2f64.powi(64) - exact).abs() <= 1e-9 * both.len() as f64);
     }
 
     #[test]
@@ -224,12 +243,30 @@ fn aged() -> impl Strategy<Value = Vec<(i64, bool)>> {
 }
 
 fn pair_counts() -> impl Strategy<Value = PairCounts> {
-    (prop::array::uniform7(0u64..1 << 40), aged()).prop_map(|(c, ages)| {
+    let of_classes = prop_oneof![Just((vec![], vec![], vec![])), (aged(), aged(), scored())];
+    (prop::array::uniform7(0u64..1 << 40), aged(), of_classes).prop_map(|(c, ages, (positives, negatives, scores))| {
         let [matched, duplicates, conflicting, unlabelled, orphans, before_start, delay_ms] = c;
-        let mut errors = AgedCounts::default();
-        ages.iter().for_each(|(age, wrong)| errors.add(Span(*age), *wrong));
-        PairCounts { matched, duplicates, conflicting, unlabelled, orphans, before_start, delay_ms, errors }
+        let counts = |ages: &[(i64, bool)]| {
+            let mut counts = AgedCounts::default();
+            ages.iter().for_each(|(age, wrong)| counts.add(Span(*age), *wrong));
+            counts
+        };
+        let (errors, positives, negatives) = (counts(&ages), counts(&positives), counts(&negatives));
+        let scores = of_scores(&scores);
+        PairCounts { matched, duplicates, conflicting, unlabelled, orphans, before_start, delay_ms, errors, positives, negatives, scores }
     })
+}
+
+fn scored() -> impl Strategy<Value = Vec<(f64, bool)>> {
+    let score =
+        prop_oneof![8 => 0.0..1.0, 4 => (0u8..65).prop_map(|i| f64::from(i) / 64.0), 1 => number().prop_filter("a score", |x| !x.is_nan())];
+    prop::collection::vec((score, any::<bool>()), 0..150)
+}
+
+fn of_scores(pairs: &[(f64, bool)]) -> ScoreCounts {
+    let mut counts = ScoreCounts::default();
+    pairs.iter().for_each(|(score, positive)| counts.add(*score, *positive));
+    counts
 }
 
 /// An accepted prediction with a number, a text and perhaps a score, of one of two models in one of two panes and cells.

@@ -15,6 +15,10 @@ pub struct Count {
     pub duplicates: u64,
     pub pairs: u64,
     pub errors: u64,
+    pub positives: u64,
+    pub missed: u64,
+    pub false_positives: u64,
+    pub scored: u64,
     pub repeated: u64,
     pub conflicting: u64,
     pub unlabelled: u64,
@@ -87,6 +91,16 @@ fn count_partition(predictions: &[Message], outcomes: &[Message], rules: &JoinRu
                         if row.event.label != event.label {
                             add(true, time, |c| &mut c.errors);
                         }
+                        add(true, time, |c| &mut c.scored); // each prediction has a score
+                        match (event.label, row.event.label) {
+                            ("1", "1") => add(true, time, |c| &mut c.positives),
+                            ("1", _) => {
+                                add(true, time, |c| &mut c.positives);
+                                add(true, time, |c| &mut c.missed);
+                            }
+                            (_, "1") => add(true, time, |c| &mut c.false_positives),
+                            _ => {}
+                        }
                     }
                     Some((_, label)) if label == event.label => add(true, time, |c| &mut c.repeated),
                     Some(_) => add(true, time, |c| &mut c.conflicting),
@@ -107,7 +121,7 @@ pub fn of_summaries(merged: &BTreeMap<Place, CellSummary>) -> Counted {
     let mut counted = Counted::new();
     for ((kind, pane, _), summary) in merged {
         let c = counted.entry((*kind == PaneKind::Pair, pane.0)).or_default();
-        match summary.counts {
+        match &summary.counts {
             Counts::Input(i) => {
                 c.accepted += i.rows;
                 c.late += i.late;
@@ -116,6 +130,10 @@ pub fn of_summaries(merged: &BTreeMap<Place, CellSummary>) -> Counted {
             Counts::Pair(p) => {
                 c.pairs += p.matched;
                 c.errors += p.errors.k();
+                c.positives += p.positives.n();
+                c.missed += p.positives.k();
+                c.false_positives += p.negatives.k();
+                c.scored += p.scores.n();
                 c.repeated += p.duplicates;
                 c.conflicting += p.conflicting;
                 c.unlabelled += p.unlabelled;
@@ -135,6 +153,10 @@ pub fn total(counted: &Counted) -> Count {
         duplicates: a.duplicates + c.duplicates,
         pairs: a.pairs + c.pairs,
         errors: a.errors + c.errors,
+        positives: a.positives + c.positives,
+        missed: a.missed + c.missed,
+        false_positives: a.false_positives + c.false_positives,
+        scored: a.scored + c.scored,
         repeated: a.repeated + c.repeated,
         conflicting: a.conflicting + c.conflicting,
         unlabelled: a.unlabelled + c.unlabelled,

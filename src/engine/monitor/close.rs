@@ -22,7 +22,11 @@ pub const MISSING_VALUE: &str = "(none)";
 
 /// Signals that live in pair panes.
 fn kind_of(signal: &str) -> PaneKind {
-    if matches!(signal, "error" | "abs_error" | "bias" | LABELS) { PaneKind::Pair } else { PaneKind::Input }
+    match signal {
+        "error" | "miss_rate" | "false_positive_rate" | "false_discovery_rate" => PaneKind::Pair,
+        "abs_error" | "bias" | "calibration" | LABELS => PaneKind::Pair,
+        _ => PaneKind::Input,
+    }
 }
 
 /// Signal of predictions a pane.
@@ -123,6 +127,7 @@ impl Monitor {
             let segments = self.segments_of(kind, model, pane, &cells, definitions);
             if let Some(root) = segments.get(&Segment::new()) {
                 self.learn(kind, model, pane, root, definitions, effects);
+                self.remember(model, pane, root);
             }
             let rules = Rules { definitions, definition_hash: &hash };
             for (segment, summary) in &segments {
@@ -137,10 +142,11 @@ impl Monitor {
     }
 
     fn count_labels(&mut self, summary: &CellSummary) {
-        if let Counts::Pair(c) = summary.counts {
+        if let Counts::Pair(c) = &summary.counts {
             self.tally.labels.0 += c.matched;
             self.tally.labels.1 += c.unlabelled;
             self.tally.labels.2 = self.tally.labels.2.saturating_add(c.delay_ms);
+            self.tally.outside += c.scores.outside;
         }
     }
 
@@ -241,8 +247,10 @@ impl Monitor {
         }
         match &summary.counts {
             Counts::Input(c) if c.rows > 0 => self.feed_nulls(model, pane, segment, summary, c.rows, rules, &mut out),
-            Counts::Pair(c) if c.errors.n() > 0 => {
-                self.close_stream(model, segment, "error", pane, &Observed::Errors(&c.errors), rules, &mut out)
+            Counts::Pair(c) => {
+                for (signal, errors) in c.error_rates().iter().filter(|(_, e)| e.n() > 0) {
+                    self.close_stream(model, segment, signal, pane, &Observed::Errors(errors), rules, &mut out);
+                }
             }
             _ => {}
         }
@@ -353,7 +361,7 @@ impl Monitor {
 }
 
 fn rows(summary: &CellSummary) -> u64 {
-    match summary.counts {
+    match &summary.counts {
         Counts::Input(c) => c.rows,
         Counts::Pair(c) => c.matched,
     }

@@ -8,6 +8,7 @@
 pub mod chunks;
 mod close;
 mod learn;
+mod recent;
 pub mod restore;
 mod shared;
 pub mod state;
@@ -88,6 +89,8 @@ pub struct Tally {
     pub labels: (u64, u64, u64),
     /// Proposals of definitions that differ from those in force.
     pub other_definitions: u64,
+    /// Pairs of binary models whose score is no probability.
+    pub outside: u64,
 }
 
 /// The state of one summaries partition.
@@ -110,6 +113,7 @@ pub struct Monitor {
     /// Old panes are folded into the chunks that lack them; nothing else is decided.
     replaying: bool,
     tally: Tally,
+    recent: recent::Recent,
 }
 
 fn at(kind: PaneKind) -> usize {
@@ -139,6 +143,7 @@ impl Monitor {
             now: Offset(0),
             replaying: false,
             tally: Tally::default(),
+            recent: recent::Recent::default(),
         }
     }
 
@@ -307,7 +312,7 @@ impl Monitor {
 /// The pane that an entry goes to when `closed` is the last closed one: its own, or for pairs the first open one.
 fn place(entry: &EntryHead<'_>, closed: Option<PaneId>, tally: &mut Tally) -> Option<PaneId> {
     match closed {
-        Some(closed) if entry.pane <= closed => match entry.counts {
+        Some(closed) if entry.pane <= closed => match &entry.counts {
             Counts::Input(c) => {
                 tally.late_rows += c.rows;
                 None

@@ -2,6 +2,7 @@
 //!
 //! Guarantees: merge is associative and commutative with the default as identity.
 
+use crate::codec::wire::{Malformed, Reader, Writer};
 use crate::engine::types::Span;
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +37,33 @@ impl AgedCounts {
             self.pairs[i] += other.pairs[i];
             self.errors[i] += other.errors[i];
         }
+    }
+
+    /// Writes the ages that have pairs.
+    pub fn write(&self, w: &mut Writer) {
+        let ages = || (0..self.pairs.len()).filter(|i| self.pairs[*i] > 0);
+        w.uint(ages().count() as u64);
+        for i in ages() {
+            w.uint(i as u64);
+            w.uint(self.pairs[i]);
+            w.uint(self.errors[i]);
+        }
+    }
+
+    /// Reads what `write` wrote.
+    pub fn read(r: &mut Reader<'_>) -> Result<AgedCounts, Malformed> {
+        let mut counts = AgedCounts::default();
+        for _ in 0..r.count()? {
+            let age = r.uint()? as usize;
+            if age >= counts.pairs.len() {
+                return Err(Malformed::Value("a label age"));
+            }
+            (counts.pairs[age], counts.errors[age]) = (r.tally()?, r.tally()?);
+            if counts.errors[age] > counts.pairs[age] {
+                return Err(Malformed::Value("more errors than pairs"));
+            }
+        }
+        Ok(counts)
     }
 
     /// All pairs.

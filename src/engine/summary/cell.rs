@@ -5,6 +5,7 @@
 use super::aged::AgedCounts;
 use super::form::{CategoryForm, NumericForm};
 use super::numeric::NumericEdges;
+use super::scores::ScoreCounts;
 use crate::codec::wire::{Malformed, Reader, Writer};
 use crate::engine::types::PaneKind;
 use std::collections::BTreeMap;
@@ -39,7 +40,7 @@ pub struct InputCounts {
 }
 
 /// Counts of a pair pane of a cell.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PairCounts {
     /// First outcomes of predictions.
     pub matched: u64,
@@ -57,10 +58,34 @@ pub struct PairCounts {
     pub delay_ms: u64,
     /// Pairs and errors by label age.
     pub errors: AgedCounts,
+    /// Of a binary model: pairs whose observed class is the positive one; the errors were called something else.
+    pub positives: AgedCounts,
+    /// And those whose observed class is another; the errors were called positive.
+    pub negatives: AgedCounts,
+    /// Scores by observed class.
+    pub scores: ScoreCounts,
+}
+
+impl PairCounts {
+    /// Wrong ones by label age, by the name of their signal: of all pairs, of the positive, of the others, of those called positive.
+    pub fn error_rates(&self) -> [(&'static str, AgedCounts); 4] {
+        let (missed, false_alarms) = (self.positives, self.negatives);
+        let mut called = AgedCounts { errors: false_alarms.errors, pairs: false_alarms.errors };
+        for (pairs, (of, wrong)) in called.pairs.iter_mut().zip(missed.pairs.iter().zip(missed.errors)) {
+            *pairs += of.saturating_sub(wrong);
+        }
+        [("error", self.errors), ("miss_rate", missed), ("false_positive_rate", false_alarms), ("false_discovery_rate", called)]
+    }
+
+    /// Whether anything is known by class: only then are those counts written.
+    pub fn has_classes(&self) -> bool {
+        self.positives.n() > 0 || self.negatives.n() > 0 || !self.scores.is_empty()
+    }
 }
 
 /// Counts of either kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant)] // a box would cost an allocation for each cell of each pane
 pub enum Counts {
     /// Of an input pane.
     Input(InputCounts),
@@ -114,6 +139,9 @@ impl Counts {
                 a.before_start += b.before_start;
                 a.delay_ms = a.delay_ms.saturating_add(b.delay_ms);
                 a.errors.merge(&b.errors);
+                a.positives.merge(&b.positives);
+                a.negatives.merge(&b.negatives);
+                a.scores.merge(&b.scores);
             }
             _ => debug_assert!(false, "input and pair panes do not merge"),
         }
@@ -170,18 +198,17 @@ impl SignalSummary {
     }
 }
 
-/// Writes counts.
+/// Writes counts; those by class only if there are any.
 pub fn write_counts(w: &mut Writer, counts: &Counts) {
     match counts {
         Counts::Input(c) => [c.rows, c.late, c.duplicates].iter().for_each(|v| w.uint(*v)),
         Counts::Pair(c) => {
             [c.matched, c.duplicates, c.conflicting, c.unlabelled, c.orphans, c.before_start, c.delay_ms].iter().for_each(|v| w.uint(*v));
-            let ages: Vec<usize> = (0..c.errors.pairs.len()).filter(|i| c.errors.pairs[*i] > 0).collect();
-            w.uint(ages.len() as u64);
-            for i in ages {
-                w.uint(i as u64);
-                w.uint(c.errors.pairs[i]);
-                w.uint(c.errors.errors[i]);
+            c.errors.write(w);
+            if c.has_classes() {
+                c.positives.write(w);
+                c.negatives.write(w);
+                c.scores.write(w);
             }
         }
     }
@@ -192,8 +219,8 @@ pub fn read_input_counts(r: &mut Reader<'_>) -> Result<InputCounts, Malformed> {
     Ok(InputCounts { rows: r.tally()?, late: r.tally()?, duplicates: r.tally()? })
 }
 
-/// Reads counts of a pair pane.
-pub fn read_pair_counts(r: &mut Reader<'_>) -> Result<PairCounts, Malformed> {
+/// Reads counts of a pair pane. `classes`: those by class follow.
+pub fn read_pair_counts(r: &mut Reader<'_>, classes: bool) -> Result<PairCounts, Malformed> {
     let mut c = PairCounts {
         matched: r.tally()?,
         duplicates: r.tally()?,
@@ -202,15 +229,14 @@ pub fn read_pair_counts(r: &mut Reader<'_>) -> Result<PairCounts, Malformed> {
         orphans: r.tally()?,
         before_start: r.tally()?,
         delay_ms: r.uint()?,
-        errors: AgedCounts::default(),
+        errors: AgedCounts::read(r)?,
+        ..PairCounts::default()
     };
-    for _ in 0..r.count()? {
-        let age = r.uint()? as usize;
-        if age >= c.errors.pairs.len() {
-            return Err(Malformed::Value("a label age"));
+    if classes {
+        (c.positives, c.negatives, c.scores) = (AgedCounts::read(r)?, AgedCounts::read(r)?, ScoreCounts::read(r)?);
+        if !c.has_classes() {
+            return Err(Malformed::Value("counts by class without any pair"));
         }
-        c.errors.pairs[age] = r.tally()?;
-        c.errors.errors[age] = r.tally()?;
     }
     Ok(c)
 }

@@ -6,3 +6,4 @@ pub mod cell;
 pub mod cuts;
 pub mod form;
 pub mod numeric;
+pub mod scores;
