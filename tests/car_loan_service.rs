@@ -48,6 +48,7 @@ fn the_demo_finds_what_changed_in_time_and_nothing_else() {
     for signal in ["score", "error"] {
         assert!(found(signal) - change <= days(45), "{signal}: found {}", root[signal]["detected_at"]);
     }
+    assert!(found("calibration") - change <= days(20), "calibration: found {}", root["calibration"]["detected_at"]);
     for signal in ["feature:debt_to_income_ratio", "feature:driver_tenure", "feature:size_of_downpayment"] {
         assert!(!root.contains_key(signal), "{signal} has not changed");
     }

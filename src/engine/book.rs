@@ -237,6 +237,7 @@ impl Book {
 }
 
 /// An entry of either kind of pane.
+#[allow(clippy::large_enum_variant)] // a box would cost an allocation for each entry of each epoch
 enum Booked {
     Input(Entry<InputCounts>),
     Pair(Entry<PairCounts>),
