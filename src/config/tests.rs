@@ -140,7 +140,7 @@ driftline.yaml:5: predictions.lateness: \"5\" has no unit; write for example 250
       |             ^
 driftline.yaml:8: outcomes.format: \"xml\" is not known here
     8 | outcomes: { topic: o, format: xml }
-      |                               ^^^ known: json, avro
+      |                               ^^^ known: json, avro, registry
 driftline.yaml:10: model \"fraud\" is binary, but which class is positive is not said
    10 |   fraud: { task: binary }
       |   ^^^^^ add for example positive: \"1\"

@@ -237,13 +237,19 @@ fn pause(answer: &Response<Body>) -> Duration {
 fn unreached(e: ureq::Error) -> Trouble {
     use ureq::Error;
     match e {
-        Error::HostNotFound => Trouble::lasting("there is no such host; correct registry.url"),
+        Error::HostNotFound => no_such_host(),
         Error::Timeout(_) => Trouble::passing("it did not answer within registry.timeout"),
         Error::BadUri(why) => Trouble::lasting(format!("registry.url is no address ({why})")),
         Error::Rustls(_) | Error::Tls(_) | Error::Pem(_) => distrusted(&e.to_string()),
         Error::Io(io) if io.kind() == std::io::ErrorKind::InvalidData => distrusted(&io.to_string()),
+        // the standard library has no kind for it; a name server that does not answer is another matter
+        Error::Io(io) if io.to_string().contains("failed to lookup address") && !io.to_string().contains("emporary") => no_such_host(),
         other => Trouble::passing(format!("it can't be reached ({other})")),
     }
+}
+
+fn no_such_host() -> Trouble {
+    Trouble::lasting("there is no such host; correct registry.url")
 }
 
 fn distrusted(why: &str) -> Trouble {
