@@ -14,7 +14,7 @@
 //! Neither says anything on a reference of less than a day, which has not seen the night.
 //!
 //! Cost: as `focus`, and three additions. Blind to: changes of less than two tolerances of rates (20 %); what comes once a day in one file
-//! (its pauses are a day long); a topic in which nothing at all comes: then no event time passes (`driftline_event_time_lag_seconds` grows).
+//! (its pauses are a day long); a topic in which nothing at all comes: then no event time passes (rule `DriftlineInputSilent` of deploy/prometheus).
 //! After `SLEEP` panes without rows a stream sleeps until the next row: what it could say it has said.
 //!
 //! ```
