@@ -19,6 +19,9 @@ pub enum Status {
 }
 
 impl Status {
+    /// Both.
+    pub const ALL: [Status; 2] = [Status::Firing, Status::Resolved];
+
     /// The word in messages: `FIRING` or `RESOLVED`.
     pub fn word(self) -> &'static str {
         match self {
@@ -77,6 +80,9 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// Every severity, lowest first.
+    pub const ALL: [Severity; 3] = [Severity::Info, Severity::Warning, Severity::Critical];
+
     /// The word in messages.
     pub fn word(self) -> &'static str {
         match self {
@@ -114,6 +120,9 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every kind.
+    pub const ALL: [Kind; 5] = [Kind::DataDrift, Kind::PredictionDrift, Kind::Performance, Kind::DataQuality, Kind::Volume];
+
     /// The kind of a signal, by its name (`feature:x`, `null:x`, `unseen:x`, `score`, `label`, those of pairs, `volume`, `labels`).
     pub fn of_signal(signal: &str) -> Kind {
         match signal.split(':').next().unwrap_or(signal) {
@@ -139,7 +148,7 @@ impl Kind {
 
     /// The kind of a word.
     pub fn parse(word: &str) -> Option<Kind> {
-        [Kind::DataDrift, Kind::PredictionDrift, Kind::Performance, Kind::DataQuality, Kind::Volume].into_iter().find(|k| k.word() == word)
+        Kind::ALL.into_iter().find(|k| k.word() == word)
     }
 
     /// What a person should look at first; a suggestion, nothing is done.

@@ -8,8 +8,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Clients try again at least this often (`reconnect.backoff.max.ms` and some): without a failure for so long, brokers are back.
-const CALM: Duration = Duration::from_secs(15);
+/// Clients try again at least this often (`reconnect.backoff.max.ms`, 10 s, three times over, as a busy machine is late): without a failure
+/// for so long, brokers are back.
+const CALM: Duration = Duration::from_secs(30);
 
 /// One outage at a time.
 pub struct Outage {

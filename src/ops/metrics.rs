@@ -2,7 +2,9 @@
 //!
 //! Guarantees: the record path touches plain integers only; they are taken over once per epoch. The number of series is capped.
 
+use crate::codec::event::Reason;
 use crate::config::settings::Settings;
+use crate::engine::alert::{Kind, Severity, Status};
 use crate::engine::journal::Activity;
 use crate::engine::types::{EventTime, Input, PaneKind};
 use crate::registry::gauges::Gauges;
@@ -17,8 +19,10 @@ use prometheus::{
 use std::sync::atomic::{AtomicI64, Ordering};
 
 mod performance;
+mod shares;
 
 use performance::{PERFORMANCE, Performances};
+use shares::{How, Shares};
 
 const DURATIONS: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
 
@@ -58,19 +62,19 @@ struct Inputs {
     joined: IntCounter,
     late: IntCounterVec,
     dead_letters: IntCounterVec,
-    pending_rows: IntGaugeVec,
-    pending_bytes: IntGaugeVec,
-    watermark: GaugeVec,
-    event_time_lag: GaugeVec,
+    pending_rows: Shares,
+    pending_bytes: Shares,
+    watermark: Shares,
+    event_time_lag: Shares,
     label_delay: Histogram,
     time_raised: IntCounter,
     time_jumped: IntCounter,
     journal_bytes: IntCounter,
-    journal_epochs: IntGaugeVec,
-    journal_size: IntGaugeVec,
+    journal_epochs: Shares,
+    journal_size: Shares,
     digest_mismatches: IntCounter,
     released: IntCounterVec,
-    stuck: IntGaugeVec,
+    stuck: Shares,
 }
 
 /// Transactions of both stages.
@@ -86,12 +90,12 @@ struct Panes {
     labels: IntCounterVec,
     coverage: Gauge,
     panes: IntCounterVec,
-    open_panes: IntGaugeVec,
-    pane_delay: GaugeVec,
-    blocked: IntGaugeVec,
-    streams: IntGaugeVec,
+    open_panes: Shares,
+    pane_delay: Shares,
+    blocked: Shares,
+    streams: Shares,
     alerts: IntCounterVec,
-    active: IntGaugeVec,
+    active: Shares,
     moved_pairs: IntCounter,
     mixed: IntCounter,
     refused_segments: IntCounter,
@@ -126,6 +130,9 @@ impl Maker<'_> {
     fn floats(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
         kept(self.0, GaugeVec::new(Opts::new(name, help), labels))
     }
+    fn shares(&self, how: How, name: &str, help: &str, labels: &[&str]) -> Shares {
+        Shares::new(self.floats(name, help, labels), how)
+    }
     fn times(&self, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
         kept(self.0, HistogramVec::new(HistogramOpts::new(name, help).buckets(DURATIONS.to_vec()), labels))
     }
@@ -143,18 +150,21 @@ impl Inputs {
                 "Records that could not be used; they are kept in the dead-letters topic",
                 &["input", "reason"],
             ),
-            pending_rows: make.gauges(
+            pending_rows: make.shares(
+                How::Sum,
                 "driftline_pending_rows",
                 "Rows in the join's memory: predictions, or outcomes that wait for theirs",
                 &["kind"],
             ),
-            pending_bytes: make.gauges("driftline_pending_bytes", "Bytes of the join's memory", &["stage"]),
-            watermark: make.floats(
+            pending_bytes: make.shares(How::Sum, "driftline_pending_bytes", "Bytes of the join's memory", &["stage"]),
+            watermark: make.shares(
+                How::Largest,
                 "driftline_watermark_seconds",
                 "Event time that is certain, seconds since 1970, per source partition",
                 &["input", "partition"],
             ),
-            event_time_lag: make.floats(
+            event_time_lag: make.shares(
+                How::Largest,
                 "driftline_event_time_lag_seconds",
                 "Wall clock less the highest event time read, per source partition",
                 &["input", "partition"],
@@ -172,12 +182,14 @@ impl Inputs {
             ),
             time_jumped: make.counter("driftline_time_jumped_total", "Jumps of event time by more than a day"),
             journal_bytes: make.counter("driftline_journal_bytes_total", "Bytes published to the journal"),
-            journal_epochs: make.gauges(
+            journal_epochs: make.shares(
+                How::Largest,
                 "driftline_journal_epochs",
                 "Epochs between the journal's floor and its end: what a restart reads",
                 &["partition"],
             ),
-            journal_size: make.gauges(
+            journal_size: make.shares(
+                How::Largest,
                 "driftline_journal_size_bytes",
                 "Bytes of the journal from its floor to its end: what a restart reads",
                 &["partition"],
@@ -187,7 +199,8 @@ impl Inputs {
                 "Rows that were let go because the other input stopped or memory was full",
                 &["input"],
             ),
-            stuck: make.gauges(
+            stuck: make.shares(
+                How::Largest,
                 "driftline_input_stuck",
                 "1 while a transaction that nobody ends keeps the input from being read",
                 &["input", "partition"],
@@ -229,16 +242,22 @@ impl Panes {
                 ),
             ),
             panes: make.counters("driftline_panes_closed_total", "Closed panes that held something", &["kind"]),
-            open_panes: make.gauges("driftline_open_panes", "Panes that hold something and are not closed", &["kind"]),
-            pane_delay: make.floats("driftline_pane_delay_seconds", "Wall clock less the end of the last closed pane", &["kind"]),
-            blocked: make.gauges(
+            open_panes: make.shares(How::Sum, "driftline_open_panes", "Panes that hold something and are not closed", &["kind"]),
+            pane_delay: make.shares(
+                How::Largest,
+                "driftline_pane_delay_seconds",
+                "Wall clock less the end of the last closed pane",
+                &["kind"],
+            ),
+            blocked: make.shares(
+                How::Largest,
                 "driftline_pane_blocked_by_partition",
                 "The source partition that holds back panes of this kind; -1: none",
                 &["kind"],
             ),
-            streams: make.gauges("driftline_streams", "Monitored streams (signal times segment)", &["phase"]),
+            streams: make.shares(How::Sum, "driftline_streams", "Monitored streams (signal times segment)", &["phase"]),
             alerts: make.counters("driftline_alerts_total", "Alert events published", &["kind", "severity", "status"]),
-            active: make.gauges("driftline_active_alerts", "Episodes that are open", &["model"]),
+            active: make.shares(How::Sum, "driftline_active_alerts", "Episodes that are open", &["model"]),
             moved_pairs: make
                 .counter("driftline_moved_pairs_total", "Pairs that came for a closed pane and were counted in the first open one"),
             mixed: make.counter(
@@ -290,7 +309,22 @@ impl Metrics {
         metrics.budget_streams.set(i64::from(settings.definitions.streams_cap));
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         metrics.registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self())).ok();
+        metrics.begin_at_zero();
         metrics
+    }
+
+    /// Counters that rules watch begin at 0: a series that appears with its first event shows no increase.
+    fn begin_at_zero(&self) {
+        for input in Input::BOTH {
+            Reason::ALL.iter().for_each(|reason| self.inputs.dead_letters.with_label_values(&[input.word(), reason.word()]).inc_by(0));
+        }
+        for kind in Kind::ALL {
+            for severity in Severity::ALL {
+                for status in Status::ALL {
+                    self.panes.alerts.with_label_values(&[kind.word(), severity.word(), status.word()]).inc_by(0);
+                }
+            }
+        }
     }
 
     /// A request was refused.
@@ -398,7 +432,7 @@ impl Metrics {
     }
 
     /// Takes over what a join member counted, and shows where its tasks stand.
-    pub fn absorb_join(&self, stage: &mut JoinStage, now_ms: i64) {
+    pub fn absorb_join(&self, member: &str, stage: &mut JoinStage, now_ms: i64) {
         let c = std::mem::take(&mut stage.counters);
         for input in Input::BOTH {
             self.inputs.records_read.with_label_values(&[input.word()]).inc_by(c.records[input.index()]);
@@ -427,7 +461,7 @@ impl Metrics {
             verdict(Input::BOTH[*input], "dead_letter", *n);
         }
         self.absorb_epochs("join", &c);
-        self.show_tasks(stage, now_ms);
+        self.show_tasks(member, stage, now_ms);
     }
 
     fn observe_delays(&self, delays: [u64; DELAY_BUCKETS.len() + 1], sum_ms: u64) {
@@ -456,34 +490,38 @@ impl Metrics {
         c.restores_ms.iter().for_each(|ms| self.epochs.restore_time.with_label_values(&[stage]).observe(ms / 1_000.0));
     }
 
-    fn show_tasks(&self, stage: &JoinStage, now_ms: i64) {
+    fn show_tasks(&self, member: &str, stage: &JoinStage, now_ms: i64) {
         let (mut rows, mut waiting, mut bytes) = (0, 0, 0);
-        for task in stage.tasks() {
+        let (mut stuck, mut watermark, mut lag) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut epochs, mut size) = (Vec::new(), Vec::new());
+        let partitions: Vec<String> = stage.tasks().map(|t| t.partition.0.to_string()).collect();
+        for (task, partition) in stage.tasks().zip(&partitions) {
             let (r, w, _) = task.join.census();
             (rows, waiting, bytes) = (rows + r, waiting + w, bytes + task.join.bytes());
-            let partition = task.partition.0.to_string();
             for input in Input::BOTH {
-                let stuck = task.activity[input.index()] == Activity::Stuck;
-                self.inputs.stuck.with_label_values(&[input.word(), &partition]).set(i64::from(stuck));
+                let is_stuck = task.activity[input.index()] == Activity::Stuck;
+                stuck.push((vec![input.word(), partition], f64::from(u8::from(is_stuck))));
                 let clock = &task.join.clocks[input.index()];
                 if clock.peeked > EventTime::MIN {
-                    self.inputs.watermark.with_label_values(&[input.word(), &partition]).set(clock.watermark().0 as f64 / 1_000.0);
-                    self.inputs
-                        .event_time_lag
-                        .with_label_values(&[input.word(), &partition])
-                        .set((now_ms - clock.peeked.0) as f64 / 1_000.0);
+                    watermark.push((vec![input.word(), partition], clock.watermark().0 as f64 / 1_000.0));
+                    lag.push((vec![input.word(), partition], (now_ms - clock.peeked.0) as f64 / 1_000.0));
                 }
             }
-            self.inputs.journal_epochs.with_label_values(&[&partition]).set((task.join.epoch.0 - task.floor.0) as i64);
-            self.inputs.journal_size.with_label_values(&[&partition]).set(task.join.cleaning.journal_bytes() as i64);
+            epochs.push((vec![partition.as_str()], (task.join.epoch.0 - task.floor.0) as f64));
+            size.push((vec![partition.as_str()], task.join.cleaning.journal_bytes() as f64));
         }
-        self.inputs.pending_rows.with_label_values(&["predictions"]).set(rows as i64);
-        self.inputs.pending_rows.with_label_values(&["outcomes"]).set(waiting as i64);
-        self.inputs.pending_bytes.with_label_values(&["join"]).set(bytes as i64);
+        let i = &self.inputs;
+        i.stuck.say(member, stuck);
+        i.watermark.say(member, watermark);
+        i.event_time_lag.say(member, lag);
+        i.journal_epochs.say(member, epochs);
+        i.journal_size.say(member, size);
+        i.pending_rows.say(member, [(vec!["predictions"], rows as f64), (vec!["outcomes"], waiting as f64)]);
+        i.pending_bytes.say(member, [(vec!["join"], bytes as f64)]);
     }
 
     /// Takes over what a detect member counted, and shows where its monitors stand.
-    pub fn absorb_detect(&self, stage: &mut DetectStage, now_ms: i64) {
+    pub fn absorb_detect(&self, member: &str, stage: &mut DetectStage, now_ms: i64) {
         let c = std::mem::take(&mut stage.counters);
         for (word, i) in [("input", 0), ("pair", 1)] {
             self.panes.panes.with_label_values(&[word]).inc_by(c.monitor.panes[i]);
@@ -506,7 +544,7 @@ impl Metrics {
             self.panes.alerts.with_label_values(&[kind, severity, status]).inc_by(*n);
         }
         self.absorb_epochs("detect", &c);
-        self.show_monitors(stage, now_ms);
+        self.show_monitors(member, stage, now_ms);
     }
 
     /// Says when there are more streams than thresholds are made for, and again when there are twice as many.
@@ -521,19 +559,24 @@ impl Metrics {
         }
     }
 
-    fn show_monitors(&self, stage: &DetectStage, now_ms: i64) {
+    fn show_monitors(&self, member: &str, stage: &DetectStage, now_ms: i64) {
         let mut open = [0, 0];
+        // of each kind the pane that is furthest behind, and what holds it back
+        let mut furthest: [Option<(i64, i32)>; 2] = [None; 2];
         for (_, monitor) in stage.monitors() {
             let panes = monitor.open_panes();
             open = [open[0] + panes[0], open[1] + panes[1]];
             let (Some(d), Some(progress)) = (monitor.definitions(), monitor.progress()) else { continue };
-            for (word, kind, pane) in [("input", PaneKind::Input, progress.input), ("pair", PaneKind::Pair, progress.pair)] {
-                self.panes.pane_delay.with_label_values(&[word]).set((now_ms - d.pane.end(pane).0) as f64 / 1_000.0);
-                self.panes.blocked.with_label_values(&[word]).set(monitor.marks().blocker(kind).map_or(-1, |b| i64::from(b.0.0)));
+            for (i, kind, pane) in [(0, PaneKind::Input, progress.input), (1, PaneKind::Pair, progress.pair)] {
+                let (delay, blocker) = (now_ms - d.pane.end(pane).0, monitor.marks().blocker(kind).map_or(-1, |b| b.0.0));
+                furthest[i] = furthest[i].max(Some((delay, blocker)));
             }
         }
-        self.panes.open_panes.with_label_values(&["input"]).set(open[0] as i64);
-        self.panes.open_panes.with_label_values(&["pair"]).set(open[1] as i64);
+        let kinds = ["input", "pair"];
+        let of = |value: fn((i64, i32)) -> f64| kinds.into_iter().zip(furthest).filter_map(move |(k, f)| f.map(|f| (vec![k], value(f))));
+        self.panes.pane_delay.say(member, of(|f| f.0 as f64 / 1_000.0));
+        self.panes.blocked.say(member, of(|f| f64::from(f.1)));
+        self.panes.open_panes.say(member, kinds.into_iter().zip(open).map(|(k, n)| (vec![k], n as f64)));
     }
 
     /// Streams by phase, open episodes by model, how well models do (a walk over all streams: not with every epoch).
@@ -542,11 +585,7 @@ impl Metrics {
         self.performance.show(member, known.map(|(model, p)| (model, p.metrics())));
         let (phases, active) = super::status::count_streams(stage);
         self.compare_with_budget(phases.values().sum());
-        for (phase, n) in phases {
-            self.panes.streams.with_label_values(&[phase]).set(n);
-        }
-        for (model, n) in active {
-            self.panes.active.with_label_values(&[&model]).set(n);
-        }
+        self.panes.streams.say(member, phases.iter().map(|(phase, n)| (vec![*phase], *n as f64)));
+        self.panes.active.say(member, active.iter().map(|(model, n)| (vec![model.as_str()], *n as f64)));
     }
 }

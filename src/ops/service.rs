@@ -290,7 +290,7 @@ impl Crew {
             let now = log.now_ms();
             self.board.turned(&label, now, stage.ready() && !stage.waits_for_registry());
             if stage.counters.epochs > 0 || now - shown > 1_000 {
-                self.metrics.absorb_join(&mut stage, now);
+                self.metrics.absorb_join(&label, &mut stage, now);
             }
             if now - shown > COUNT_EVERY {
                 shown = now;
@@ -301,7 +301,7 @@ impl Crew {
             }
         }
         stage.stop(&mut log)?;
-        self.metrics.absorb_join(&mut stage, log.now_ms());
+        self.metrics.absorb_join(&label, &mut stage, log.now_ms());
         Ok(())
     }
 
@@ -317,7 +317,7 @@ impl Crew {
             let now = log.now_ms();
             self.board.turned(&label, now, stage.ready());
             if stage.counters.epochs > 0 || now - shown > 1_000 {
-                self.metrics.absorb_detect(&mut stage, now);
+                self.metrics.absorb_detect(&label, &mut stage, now);
             }
             if now - shown > COUNT_EVERY {
                 shown = now;
@@ -329,7 +329,7 @@ impl Crew {
             }
         }
         stage.stop(&mut log)?;
-        self.metrics.absorb_detect(&mut stage, log.now_ms());
+        self.metrics.absorb_detect(&label, &mut stage, log.now_ms());
         Ok(())
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 /// The page of metrics. It takes what the member has counted.
 fn page(world: &mut World) -> String {
     let metrics = Metrics::new(&world.settings);
-    metrics.absorb_join(&mut world.join.1, world.now);
+    metrics.absorb_join("join-0", &mut world.join.1, world.now);
     metrics.render()
 }
 
