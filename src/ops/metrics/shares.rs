@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 /// What a page shows of several members' values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
-    /// All of them together.
+    /// All of them, together.
     Sum,
     /// The largest.
     Largest,
