@@ -120,6 +120,42 @@ fn a_warm_decoder_needs_no_memory_for_avro() {
     assert_eq!(predictions(&settings("avro"), &records), 0);
 }
 
+/// JSON and Avro whose fields lie in lists and in texts that need no escapes: `seconds` is what the second of two equal passes allocates.
+fn seconds(format: &str, fields: &str, records: &[Vec<u8>]) -> u64 {
+    let text = format!(
+        "app: a\nkafka: {{ brokers: 'b:1' }}\npredictions:\n  topic: p\n  format: {format}\n  fields: {fields}\noutcomes: {{ topic: o }}\n"
+    );
+    let settings = load_text("d.yaml", &text, &|_| None, Path::new("")).unwrap_or_else(|e| panic!("{e}"));
+    let mut decoder = PredictionDecoder::new(&settings.predictions, &[]).unwrap();
+    let mut pass = || {
+        for value in records {
+            let event = decoder.decode(&record(b"k", value)).unwrap_or_else(|e| panic!("{e}"));
+            assert!(event.score == Some(0.5) && event.feature_count() == 2);
+            decoder.recycle(event);
+        }
+    };
+    pass();
+    allocations(pass)
+}
+
+#[test]
+fn lists_and_texts_of_the_record_s_own_bytes_need_no_memory_either() {
+    let fields = "{ request_id: id, event_time: at, model: { const: m }, score: 'o[n=p].d[1]', label: 'csv(line)[1]', features: f }";
+    let json = |i: usize| {
+        format!("{{\"id\":\"r-{i}\",\"at\":1760000000000,\"o\":[{{\"d\":[1,0.5],\"n\":\"p\"}},{{}}],\"line\":\"a,b\",\"f\":[{i},2]}}")
+    };
+    assert_eq!(seconds("json", fields, &(0..100).map(|i| json(i).into_bytes()).collect::<Vec<_>>()), 0);
+    // our own schema's label is a text that nobody escapes: JSON inside
+    let fields = "{ request_id: request_id, event_time: event_time, model: model, score: json(label).s, label: model_version, features: json(label).f }";
+    let text = |t: &str| [vec![(t.len() * 2) as u8], t.as_bytes().to_vec()].concat();
+    let at = [0x80, 0x80, 0xe6, 0x82, 0xb9, 0x66];
+    let avro = |i: usize| {
+        let inner = format!("{{\"s\":0.5,\"f\":{{\"a\":\"x\",\"b\":{i}}}}}");
+        [text("r"), at.to_vec(), text("m"), vec![0, 0, 2], text(&inner), vec![0, 0, 0, 0]].concat()
+    };
+    assert_eq!(seconds("avro", fields, &(0..100).map(avro).collect::<Vec<_>>()), 0);
+}
+
 #[test]
 fn a_warm_decoder_of_outcomes_needs_no_memory() {
     let settings = settings("json");

@@ -2,6 +2,8 @@
 //!
 //! Guarantees: an input that makes its target allocate more than `ROOM` and `TIMES` its own length at once ends the run as a crash.
 
+use driftline::config::place::Step;
+use driftline::config::settings::Features;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -94,10 +96,22 @@ impl<'a> Pieces<'a> {
         self.piece().iter().map(|b| names[usize::from(*b) % names.len()].to_string()).collect()
     }
 
-    /// Paths and features that a mapping may want.
-    pub fn wanted(&mut self) -> (Vec<Vec<String>>, Option<driftline::config::settings::Features>) {
-        let paths = (0..self.byte() % 6).map(|_| self.names()).collect::<Vec<_>>();
-        let features = (self.byte() % 2 == 1).then(|| driftline::config::settings::Features { path: self.names(), exclude: self.names() });
+    /// Steps of a place: mostly names.
+    pub fn steps(&mut self) -> Vec<Step> {
+        let texts = ["0", "1", "true", "a", "", "RED"];
+        let name = |n: usize| ["a", "b", "c", "d", "e", "f", "", "q\"uote", "\n"][n % 9].to_string();
+        let step = |b: &u8| match usize::from(*b) {
+            n @ 0..=159 => Step::Name(name(n)),
+            n @ 160..=199 => Step::Index(n % 4),
+            n => Step::Where { name: name(n), is: texts[n % 6].to_string() },
+        };
+        self.piece().iter().map(step).collect()
+    }
+
+    /// Places and features that a mapping may want.
+    pub fn wanted(&mut self) -> (Vec<Vec<Step>>, Option<Features>) {
+        let paths = (0..self.byte() % 6).map(|_| self.steps()).collect::<Vec<_>>();
+        let features = (self.byte() % 2 == 1).then(|| Features { path: self.steps(), exclude: self.names(), names: Vec::new() });
         (paths.into_iter().filter(|p| !p.is_empty()).collect(), features)
     }
 }

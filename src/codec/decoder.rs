@@ -14,6 +14,7 @@ use super::plan::{Plan, Stop};
 use super::scalar::{Scalar, Tick};
 use super::time::{NoTime, event_time};
 use super::writers::{Schemas, Writer, Writers};
+use crate::config::place;
 use crate::config::settings::{Format, Source};
 use crate::engine::types::{EventTime, RequestKey};
 use crate::log::Record;
@@ -109,10 +110,10 @@ impl Reader {
         match found.no_features {
             None => Ok(()),
             Some(what) => {
-                let path = self.mapping.features.as_ref().map_or(String::new(), |f| f.path.join("."));
+                let path = self.mapping.features.as_ref().map_or(String::new(), |f| place::shown(&f.path));
                 Err(bad(
                     Reason::WrongType,
-                    format!("field \"{path}\" must be an object of features, found {what}; set predictions.fields.features"),
+                    format!("field \"{path}\" must be an object or a list of features, found {what}; set predictions.fields.features"),
                 ))
             }
         }

@@ -1,15 +1,13 @@
 //! What a walk over a record has found: a scalar a slot, and the features.
 //!
 //! Guarantees: of several entries with one key the last wins; at most 1,024 features a record, told apart by 256 bytes of text; the lists are the caller's, reused.
-//! Comes from: `json` and `avro`, which call `Sink`. Goes to: `decoder`.
+//! Comes from: `json` and `avro`, which call `Sink`; `payload` opens texts for it. Goes to: `decoder`.
 
-use super::event::{Doubles, FeatureIx, Reason, Value, beginning};
+use super::event::{Doubles, FeatureIx, Value, beginning};
 use super::mapping::Slot;
-use super::plan::{Plan, Role, Stop};
+use super::payload;
+use super::plan::{MAX_FEATURES, NodeIx, Plan, Role, Stop, Which, too_many};
 use super::scalar::Scalar;
-
-/// Features that one record may have.
-pub const MAX_FEATURES: usize = 1_024;
 
 /// What a walk has found.
 #[derive(Debug, Default)]
@@ -98,9 +96,10 @@ impl<'a> Sink<'_, 'a> {
     #[inline]
     pub fn put(&mut self, role: Role, scalar: Scalar<'a>) -> Result<(), Stop> {
         if let Some(node) = role.node {
+            let at = node;
             let node = self.plan.node(node);
-            if let ([slot], None, None) = (&node.slots[..], &node.features, role.feature) {
-                self.found.slots[slot.ix()] = scalar; // nobody else wants it
+            if node.single && role.feature.is_none() {
+                self.found.slots[node.slots[0].ix()] = scalar; // nobody else wants it
                 return Ok(());
             }
             for slot in &node.slots {
@@ -108,6 +107,9 @@ impl<'a> Sink<'_, 'a> {
             }
             if node.features.is_some() && scalar != Scalar::Null {
                 self.found.no_features = Some(kind(&scalar));
+            }
+            if !node.payloads.is_empty() {
+                payload::open(self, at, &scalar)?;
             }
         }
         match role.feature {
@@ -135,15 +137,55 @@ impl<'a> Sink<'_, 'a> {
     /// An object: nothing for a slot or a feature, but perhaps the way to some.
     #[inline]
     pub fn put_object(&mut self, role: Role) -> Result<(), Stop> {
+        self.put_whole(role, "an object")
+    }
+
+    /// A list, likewise.
+    #[inline]
+    pub fn put_list(&mut self, role: Role) -> Result<(), Stop> {
+        self.put_whole(role, "a list")
+    }
+
+    #[inline]
+    fn put_whole(&mut self, role: Role, what: &'static str) -> Result<(), Stop> {
         if let Some(node) = role.node {
             for slot in &self.plan.node(node).slots {
-                self.found.slots[slot.ix()] = Scalar::Other("an object");
+                self.found.slots[slot.ix()] = Scalar::Other(what);
             }
         }
         match role.feature {
             Some(ix) => self.feature(ix, Value::Null),
             None => Ok(()),
         }
+    }
+
+    /// How often an element of the list at `node` may have to be walked.
+    #[inline]
+    pub fn choices(&self, node: NodeIx) -> usize {
+        self.plan.node(node).picks.len()
+    }
+
+    /// What element `index` of the list at `node` is good for in the eyes of its pick `k`; `None` if for nothing. What an earlier element
+    /// left there is forgotten.
+    pub fn choose(&mut self, node: NodeIx, index: usize, k: usize) -> Result<Option<Role>, Stop> {
+        let pick = &self.plan.node(node).picks[k];
+        let chosen = match &pick.which {
+            Which::At(n) => *n == index,
+            Which::Probe(_) => true,
+            Which::Is(slot, text) => self.found.slots[slot.ix()].is(text),
+            Which::Feature => {
+                let feature = self.plan.feature_at(node, index)?;
+                return Ok(feature.map(|ix| Role { node: None, feature: Some(ix) }));
+            }
+        };
+        let role = Role { node: chosen.then_some(pick.node), feature: None };
+        self.enter(role);
+        Ok(chosen.then_some(role))
+    }
+
+    /// The list at `node` has ended after `count` elements.
+    pub fn end_list(&mut self, node: NodeIx, count: usize) -> Result<(), Stop> {
+        self.plan.list_ended(node, count)
     }
 
     #[inline]
@@ -167,11 +209,6 @@ impl<'a> Sink<'_, 'a> {
         self.found.features.push((ix, value));
         Ok(())
     }
-}
-
-fn too_many() -> Stop {
-    let detail = format!("the record has more than {MAX_FEATURES} features; exclude some, or point predictions.fields.features elsewhere");
-    Stop { reason: Reason::TooManyFeatures, detail }
 }
 
 fn kind(scalar: &Scalar<'_>) -> &'static str {

@@ -2,6 +2,7 @@
 //!
 //! Comes from: `config::settings::Source`. Goes to: `plan` (paths) and `decoder` (keys, headers, constants).
 
+use crate::config::place::{self, Step};
 use crate::config::settings::{Features, FieldSource, Source, TimeUnit};
 
 /// A field of an event, as its place in the list of slots. Dimensions come last.
@@ -35,8 +36,8 @@ impl Slot {
 /// Everything that is wanted of a record.
 #[derive(Clone, Debug)]
 pub struct Mapping {
-    /// Paths into the value.
-    pub paths: Vec<(Slot, Vec<String>)>,
+    /// Places in the value.
+    pub paths: Vec<(Slot, Vec<Step>)>,
     /// What stands outside of the value.
     pub outside: Vec<(Slot, Outside)>,
     /// Which entries are features.
@@ -102,7 +103,7 @@ impl Mapping {
             None => format!("field \"{setting}\""),
             Some(FieldSource::Path(path)) => {
                 self.paths.push((slot, path.clone()));
-                format!("field \"{}\"", path.join("."))
+                format!("field \"{}\"", place::shown(path))
             }
             Some(FieldSource::Key) => {
                 self.outside.push((slot, Outside::Key));
@@ -115,6 +116,10 @@ impl Mapping {
             Some(FieldSource::Timestamp) => {
                 self.outside.push((slot, Outside::Timestamp));
                 "the Kafka timestamp".to_string()
+            }
+            Some(FieldSource::Topic(name)) => {
+                self.outside.push((slot, Outside::Const(forever(name))));
+                "the topic's name".to_string()
             }
             Some(FieldSource::Const(text)) => {
                 self.outside.push((slot, Outside::Const(forever(text))));

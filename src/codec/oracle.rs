@@ -1,11 +1,12 @@
 //! The oracle of both formats: a value that another library decoded, and what a mapping must find in it. For tests and fuzzing only.
 #![allow(missing_docs)]
 
-use super::event::{Value, beginning};
+use super::event::{Value, beginning, canonical_text};
 use super::found::{Found, Marks, Sink};
 use super::mapping::{Mapping, Slot, SlotName};
 use super::plan::{Plan, Stop};
 use super::scalar::Scalar;
+use crate::config::place::Step;
 use crate::config::settings::{Features, TimeUnit};
 use std::collections::BTreeMap;
 
@@ -17,6 +18,7 @@ pub enum Tree {
     Number(f64),
     Text(String),
     Object(BTreeMap<String, Tree>),
+    List(Vec<Tree>),
     Other,
 }
 
@@ -29,7 +31,7 @@ pub struct Extract {
 }
 
 /// A mapping of paths only, for tests.
-pub fn mapping(paths: &[Vec<String>], features: Option<Features>) -> Mapping {
+pub fn mapping(paths: &[Vec<Step>], features: Option<Features>) -> Mapping {
     let slots = paths.iter().enumerate().map(|(i, p)| (Slot(i as u16), p.clone())).collect();
     Mapping { paths: slots, outside: Vec::new(), features, unit: TimeUnit::Auto, names: vec![SlotName::default(); paths.len()] }
 }
@@ -40,11 +42,26 @@ fn number(x: f64) -> String {
 }
 
 impl Tree {
-    fn at(&self, path: &[String]) -> Option<&Tree> {
-        path.iter().try_fold(self, |tree, name| match tree {
-            Tree::Object(entries) => entries.get(name),
+    fn at(&self, path: &[Step]) -> Option<&Tree> {
+        path.iter().try_fold(self, |tree, step| match (tree, step) {
+            (Tree::Object(entries), Step::Name(name)) => entries.get(name),
+            (Tree::List(items), Step::Index(n)) => items.get(*n),
+            (Tree::List(items), Step::Where { name, is }) => items.iter().rev().find(|item| match item {
+                Tree::Object(entries) => entries.get(name).and_then(Tree::as_text).is_some_and(|text| text == *is),
+                _ => false,
+            }),
             _ => None,
         })
+    }
+
+    fn as_text(&self) -> Option<String> {
+        let value = match self {
+            Tree::Bool(b) => Value::Bool(*b),
+            Tree::Number(x) => Value::Number(*x),
+            Tree::Text(text) => Value::Text(text.as_str().into()),
+            Tree::Null | Tree::Object(_) | Tree::List(_) | Tree::Other => return None,
+        };
+        canonical_text(value).map(|text| text.into_owned())
     }
 
     fn words(&self) -> String {
@@ -53,7 +70,7 @@ impl Tree {
             Tree::Bool(b) => b.to_string(),
             Tree::Number(x) => number(*x),
             Tree::Text(text) => format!("text {text:?}"),
-            Tree::Object(_) | Tree::Other => "other".to_string(),
+            Tree::Object(_) | Tree::List(_) | Tree::Other => "other".to_string(),
         }
     }
 
@@ -62,20 +79,22 @@ impl Tree {
         let slots = mapping.paths.iter().map(|(_, path)| self.at(path).map_or("absent".to_string(), Tree::words)).collect();
         let mut extract = Extract { slots, features: BTreeMap::new(), no_features: false };
         let Some(wanted) = &mapping.features else { return extract };
-        match self.at(&wanted.path) {
-            None | Some(Tree::Null) => {}
-            Some(Tree::Object(entries)) => {
-                let features = entries
-                    .iter()
-                    .filter(|(name, tree)| !wanted.exclude.contains(name) && !matches!(tree, Tree::Null | Tree::Object(_) | Tree::Other));
-                let shown = |tree: &Tree| match tree {
-                    Tree::Text(text) => Tree::Text(beginning(text.as_str().into()).into_owned()).words(),
-                    other => other.words(),
-                };
-                extract.features = features.map(|(name, tree)| (name.clone(), shown(tree))).collect();
+        let entries: Vec<(String, &Tree)> = match self.at(&wanted.path) {
+            None | Some(Tree::Null) => Vec::new(),
+            Some(Tree::Object(entries)) => entries.iter().map(|(name, tree)| (name.clone(), tree)).collect(),
+            Some(Tree::List(items)) => items.iter().enumerate().map(|(i, tree)| (i.to_string(), tree)).collect(),
+            Some(_) => {
+                extract.no_features = true;
+                return extract;
             }
-            Some(_) => extract.no_features = true,
-        }
+        };
+        let shown = |tree: &Tree| match tree {
+            Tree::Text(text) => Tree::Text(beginning(text.as_str().into()).into_owned()).words(),
+            other => other.words(),
+        };
+        let scalar = |tree: &Tree| !matches!(tree, Tree::Null | Tree::Object(_) | Tree::List(_) | Tree::Other);
+        let features = entries.into_iter().filter(|(name, tree)| !wanted.exclude.contains(name) && scalar(tree));
+        extract.features = features.map(|(name, tree)| (name, shown(tree))).collect();
         extract
     }
 }
@@ -102,7 +121,8 @@ pub fn found(plan: &Plan, found: &Found<'_>) -> Extract {
     let count = features.len();
     let features: BTreeMap<String, String> = features.into_iter().map(|(ix, v)| (plan.feature_name(ix).to_string(), v)).collect();
     assert_eq!(features.len(), count, "a name came twice");
-    Extract { slots: found.slots.iter().map(words).collect(), features, no_features: found.no_features.is_some() }
+    let slots = plan.wanted_slots();
+    Extract { slots: found.slots[..slots].iter().map(words).collect(), features, no_features: found.no_features.is_some() }
 }
 
 /// Runs a walk three times with one plan, as consecutive records do, and returns what it found, the same each time.

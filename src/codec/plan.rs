@@ -1,4 +1,4 @@
-//! The plan: all wanted paths as one tree of names, and what was learned about the keys of objects.
+//! The plan: all wanted places as one tree, and what was learned about the keys of objects.
 //!
 //! Guarantees: a record whose entries come in the same order as in the record before costs one comparison a key and
 //! allocates nothing; what is learned about keys is bounded.
@@ -6,10 +6,13 @@
 
 use super::event::{FeatureIx, MAX_NAME, Reason};
 use super::mapping::{Mapping, Slot};
+use crate::config::place::{Payload, Step};
 use hashbrown::{HashMap, HashSet};
 
 /// Distinct names of features in a decoder's life: ids used as names must not fill the memory.
 pub const MAX_NAMES: usize = 65_536;
+/// Features that one record may have.
+pub const MAX_FEATURES: usize = 1_024;
 /// Keys that a node remembers; others are looked at anew each time.
 const MAX_KEYS: usize = 4_096;
 
@@ -58,10 +61,47 @@ pub(super) struct Node {
     /// All slots from here on down: a second entry with this key empties them.
     pub(super) below: Vec<Slot>,
     children: Vec<(String, NodeIx)>,
-    /// Its entries are features, but for these.
-    pub(super) features: Option<HashSet<String>>,
+    /// Its entries or elements are features.
+    pub(super) features: Option<Wanted>,
     pub(super) features_below: bool,
+    /// What is looked for in a list.
+    pub(super) picks: Vec<Pick>,
+    /// What is looked for in a text: how it is written, and the node of what it holds.
+    pub(super) payloads: Vec<(Payload, NodeIx)>,
+    /// One slot wants the scalar found here, and nobody else does.
+    pub(super) single: bool,
     keys: Keys,
+}
+
+/// Which entries or elements are features.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    /// Those that are none.
+    exclude: HashSet<String>,
+    /// What the elements of a list are called, if not by their numbers.
+    names: Vec<String>,
+    /// Features by their place in a list, as far as lists went.
+    positions: Vec<Option<FeatureIx>>,
+}
+
+/// Something that is looked for in a list.
+#[derive(Debug)]
+pub(super) struct Pick {
+    pub(super) which: Which,
+    pub(super) node: NodeIx,
+}
+
+/// Which elements of a list.
+#[derive(Debug)]
+pub(super) enum Which {
+    /// The one at this place.
+    At(usize),
+    /// Each, to see the entry that chooses: this slot takes it.
+    Probe(Slot),
+    /// The one whose entry, in the slot, is this text. It is asked after the probe.
+    Is(Slot, Box<str>),
+    /// Each, as a feature.
+    Feature,
 }
 
 /// Remembered keys of an object: for each, the key that came after it last time.
@@ -105,13 +145,21 @@ pub struct Plan {
     nodes: Vec<Node>,
     names: Vec<Box<str>>,
     by_name: HashMap<Box<str>, FeatureIx>,
+    /// Slots of the mapping; those of probes follow.
+    wanted: usize,
     slots: usize,
 }
 
 impl Plan {
     /// Builds the tree of a mapping.
     pub fn new(mapping: &Mapping) -> Plan {
-        let mut plan = Plan { nodes: vec![Node::default()], names: Vec::new(), by_name: HashMap::new(), slots: mapping.names.len() };
+        let mut plan = Plan {
+            nodes: vec![Node::default()],
+            names: Vec::new(),
+            by_name: HashMap::new(),
+            wanted: mapping.names.len(),
+            slots: mapping.names.len(),
+        };
         for (slot, path) in &mapping.paths {
             let (end, way) = plan.way(path);
             plan.nodes[end.0 as usize].slots.push(*slot);
@@ -119,27 +167,86 @@ impl Plan {
         }
         if let Some(features) = &mapping.features {
             let (end, way) = plan.way(&features.path);
-            plan.nodes[end.0 as usize].features = Some(features.exclude.iter().cloned().collect());
+            let exclude = features.exclude.iter().cloned().collect();
+            let node = &mut plan.nodes[end.0 as usize];
+            node.features = Some(Wanted { exclude, names: features.names.clone(), positions: Vec::new() });
+            node.picks.push(Pick { which: Which::Feature, node: end });
             way.iter().for_each(|n| plan.nodes[n.0 as usize].features_below = true);
+        }
+        for node in &mut plan.nodes {
+            node.single = node.slots.len() == 1 && node.features.is_none() && node.payloads.is_empty();
         }
         plan
     }
 
     /// The node at a path, made if it is not there, and all nodes on the way, itself included.
-    fn way(&mut self, path: &[String]) -> (NodeIx, Vec<NodeIx>) {
+    fn way(&mut self, path: &[Step]) -> (NodeIx, Vec<NodeIx>) {
         let mut here = ROOT;
         let mut way = vec![here];
-        for name in path {
-            let known = self.child(here, name);
-            here = known.unwrap_or_else(|| {
-                let new = NodeIx(self.nodes.len() as u32);
-                self.nodes.push(Node::default());
-                self.nodes[here.0 as usize].children.push((name.clone(), new));
-                new
-            });
+        for step in path {
+            here = match step {
+                Step::Name(name) => self.child(here, name).unwrap_or_else(|| self.add_child(here, name)),
+                Step::Index(n) => self.pick(here, Which::At(*n)),
+                Step::Where { name, is } => {
+                    let probe = self.probe(here, name);
+                    self.pick(here, Which::Is(probe, is.as_str().into()))
+                }
+                Step::Within(payload) => {
+                    let known = self.node(here).payloads.iter().find(|p| p.0 == *payload).map(|p| p.1);
+                    known.unwrap_or_else(|| {
+                        let new = self.add();
+                        self.nodes[here.0 as usize].payloads.push((*payload, new));
+                        new
+                    })
+                }
+            };
             way.push(here);
         }
         (here, way)
+    }
+
+    fn add(&mut self) -> NodeIx {
+        self.nodes.push(Node::default());
+        NodeIx(self.nodes.len() as u32 - 1)
+    }
+
+    fn add_child(&mut self, node: NodeIx, name: &str) -> NodeIx {
+        let new = self.add();
+        self.nodes[node.0 as usize].children.push((name.to_string(), new));
+        new
+    }
+
+    /// The node of what is looked for in the list at `node`.
+    fn pick(&mut self, node: NodeIx, which: Which) -> NodeIx {
+        let same = |pick: &&Pick| match (&pick.which, &which) {
+            (Which::At(a), Which::At(b)) => a == b,
+            (Which::Is(a, one), Which::Is(b, other)) => a == b && one == other,
+            _ => false,
+        };
+        if let Some(known) = self.node(node).picks.iter().find(same) {
+            return known.node;
+        }
+        let new = self.add();
+        self.nodes[node.0 as usize].picks.push(Pick { which, node: new });
+        new
+    }
+
+    /// The slot that takes entry `name` of each element of the list at `node`.
+    fn probe(&mut self, node: NodeIx, name: &str) -> Slot {
+        let known = self.node(node).picks.iter().find_map(|pick| match pick.which {
+            Which::Probe(slot) if self.child(pick.node, name).is_some() => Some(slot),
+            _ => None,
+        });
+        known.unwrap_or_else(|| {
+            let slot = Slot(self.slots as u16);
+            self.slots += 1;
+            let element = self.add();
+            let entry = self.add_child(element, name);
+            self.nodes[node.0 as usize].picks.push(Pick { which: Which::Probe(slot), node: element });
+            self.nodes[entry.0 as usize].slots.push(slot);
+            [element, entry].iter().for_each(|n| self.nodes[n.0 as usize].below.push(slot));
+            slot
+        })
     }
 
     fn child(&self, node: NodeIx, name: &str) -> Option<NodeIx> {
@@ -153,16 +260,72 @@ impl Plan {
 
     /// The slot that wants a scalar found at this node, if it is the only one who does.
     pub fn only_slot(&self, node: NodeIx) -> Option<Slot> {
-        match self.node(node) {
-            Node { slots, features: None, .. } => slots.first().copied().filter(|_| slots.len() == 1),
-            _ => None,
-        }
+        let node = self.node(node);
+        node.slots.first().copied().filter(|_| node.single)
     }
 
     /// True if entries of the object at this node are wanted.
     pub fn walks(&self, node: NodeIx) -> bool {
         let node = &self.nodes[node.0 as usize];
         node.features.is_some() || !node.children.is_empty()
+    }
+
+    /// True if elements of the list at this node are wanted.
+    pub fn lists(&self, node: NodeIx) -> bool {
+        !self.node(node).picks.is_empty()
+    }
+
+    /// True if it matters what the value at this node is made of.
+    pub fn goes_on(&self, node: NodeIx) -> bool {
+        self.walks(node) || self.lists(node) || self.opens(node)
+    }
+
+    /// True if what the text at this node holds is wanted.
+    pub fn opens(&self, node: NodeIx) -> bool {
+        !self.node(node).payloads.is_empty()
+    }
+
+    /// The nodes of what is looked for in the list at `node`, in the order of `Sink::choose`; `None` for what is a feature and nothing else.
+    pub fn picks(&self, node: NodeIx) -> impl Iterator<Item = Option<NodeIx>> + '_ {
+        self.node(node).picks.iter().map(|p| (!matches!(p.which, Which::Feature)).then_some(p.node))
+    }
+
+    /// The feature that element `index` of the list at `node` is; `None` if it is none.
+    pub(super) fn feature_at(&mut self, node: NodeIx, index: usize) -> Result<Option<FeatureIx>, Stop> {
+        loop {
+            let Some(wanted) = &self.node(node).features else { return Ok(None) };
+            if let Some(known) = wanted.positions.get(index) {
+                return Ok(*known);
+            }
+            let next = wanted.positions.len();
+            if next >= MAX_FEATURES {
+                return Err(too_many());
+            }
+            let name = match wanted.names.get(next) {
+                Some(name) => name.clone(),
+                None if wanted.names.is_empty() => next.to_string(),
+                None => return Ok(None), // `list_ended` says so
+            };
+            let excluded = wanted.exclude.contains(&name);
+            let feature = if excluded { None } else { Some(self.feature(&name).ok_or_else(|| no_room(&name))?) };
+            if let Some(wanted) = &mut self.nodes[node.0 as usize].features {
+                wanted.positions.push(feature);
+            }
+        }
+    }
+
+    /// The list at `node` has so many elements: is that as many as have names?
+    pub(super) fn list_ended(&self, node: NodeIx, count: usize) -> Result<(), Stop> {
+        match &self.node(node).features {
+            Some(wanted) if !wanted.names.is_empty() && wanted.names.len() != count => {
+                let detail = format!(
+                    "the list of features has {count} elements and fields.features.names has {}: each needs its name, in the order of the list",
+                    wanted.names.len()
+                );
+                Err(Stop { reason: Reason::WrongType, detail })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The nodes below `node`, by name.
@@ -174,7 +337,7 @@ impl Plan {
     pub fn role(&mut self, node: NodeIx, name: &str) -> Option<Role> {
         let wanted = self.child(node, name);
         let feature = match &self.nodes[node.0 as usize].features {
-            Some(exclude) if !exclude.contains(name) => Some(self.feature(name)?),
+            Some(wanted) if !wanted.exclude.contains(name) => Some(self.feature(name)?),
             _ => None,
         };
         Some(Role { node: wanted, feature })
@@ -243,10 +406,20 @@ impl Plan {
         self.names.len()
     }
 
-    /// Number of slots.
+    /// Number of slots of the mapping.
+    pub fn wanted_slots(&self) -> usize {
+        self.wanted
+    }
+
+    /// Number of slots, those of probes included.
     pub fn slot_count(&self) -> usize {
         self.slots
     }
+}
+
+pub(super) fn too_many() -> Stop {
+    let detail = format!("the record has more than {MAX_FEATURES} features; exclude some, or point predictions.fields.features elsewhere");
+    Stop { reason: Reason::TooManyFeatures, detail }
 }
 
 fn no_room(name: &str) -> Stop {
@@ -270,7 +443,7 @@ mod tests {
 
     #[test]
     fn the_order_of_the_last_object_is_expected_next() {
-        let mut plan = Plan::new(&mapping(&[vec!["b".to_string()]], None));
+        let mut plan = Plan::new(&mapping(&[vec!["b".into()]], None));
         for order in [["a", "b", "c"], ["c", "a", "b"], ["c", "b", "a"]] {
             for warm in [false, true] {
                 plan.begin(ROOT);

@@ -43,6 +43,20 @@ pub enum Tick {
 }
 
 impl<'a> Scalar<'a> {
+    /// The same without what it borrows: a number without its digits.
+    pub fn into_owned(self) -> Scalar<'static> {
+        match self {
+            Scalar::Absent => Scalar::Absent,
+            Scalar::Null => Scalar::Null,
+            Scalar::Bool(b) => Scalar::Bool(b),
+            Scalar::Integer(i, _) => Scalar::Integer(i, None),
+            Scalar::Number(x, _) => Scalar::Number(x, None),
+            Scalar::Instant(i, tick) => Scalar::Instant(i, tick),
+            Scalar::Text(text) => Scalar::Text(Cow::Owned(text.into_owned())),
+            Scalar::Other(what) => Scalar::Other(what),
+        }
+    }
+
     /// As the value of a feature or class; `Err` in words if it can't be one.
     pub fn into_value(self) -> Result<Value<'a>, &'static str> {
         Ok(match self {
@@ -61,6 +75,20 @@ impl<'a> Scalar<'a> {
             Scalar::Integer(_, Some(digits)) if digits.len() <= 15 && digits != "-0" => Ok(Some(Cow::Borrowed(digits))),
             other => other.into_value().map(canonical_text),
         }
+    }
+
+    /// True if this, as canonical text, is `text`.
+    pub fn is(&self, text: &str) -> bool {
+        match self {
+            Scalar::Text(found) => **found == *text,
+            Scalar::Absent | Scalar::Null | Scalar::Other(_) => false,
+            other => other.clone().into_text().is_ok_and(|found| found.is_some_and(|found| *found == *text)),
+        }
+    }
+
+    /// True if something is there, and it is not null.
+    pub fn is_present(&self) -> bool {
+        !matches!(self, Scalar::Absent | Scalar::Null)
     }
 
     /// As the id of a request: text, or the digits of an integer. `None` for anything else.

@@ -218,7 +218,12 @@ fn every_reason_names_the_field_what_was_found_and_what_to_do() {
         ),
         (PLAIN, &format!("{{\"id\":1,{at},\"score\":true}}"), Reason::WrongType, &["field \"score\" is true"]),
         (PLAIN, &format!("{{\"id\":1,{at},\"label\":[1]}}"), Reason::WrongType, &["field \"label\" is a list"]),
-        (PLAIN, &format!("{{\"id\":1,{at},\"features\":[1]}}"), Reason::WrongType, &["field \"features\" must be an object", "a list"]),
+        (
+            PLAIN,
+            &format!("{{\"id\":1,{at},\"features\":7}}"),
+            Reason::WrongType,
+            &["field \"features\" must be an object or a list", "a number"],
+        ),
         (PLAIN, "{\"id\":1,\"at\":null}", Reason::WrongType, &["field \"at\" is null"]),
         (PLAIN, "{\"id\":1,\"at\":\"soon\"}", Reason::BadTime, &["field \"at\" is the text \"soon\"", "RFC 3339"]),
         (PLAIN, &format!("{{\"id\":1,\"at\":{}}}", T * 1000), Reason::BadTime, &["55,715 years after", "unit: micros"]),

@@ -10,6 +10,7 @@ use super::framing::SchemaId;
 use super::mapping::{Mapping, SlotName};
 use super::plan::Plan;
 use crate::config::nearest::advice;
+use crate::config::place;
 use apache_avro::Schema;
 use hashbrown::HashMap;
 use std::sync::Arc;
@@ -178,13 +179,16 @@ fn lacks(name: &str, types: &Types<'_>, mapping: &Mapping, may_lack: &[String]) 
         }
     }
     let features = mapping.features.as_ref()?;
-    let path = features.path.join(".");
+    let path = place::shown(&features.path);
     match types.find(&features.path) {
         Err(absent) => {
             let hint = advice(&absent.name, absent.known.iter().map(String::as_str));
             Some(format!("{name} has no field \"{path}\"{}", remedy("features", hint)))
         }
-        Ok(found) if found.iter().any(|here| matches!(here.schema, Schema::Record(_) | Schema::Map(_))) => None,
-        Ok(_) => Some(format!("in {name} field \"{path}\" is neither a record nor a map{}", remedy("features", String::new()))),
+        Ok(_) if place::outside(&features.path).len() < features.path.len() => None, // in a text anything may be
+        Ok(found) if found.iter().any(|here| matches!(here.schema, Schema::Record(_) | Schema::Map(_) | Schema::Array(_))) => None,
+        Ok(_) => {
+            Some(format!("in {name} field \"{path}\" is neither a record nor a map nor an array{}", remedy("features", String::new())))
+        }
     }
 }

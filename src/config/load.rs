@@ -2,7 +2,7 @@
 //!
 //! Guarantees: a file of more than 1 MiB is not read; at most 100 mistakes are told, each with a snippet of at most 400 characters.
 
-use super::check::{Context, check};
+use super::check::{Context, Part, check};
 use super::diagnostics::{Diagnostic, Diagnostics};
 use super::expand::{self, Env};
 use super::settings::Settings;
@@ -73,7 +73,10 @@ pub fn load_text(name: &str, text: &str, env: Env<'_>, base_dir: &Path) -> Resul
     };
     let mut context = Context { env, base_dir: base_dir.to_path_buf(), broken, problems: Vec::new() };
     let settings = check(&config, &mut context);
-    found.extend(context.problems.into_iter().take(MAX_MISTAKES).map(|p| page.diagnostic(p.path.place(&root), &p.path, p.message, p.hint)));
+    found.extend(context.problems.into_iter().take(MAX_MISTAKES).map(|p| {
+        let place = p.path.place(&root);
+        page.diagnostic(p.part.map_or(place, |part| page.narrowed(place, &part)), &p.path, p.message, p.hint)
+    }));
     if found.is_empty() { Ok(settings) } else { Err(Diagnostics::new(found)) }
 }
 
@@ -86,6 +89,16 @@ struct Page<'t> {
 }
 
 impl Page<'_> {
+    /// The place of a part of a setting's text; all of it if the page has it in other letters (escapes, variables).
+    fn narrowed(&self, place: Place, part: &Part) -> Place {
+        let line = place.line.checked_sub(1).and_then(|n| self.text.lines().nth(n)).unwrap_or("");
+        let rest: String = line.chars().skip(place.column.saturating_sub(1)).collect();
+        match rest.find(&part.text) {
+            Some(at) => Place { column: place.column + rest[..at].chars().count() + part.at, width: part.width, ..place },
+            None => place,
+        }
+    }
+
     fn diagnostic(&self, place: Place, path: &Key, message: String, hint: String) -> Diagnostic {
         let snippet = place.line.checked_sub(1).and_then(|n| self.text.lines().nth(n)).unwrap_or("");
         let snippet = snippet.chars().take(MAX_SNIPPET).collect();

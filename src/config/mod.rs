@@ -14,6 +14,7 @@ pub mod duration;
 pub mod expand;
 pub mod load;
 pub mod nearest;
+pub mod place;
 pub mod raw;
 pub mod schema;
 pub mod settings;

@@ -2,6 +2,7 @@
 //!
 //! Guarantees: a `Settings` that exists passed every semantic check. Comes from `config::load`. Goes to everything else.
 
+use super::place::Step;
 use crate::engine::definitions::Definitions;
 use crate::engine::join::Limits;
 use crate::engine::monitor::chunks::Pace;
@@ -156,25 +157,29 @@ pub struct Fields {
 /// Where one field is found.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FieldSource {
-    /// Dotted path into the value.
-    Path(Vec<String>),
+    /// A place in the value.
+    Path(Vec<Step>),
     /// The record's key as text.
     Key,
     /// A header as text.
     Header(String),
     /// Kafka's timestamp in ms.
     Timestamp,
+    /// The topic's name.
+    Topic(String),
     /// Always this.
     Const(String),
 }
 
-/// Which entries of an object (or record, or map) are features.
+/// Which entries of an object (or record, or map), or which elements of a list, are features.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Features {
-    /// Path of the object that holds them; empty is the value itself.
-    pub path: Vec<String>,
+    /// Place of the object or list that holds them; empty is the value itself.
+    pub path: Vec<Step>,
     /// Entries that are none.
     pub exclude: Vec<String>,
+    /// What the elements of a list are called; without names by their numbers.
+    pub names: Vec<String>,
 }
 
 /// Unit of a numeric event time; text is read as RFC 3339.

@@ -1,5 +1,6 @@
 //! What a configuration means, and how mistakes are reported.
 
+use super::place::names;
 use super::settings::*;
 use super::{Diagnostics, load, load_text, schema};
 use crate::engine::definitions::{BaselineRule, Task, Tolerance};
@@ -47,7 +48,7 @@ fn the_example_means_what_it_says() {
     let env = |name: &str| (name == "DRIFTLINE_BROKERS").then(|| "kafka-1:9092,kafka-2:9092".to_string());
     let text = std::fs::read_to_string(project("examples/car-loan.yaml")).unwrap();
     let settings = load_text("car-loan.yaml", &text, &env, &project("examples")).unwrap_or_else(|e| panic!("{e}"));
-    let path = |name: &str| Some(FieldSource::Path(vec![name.to_string()]));
+    let path = |name: &str| Some(FieldSource::Path(names([name])));
     assert_eq!(settings.kafka.brokers, "kafka-1:9092,kafka-2:9092");
     assert_eq!(settings.predictions.topic, "car-loan.predictions");
     let fields = &settings.predictions.fields;
@@ -79,11 +80,11 @@ fn with_our_own_schemas_no_fields_are_needed() {
             MINIMAL.replace("topic: p", &format!("topic: p, format: {format}")).replace("topic: o", &format!("topic: o, format: {format}"))
         ));
         let fields = &settings.predictions.fields;
-        assert_eq!(fields.request_id, Some(FieldSource::Path(vec!["request_id".to_string()])));
-        assert_eq!(fields.version, Some(FieldSource::Path(vec!["model_version".to_string()])));
-        assert_eq!(fields.dimensions["country"], FieldSource::Path(vec!["segments".to_string(), "country".to_string()]));
+        assert_eq!(fields.request_id, Some(FieldSource::Path(names(["request_id"]))));
+        assert_eq!(fields.version, Some(FieldSource::Path(names(["model_version"]))));
+        assert_eq!(fields.dimensions["country"], FieldSource::Path(names(["segments", "country"])));
         assert_eq!(settings.definitions.dimensions, ["channel", "country"]);
-        assert_eq!(settings.outcomes.fields.value, Some(FieldSource::Path(vec!["value".to_string()])));
+        assert_eq!(settings.outcomes.fields.value, Some(FieldSource::Path(names(["value"]))));
     }
 }
 
@@ -222,8 +223,8 @@ fn fields_that_cannot_be_are_refused() {
     let odd =
         fine(&with_predictions("  fields: { label: { path: [a, b.c] }, features: input.*, event_time: { header: t, unit: micros } }\n"));
     let fields = odd.predictions.fields;
-    assert_eq!(fields.label, Some(FieldSource::Path(vec!["a".to_string(), "b.c".to_string()])));
-    assert_eq!(fields.features, Some(Features { path: vec!["input".to_string()], exclude: Vec::new() }));
+    assert_eq!(fields.label, Some(FieldSource::Path(names(["a", "b.c"]))));
+    assert_eq!(fields.features, Some(Features { path: names(["input"]), exclude: Vec::new(), names: Vec::new() }));
     assert_eq!(fields.event_time, Some((FieldSource::Header("t".to_string()), TimeUnit::Micros)));
 }
 

@@ -63,6 +63,7 @@ impl<'s> Compiler<'_, 's> {
 
     fn compile(&mut self, here: Here<'s>, node: Option<NodeIx>) -> Result<TypeIx, String> {
         let here = self.names.resolve(here)?;
+        let all = node;
         let node = node.filter(|n| self.plan.walks(*n));
         match here.schema {
             Schema::Record(record) => {
@@ -95,21 +96,28 @@ impl<'s> Compiler<'_, 's> {
             }
             Schema::Union(union) => {
                 let variants =
-                    union.variants().iter().map(|v| self.compile(Here { schema: v, ..here }, node)).collect::<Result<Box<[_]>, _>>()?;
+                    union.variants().iter().map(|v| self.compile(Here { schema: v, ..here }, all)).collect::<Result<Box<[_]>, _>>()?;
                 self.push(Type::Union(variants))
             }
             Schema::Array(array) => {
-                let items = self.compile(Here { schema: &array.items, ..here }, None)?;
-                self.push(Type::Array(items))
+                let items = Here { schema: &array.items, ..here };
+                let plain = self.compile(items, None)?;
+                let Some(node) = all.filter(|n| self.plan.lists(*n)) else { return self.push(Type::Array(plain)) };
+                let picks: Vec<Option<NodeIx>> = self.plan.picks(node).collect();
+                let picks =
+                    picks.into_iter().map(|p| if p.is_some() { self.compile(items, p) } else { Ok(plain) }).collect::<Result<_, _>>()?;
+                self.push(Type::List { node, plain, picks })
             }
             Schema::Map(map) => {
                 let values = Here { schema: &map.types, ..here };
                 let plain = self.compile(values, None)?;
                 let Some(node) = node else { return self.push(Type::Map(plain)) };
-                let children: Vec<NodeIx> = self.plan.children(node).filter(|c| self.plan.walks(*c)).collect();
+                let children: Vec<NodeIx> = self.plan.children(node).filter(|c| self.plan.goes_on(*c)).collect();
                 let deeper = children.into_iter().map(|c| Ok((c, self.compile(values, Some(c))?))).collect::<Result<Box<[_]>, String>>()?;
                 self.push(Type::Entries { node, plain, deeper })
             }
+            // whoever wants to know what bytes hold takes them for text
+            Schema::Bytes if all.is_some_and(|n| self.plan.opens(n)) => self.push(Type::Leaf(Leaf::Text)),
             other => self.push(Type::Leaf(leaf(other)?)),
         }
     }

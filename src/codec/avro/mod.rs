@@ -41,6 +41,14 @@ enum Type {
     Union(Box<[TypeIx]>),
     Array(TypeIx),
     Record(Box<[Step]>),
+    /// An array in which the plan looks for elements.
+    List {
+        node: NodeIx,
+        /// Type of an element that is a feature, or nothing.
+        plain: TypeIx,
+        /// Its type for each thing that is looked for.
+        picks: Box<[TypeIx]>,
+    },
     /// A map nobody looks into.
     Map(TypeIx),
     /// A map whose keys are looked up at a node of the plan.

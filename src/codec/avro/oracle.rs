@@ -4,6 +4,7 @@
 use super::Avro;
 use crate::codec::oracle::{Extract, Tree, mapping, run};
 use crate::codec::plan::{Plan, Stop};
+use crate::config::place::Step;
 use crate::config::settings::Features;
 use apache_avro::types::Value;
 use apache_avro::{Decimal, Duration, Schema, Uuid};
@@ -200,7 +201,8 @@ pub fn tree(value: &Value, schema: &Schema, types: &super::Types<'_>, ns: Option
         (Value::Double(x), _) => Tree::Number(*x),
         (Value::String(text) | Value::Enum(_, text), _) => Tree::Text(text.clone()),
         (Value::Uuid(uuid), _) => Tree::Text(uuid.to_string()),
-        (Value::Array(_) | Value::Bytes(_) | Value::Fixed(..) | Value::Duration(_), _) => Tree::Other,
+        (Value::Array(items), Schema::Array(array)) => Tree::List(items.iter().map(|item| tree(item, &array.items, types, ns)).collect()),
+        (Value::Bytes(_) | Value::Fixed(..) | Value::Duration(_), _) => Tree::Other,
         other => panic!("{other:?}"),
     }
 }
@@ -232,7 +234,7 @@ pub fn ours(plan: &mut Plan, avro: &Avro, bytes: &[u8]) -> Result<Extract, Stop>
 
 /// What apache-avro accepts, we accept, and find the same in it. What it refuses we may accept, if the damage is in text that nobody
 /// wants.
-pub fn agree(text: &str, bytes: &[u8], paths: &[Vec<String>], features: Option<Features>) {
+pub fn agree(text: &str, bytes: &[u8], paths: &[Vec<Step>], features: Option<Features>) {
     let schema = Schema::parse_str(text).unwrap_or_else(|e| panic!("{text}: {e}"));
     let mapping = mapping(paths, features);
     let mut plan = Plan::new(&mapping);

@@ -2,6 +2,7 @@
 
 use super::{Avro, Leaf, MAX_DEPTH, MAX_ELEMENTS, MAX_FIELDS, Role, Sink, Step, Stop, Type, TypeIx, Width, decimal, undecodable};
 use crate::codec::event::Doubles;
+use crate::codec::plan::NodeIx;
 use crate::codec::scalar::Scalar;
 use std::borrow::Cow;
 
@@ -136,8 +137,17 @@ impl<'w, 'a> Walk<'w, '_, 'a> {
                 steps.iter().try_for_each(|step| self.step(step))
             }
             Type::Array(items) => {
-                self.sink.put(role, Scalar::Other("a list"))?;
+                self.sink.put_list(role)?;
                 self.blocks(|walk| walk.value(*items, Role::SKIP))
+            }
+            Type::List { node, plain, picks } => {
+                self.sink.put_list(role)?;
+                let mut count = 0;
+                self.blocks(|walk| {
+                    count += 1;
+                    walk.element(*node, count - 1, *plain, picks)
+                })?;
+                self.sink.end_list(*node, count)
             }
             Type::Map(values) => {
                 self.sink.put_object(role)?;
@@ -166,6 +176,20 @@ impl<'w, 'a> Walk<'w, '_, 'a> {
             }
             Type::Leaf(_) | Type::Union(_) => unreachable!("leaves and unions are not nested"),
         }
+    }
+
+    /// An element of a list. One that several look for is walked several times.
+    fn element(&mut self, node: NodeIx, index: usize, plain: TypeIx, picks: &'w [TypeIx]) -> Result<(), Stop> {
+        let (start, counts, mut walked) = (self.input.at, (self.elements, self.fields), false);
+        for (k, ty) in picks.iter().enumerate() {
+            if let Some(role) = self.sink.choose(node, index, k)? {
+                self.input.at = start;
+                (self.elements, self.fields) = counts;
+                self.value(*ty, role)?;
+                walked = true;
+            }
+        }
+        if walked { Ok(()) } else { self.value(plain, Role::SKIP) }
     }
 
     #[inline]

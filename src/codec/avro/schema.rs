@@ -1,5 +1,6 @@
 //! A parsed schema with its references resolved, in any namespace.
 
+use crate::config::place::{self, Step};
 use apache_avro::Schema;
 use apache_avro::schema::{Name, NamesRef};
 use std::collections::{BTreeSet, HashMap};
@@ -103,12 +104,20 @@ impl<'s> Types<'s> {
         }
     }
 
-    /// The alternatives that a path can lead to.
-    pub fn find(&self, path: &[String]) -> Result<Vec<Here<'s>>, Absent> {
+    /// The alternatives that a path can lead to. What a text holds no schema says: there the path ends.
+    pub fn find(&self, path: &[Step]) -> Result<Vec<Here<'s>>, Absent> {
         let mut here = self.alternatives(self.whole());
-        for name in path {
+        for step in place::outside(path) {
             let (mut next, mut known) = (Vec::new(), Vec::new());
             for place in &here {
+                let name = match (step, place.schema) {
+                    (Step::Name(name), _) => name,
+                    (_, Schema::Array(array)) => {
+                        next.extend(self.alternatives(Here { schema: &array.items, ..*place }));
+                        continue;
+                    }
+                    _ => continue,
+                };
                 match place.schema {
                     Schema::Record(record) => {
                         let namespace = record.name.namespace().or(place.namespace);
@@ -124,7 +133,7 @@ impl<'s> Types<'s> {
             let mut seen = BTreeSet::new();
             next.retain(|place: &Here<'s>| seen.insert((std::ptr::from_ref(place.schema), place.namespace)));
             if next.is_empty() {
-                return Err(Absent { name: name.clone(), known });
+                return Err(Absent { name: place::shown(std::slice::from_ref(step)), known });
             }
             here = next;
         }

@@ -4,18 +4,27 @@ use super::Avro;
 use super::oracle::{Dice, agree, ours, tree};
 use crate::codec::oracle::mapping;
 use crate::codec::plan::Plan;
+use crate::config::place::{Step, names};
 use crate::config::settings::Features;
 use apache_avro::Schema;
 use apache_avro::types::Value;
 use proptest::prelude::*;
 
-type Wanted = (Vec<Vec<String>>, Option<Features>);
+type Wanted = (Vec<Vec<Step>>, Option<Features>);
 
 fn wanted() -> impl Strategy<Value = Wanted> {
     let name = || prop::sample::select(vec!["a", "b", "c", "d", "e", "f"]).prop_map(str::to_string);
-    let path = move || prop::collection::vec(name(), 1..4);
-    let features = (prop::collection::vec(name(), 0..3), prop::collection::vec(name(), 0..3));
-    let features = prop::option::of(features.prop_map(|(path, exclude)| Features { path, exclude }));
+    let is = || prop::sample::select(vec!["0", "true", "RED", ""]).prop_map(str::to_string);
+    let step = move || {
+        prop_oneof![
+            4 => name().prop_map(Step::Name),
+            1 => (0usize..3).prop_map(Step::Index),
+            1 => (name(), is()).prop_map(|(name, is)| Step::Where { name, is }),
+        ]
+    };
+    let path = move || prop::collection::vec(step(), 1..4);
+    let features = (prop::collection::vec(step(), 0..3), prop::collection::vec(name(), 0..3));
+    let features = prop::option::of(features.prop_map(|(path, exclude)| Features { path, exclude, names: vec![] }));
     (prop::collection::vec(path(), 0..6), features)
 }
 
@@ -97,9 +106,10 @@ proptest! {
 }
 
 fn compiled(schema: &str, paths: &[&[&str]], features: Option<&[&str]>) -> (Plan, Avro) {
-    let owned = |p: &[&str]| p.iter().map(|n| n.to_string()).collect::<Vec<String>>();
-    let paths: Vec<Vec<String>> = paths.iter().map(|p| owned(p)).collect();
-    let mut plan = Plan::new(&mapping(&paths, features.map(|p| Features { path: owned(p), exclude: Vec::new() })));
+    let owned = |p: &[&str]| names(p.iter().copied());
+    let paths: Vec<Vec<Step>> = paths.iter().map(|p| owned(p)).collect();
+    let features = features.map(|p| Features { path: owned(p), exclude: Vec::new(), names: Vec::new() });
+    let mut plan = Plan::new(&mapping(&paths, features));
     let avro = Avro::compile(schema, &mut plan).unwrap();
     (plan, avro)
 }

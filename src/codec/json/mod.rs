@@ -32,6 +32,28 @@ pub fn read<'a>(bytes: &'a [u8], sink: &mut Sink<'_, 'a>) -> Result<(), Stop> {
     })
 }
 
+/// Walks what a text holds: any value, or nothing. The complaint begins with the place of the text.
+pub(super) fn read_within<'a>(text: &'a str, role: Role, sink: &mut Sink<'_, 'a>) -> Result<(), Stop> {
+    let mut walk = Walk { lexer: Lexer::new(text), sink, depth: 0 };
+    walk.within(role).map_err(|ended| match ended {
+        Ended::Fault(fault) => Stop {
+            reason: Reason::Undecodable,
+            detail: format!("json(...): the text is no JSON: {} at byte {} of it", fault.what, fault.at),
+        },
+        Ended::Stop(stop) => stop,
+    })
+}
+
+/// A text as a number, if that is all it is.
+pub(super) fn number(text: &str) -> Option<Scalar<'_>> {
+    let mut lexer = Lexer::new(text);
+    let number = match text.as_bytes().first()? {
+        b'-' | b'0'..=b'9' => lexer.number().ok()?,
+        _ => return None,
+    };
+    (lexer.at == text.len()).then_some(number)
+}
+
 fn stop(fault: Fault) -> Stop {
     Stop { reason: Reason::Undecodable, detail: format!("the value is no JSON object: {} at byte {}", fault.what, fault.at) }
 }
@@ -68,6 +90,17 @@ impl<'a> Walk<'_, '_, 'a> {
         match self.lexer.peek() {
             None => Ok(()),
             Some(_) => Err(self.lexer.fault("something follows after the object").into()),
+        }
+    }
+
+    fn within(&mut self, role: Role) -> Result<(), Ended> {
+        if self.lexer.peek().is_none() {
+            return Ok(());
+        }
+        self.entry(role)?;
+        match self.lexer.peek() {
+            None => Ok(()),
+            Some(_) => Err(self.lexer.fault("something follows after the value").into()),
         }
     }
 
@@ -123,8 +156,11 @@ impl<'a> Walk<'_, '_, 'a> {
                 };
             }
             Some(b'[') => {
-                self.skip()?;
-                Scalar::Other("a list")
+                self.sink.put_list(role)?;
+                return match role.node.filter(|n| self.sink.plan.lists(*n)) {
+                    Some(node) => self.list(node),
+                    None => self.skip(),
+                };
             }
             Some(_) if role.is_skip() => return self.skip(),
             Some(b'"') => Scalar::Text(self.lexer.string()?),
@@ -132,6 +168,39 @@ impl<'a> Walk<'_, '_, 'a> {
             _ => self.word()?,
         };
         Ok(self.sink.put(role, scalar)?)
+    }
+
+    /// The list that begins here. An element that several look for is walked several times.
+    fn list(&mut self, node: NodeIx) -> Result<(), Ended> {
+        self.down()?;
+        self.lexer.advance();
+        let choices = self.sink.choices(node);
+        let mut count = 0;
+        if self.lexer.peek() != Some(b']') {
+            loop {
+                self.lexer.peek();
+                let (start, mut walked) = (self.lexer.at, false);
+                for k in 0..choices {
+                    if let Some(role) = self.sink.choose(node, count, k)? {
+                        self.lexer.at = start;
+                        self.entry(role)?;
+                        walked = true;
+                    }
+                }
+                if !walked {
+                    self.skip()?;
+                }
+                count += 1;
+                match self.lexer.peek() {
+                    Some(b',') => self.lexer.advance(),
+                    Some(b']') => break,
+                    _ => return Err(self.lexer.fault("expected `,` or `]`").into()),
+                }
+            }
+        }
+        self.lexer.advance();
+        self.depth -= 1;
+        Ok(self.sink.end_list(node, count)?)
     }
 
     fn word(&mut self) -> Result<Scalar<'a>, Ended> {

@@ -6,6 +6,7 @@ use super::read;
 use crate::codec::oracle::{mapping, run};
 use crate::codec::plan::Plan;
 use crate::codec::scalar::Scalar;
+use crate::config::place::{Step, names};
 use crate::config::settings::Features;
 use proptest::prelude::*;
 use serde_json::Value as Json;
@@ -45,10 +46,20 @@ fn object() -> impl Strategy<Value = Json> {
     prop::collection::vec((name(), json()), 0..7).prop_map(|e| Json::Object(e.into_iter().collect()))
 }
 
-fn wanted() -> impl Strategy<Value = (Vec<Vec<String>>, Option<Features>)> {
-    let path = || prop::collection::vec(name(), 1..4);
-    let features = (prop::collection::vec(name(), 0..3), prop::collection::vec(name(), 0..3));
-    let features = prop::option::of(features.prop_map(|(path, exclude)| Features { path, exclude }));
+/// Mostly names, as most of what is found lies in objects.
+fn step() -> impl Strategy<Value = Step> {
+    let is = prop::sample::select(vec!["0", "1", "true", "a", "", "null"]).prop_map(str::to_string);
+    prop_oneof![
+        4 => name().prop_map(Step::Name),
+        1 => (0usize..4).prop_map(Step::Index),
+        1 => (name(), is).prop_map(|(name, is)| Step::Where { name, is }),
+    ]
+}
+
+fn wanted() -> impl Strategy<Value = (Vec<Vec<Step>>, Option<Features>)> {
+    let path = || prop::collection::vec(step(), 1..4);
+    let features = (prop::collection::vec(step(), 0..3), prop::collection::vec(name(), 0..3));
+    let features = prop::option::of(features.prop_map(|(path, exclude)| Features { path, exclude, names: vec![] }));
     (prop::collection::vec(path(), 0..5), features)
 }
 
@@ -124,7 +135,7 @@ proptest! {
 
     #[test]
     fn no_bytes_make_it_panic(bytes: Vec<u8>) {
-        agree(&bytes, &[vec!["a".to_string()]], None);
+        agree(&bytes, &[names(["a"])], None);
     }
 }
 
@@ -176,7 +187,7 @@ fn hard_texts_get_the_same_verdict() {
         "{\"a",
         "{\"b\":0.00000000000000000000000000001e330}",
     ] {
-        agree(text.as_bytes(), &[vec!["a".to_string()]], Some(Features { path: vec![], exclude: vec![] }));
+        agree(text.as_bytes(), &[names(["a"])], Some(Features { path: vec![], exclude: vec![], names: vec![] }));
     }
 }
 

@@ -3,6 +3,7 @@
 use super::Context;
 use crate::codec::avro::Types;
 use crate::config::nearest::advice;
+use crate::config::place::{self, Step};
 use crate::config::settings::{FieldSource, Fields};
 use crate::config::shape::Path;
 use crate::engine::types::Input;
@@ -66,37 +67,44 @@ impl<'a> Checker<'a, '_, '_> {
         let found = self.types.find(names);
         let numeric =
             path == Path::of(&[self.input.word(), "fields", "score"]) || path == Path::of(&[self.input.word(), "fields", "value"]);
+        let (wanted, fits): (_, fn(&Schema) -> bool) = match place::outside(names).len() {
+            n if n < names.len() => ("a text", |schema| matches!(schema, Schema::String | Schema::Bytes)),
+            _ => ("a number", is_number),
+        };
         if let Ok(found) = &found
-            && numeric
-            && !found.iter().any(|here| is_number(here.schema))
+            && (numeric || wanted == "a text")
+            && !found.iter().any(|here| fits(here.schema))
         {
             let what =
                 found.iter().map(|here| format!("{:?}", SchemaKind::from(here.schema)).to_lowercase()).collect::<Vec<_>>().join(" or ");
-            self.context.problem(path.clone(), format!("{path}: a number is needed, the schema has {what}"), "");
+            self.context.problem(path.clone(), format!("{path}: {wanted} is needed, the schema has {what}"), "");
         }
         if let Err(absent) = found {
             let hint = advice(&absent.name, absent.known.iter().map(String::as_str));
             let how = if explicit { "" } else { " (the default)" };
-            self.context.problem(path.clone(), format!("{path}: the schema has no \"{}\"{how}", names.join(".")), hint);
+            self.context.problem(path.clone(), format!("{path}: the schema has no \"{}\"{how}", place::shown(names)), hint);
         }
     }
 
-    fn features(&mut self, names: &[String], excluded: &[&str]) {
+    fn features(&mut self, names: &[Step], excluded: &[&str]) {
         let path = Path::of(&[self.input.word(), "fields", "features"]);
         let found = match self.types.find(names) {
             Ok(found) => found,
             Err(absent) => {
                 let hint = advice(&absent.name, absent.known.iter().map(String::as_str));
-                return self.context.problem(path.clone(), format!("{path}: the schema has no \"{}\"", names.join(".")), hint);
+                return self.context.problem(path.clone(), format!("{path}: the schema has no \"{}\"", place::shown(names)), hint);
             }
         };
+        if place::outside(names).len() < names.len() {
+            return; // in a text anything may be
+        }
         let Some(known) = found.iter().find_map(|here| match here.schema {
             Schema::Record(record) => Some(record.fields.iter().map(|f| f.name.as_str()).collect::<Vec<_>>()),
             _ => None,
         }) else {
-            if !found.iter().any(|here| matches!(here.schema, Schema::Map(_))) {
-                let hint = "features are the entries of a record or a map";
-                self.context.problem(path.clone(), format!("{path}: \"{}\" holds no entries", names.join(".")), hint);
+            if !found.iter().any(|here| matches!(here.schema, Schema::Map(_) | Schema::Array(_))) {
+                let hint = "features are the entries of a record or a map, or the elements of an array";
+                self.context.problem(path.clone(), format!("{path}: \"{}\" holds no entries", place::shown(names)), hint);
             }
             return;
         };

@@ -2,6 +2,7 @@
 
 use super::Context;
 use crate::codec::event::MAX_NAME;
+use crate::config::place::{self, Payload, Step};
 use crate::config::settings::{Features, FieldSource, TimeUnit};
 use crate::config::{raw, shape::Path};
 use crate::engine::types::Input;
@@ -31,6 +32,8 @@ impl Allowed {
 pub(super) struct FieldReader<'c, 'e> {
     pub(super) input: Input,
     pub(super) context: &'c mut Context<'e>,
+    /// The topic, which is one of the places.
+    pub(super) topic: &'c str,
     /// Fields that were typed; the others have their default.
     pub(super) explicit: Vec<&'static str>,
 }
@@ -41,7 +44,7 @@ impl FieldReader<'_, '_> {
     }
 
     pub(super) fn field(&mut self, name: &'static str, typed: &Option<raw::Field>, default: &str, allowed: Allowed) -> FieldSource {
-        let Some(typed) = typed else { return FieldSource::Path(vec![default.to_string()]) };
+        let Some(typed) = typed else { return FieldSource::Path(place::names([default])) };
         self.explicit.push(name);
         self.read(self.path(name), typed, allowed)
     }
@@ -53,11 +56,17 @@ impl FieldReader<'_, '_> {
             raw::Field::Const(c) => FieldSource::Const(c.constant.0.clone()),
         };
         let complaint = match &source {
+            FieldSource::Path(steps) if steps.last() == Some(&Step::Within(Payload::Csv)) => {
+                Some(("csv(...) is a list of columns", "say which: csv(...)[0] is the first"))
+            }
             FieldSource::Timestamp => {
                 Some(("Kafka's timestamp can only be the event time", "for a field called timestamp write { path: timestamp }"))
             }
             FieldSource::Key | FieldSource::Header(_) if !allowed.text => {
                 Some(("keys and headers are text, a number is needed", "give a path into the value"))
+            }
+            FieldSource::Topic(_) if !allowed.constant => {
+                Some(("the topic is the same for all records", "for a field called topic write { path: topic }"))
             }
             FieldSource::Const(_) if !allowed.constant => {
                 Some(("a constant makes no sense here", "give a path into the value, or key, or header:NAME"))
@@ -74,6 +83,7 @@ impl FieldReader<'_, '_> {
         match text {
             "key" => FieldSource::Key,
             "timestamp" => FieldSource::Timestamp,
+            "topic" => FieldSource::Topic(self.topic.to_string()),
             _ => match text.strip_prefix("header:") {
                 Some("") => {
                     self.context.problem(path.clone(), format!("{path}: the header has no name"), "write header:NAME");
@@ -86,33 +96,39 @@ impl FieldReader<'_, '_> {
     }
 
     /// What a path costs is paid with every record, and no record is nested deeper.
-    fn not_too_long(&mut self, path: &Path, names: Vec<String>) -> Vec<String> {
-        if names.len() > MAX_PATH || names.iter().any(|n| n.len() > MAX_NAME) {
+    fn not_too_long(&mut self, path: &Path, steps: Vec<Step>) -> Vec<Step> {
+        let long = |step: &Step| match step {
+            Step::Name(name) => name.len() > MAX_NAME,
+            Step::Where { name, is } => name.len().max(is.len()) > MAX_NAME,
+            Step::Index(_) | Step::Within(_) => false,
+        };
+        if steps.len() > MAX_PATH || steps.iter().any(long) {
             let message = format!("{path}: a path has at most {MAX_PATH} names of at most {MAX_NAME} bytes");
             self.context.problem(path.clone(), message, "");
         }
-        names
+        steps
     }
 
-    fn names(&mut self, path: &Path, typed: &raw::FieldPath) -> Vec<String> {
+    fn names(&mut self, path: &Path, typed: &raw::FieldPath) -> Vec<Step> {
         match typed {
             raw::FieldPath::Dotted(text) => self.dotted(path, &text.0),
             raw::FieldPath::Names(names) => {
                 if names.is_empty() {
                     self.context.problem(path.clone(), format!("{path}: the path is empty"), "");
                 }
-                self.not_too_long(path, names.iter().map(|n| n.0.clone()).collect())
+                self.not_too_long(path, place::names(names.iter().map(|n| n.0.as_str())))
             }
         }
     }
 
-    fn dotted(&mut self, path: &Path, text: &str) -> Vec<String> {
-        let names: Vec<String> = text.split('.').map(str::to_string).collect();
-        if names.iter().any(|n| n.is_empty() || n == "*" || n.contains(char::is_whitespace)) {
-            let hint = "write names separated by dots; for odd names { path: [a, \"b c\"] }";
-            self.context.problem(path.clone(), format!("{path}: \"{text}\" is no path"), hint);
+    fn dotted(&mut self, path: &Path, text: &str) -> Vec<Step> {
+        match place::parse(text) {
+            Ok(steps) => self.not_too_long(path, steps),
+            Err(fault) => {
+                self.context.no_place(path.clone(), text, &fault);
+                Vec::new()
+            }
         }
-        self.not_too_long(path, names)
     }
 
     pub(super) fn time(&mut self, typed: &Option<raw::TimeField>) -> (FieldSource, TimeUnit) {
@@ -124,11 +140,19 @@ impl FieldReader<'_, '_> {
             raw::Unit::Nanos => TimeUnit::Nanos,
             raw::Unit::Auto => TimeUnit::Auto,
         };
-        let Some(typed) = typed else { return (FieldSource::Path(vec!["event_time".to_string()]), TimeUnit::Auto) };
+        let Some(typed) = typed else { return (FieldSource::Path(place::names(["event_time"])), TimeUnit::Auto) };
         self.explicit.push("event_time");
         match typed {
             raw::TimeField::Short(text) => match self.short(&path, &text.0) {
                 FieldSource::Timestamp => (FieldSource::Timestamp, TimeUnit::Millis),
+                FieldSource::Topic(_) => {
+                    self.context.problem(
+                        path.clone(),
+                        format!("{path}: a topic is no time"),
+                        "for a field called topic write { path: topic }",
+                    );
+                    (FieldSource::Timestamp, TimeUnit::Millis)
+                }
                 source => (source, TimeUnit::Auto),
             },
             raw::TimeField::Path(p) => (FieldSource::Path(self.names(&path, &p.path)), unit(p.unit)),
@@ -141,19 +165,29 @@ impl FieldReader<'_, '_> {
         if typed.is_some() {
             self.explicit.push("features");
         }
-        let (path, exclude) = match typed.as_ref().unwrap_or(&default) {
-            raw::Features::Short(text) => (raw::FieldPath::Dotted(text.clone()), &[][..]),
-            raw::Features::Detailed(detail) => (detail.path.clone(), &detail.exclude[..]),
+        let (path, exclude, names) = match typed.as_ref().unwrap_or(&default) {
+            raw::Features::Short(text) => (raw::FieldPath::Dotted(text.clone()), &[][..], &[][..]),
+            raw::Features::Detailed(detail) => (detail.path.clone(), &detail.exclude[..], &detail.names[..]),
         };
+        let mut seen = BTreeSet::new();
+        for (i, name) in names.iter().enumerate() {
+            let place = self.path("features").key("names").index(i);
+            if name.0.is_empty() || name.0.len() > MAX_NAME {
+                self.context.problem(place, format!("a feature's name has 1 to {MAX_NAME} bytes"), "");
+            } else if !seen.insert(&name.0) {
+                self.context.problem(place, format!("\"{}\" names two features", name.0), "each needs its own name");
+            }
+        }
         let path = match path {
             raw::FieldPath::Dotted(text) if text.0 == "*" => Vec::new(),
             raw::FieldPath::Dotted(text) => {
                 let place = self.path("features");
                 self.dotted(&place, text.0.strip_suffix(".*").unwrap_or(&text.0))
             }
-            raw::FieldPath::Names(names) => self.not_too_long(&self.path("features"), names.into_iter().map(|n| n.0).collect()),
+            raw::FieldPath::Names(names) => self.not_too_long(&self.path("features"), place::names(names.iter().map(|n| n.0.as_str()))),
         };
-        Features { path, exclude: exclude.iter().map(|n| n.0.clone()).collect() }
+        let texts = |texts: &[raw::Text]| texts.iter().map(|n| n.0.clone()).collect();
+        Features { path, exclude: texts(exclude), names: texts(names) }
     }
 
     pub(super) fn dimensions(
@@ -168,7 +202,7 @@ impl FieldReader<'_, '_> {
             self.context.problem(place, message, "keep those that segments.by needs");
         }
         match typed {
-            None => used.iter().map(|d| (d.clone(), FieldSource::Path(vec!["segments".to_string(), d.clone()]))).collect(),
+            None => used.iter().map(|d| (d.clone(), FieldSource::Path(place::names(["segments", d])))).collect(),
             Some(typed) => {
                 self.explicit.push("dimensions");
                 let place = self.path("dimensions");

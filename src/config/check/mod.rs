@@ -12,6 +12,7 @@ mod sources;
 
 use super::bytes::memory_of_this_machine;
 use super::expand::Env;
+use super::place::Fault;
 use super::raw;
 use super::settings::*;
 use super::shape::Path;
@@ -30,6 +31,19 @@ pub struct Problem {
     pub message: String,
     /// What to do.
     pub hint: String,
+    /// The part of the setting's text that is wrong, if it is not all of it.
+    pub part: Option<Part>,
+}
+
+/// A part of a setting's text.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// The text.
+    pub text: String,
+    /// Its first wrong character, from 0.
+    pub at: usize,
+    /// How many characters are wrong.
+    pub width: usize,
 }
 
 /// What a check may look at, and where it puts what it finds.
@@ -46,7 +60,14 @@ pub struct Context<'e> {
 
 impl Context<'_> {
     fn problem(&mut self, path: Path, message: impl Into<String>, hint: impl Into<String>) {
-        self.problems.push(Problem { path, message: message.into(), hint: hint.into() });
+        self.problems.push(Problem { path, message: message.into(), hint: hint.into(), part: None });
+    }
+
+    /// Reports what is wrong with a place in a record, and marks that part of it.
+    fn no_place(&mut self, path: Path, text: &str, fault: &Fault) {
+        let message = format!("{path}: \"{text}\" is no path: {fault}");
+        let part = Some(Part { text: text.to_string(), at: fault.at, width: fault.width });
+        self.problems.push(Problem { path, message, hint: fault.allowed.to_string(), part });
     }
 
     /// Reports that `path` has no entry `key`, unless a misspelt one was reported there.

@@ -66,7 +66,8 @@ pub(super) fn distinct_topics(config: &raw::Config, app: &str, alerts: &Alerts, 
 }
 
 pub(super) fn predictions(typed: &raw::Predictions, dimensions: &BTreeSet<String>, context: &mut Context<'_>) -> Source {
-    let mut reader = FieldReader { input: Input::Predictions, context, explicit: Vec::new() };
+    let topic = topic(&typed.topic, Path::of(&[Input::Predictions.word(), "topic"]), context);
+    let mut reader = FieldReader { input: Input::Predictions, context, topic: &topic, explicit: Vec::new() };
     let fields = &typed.fields;
     let fields = Fields {
         request_id: Some(reader.field("request_id", &fields.request_id, "request_id", Allowed::TEXT)),
@@ -80,11 +81,12 @@ pub(super) fn predictions(typed: &raw::Predictions, dimensions: &BTreeSet<String
         dimensions: reader.dimensions(&fields.dimensions, dimensions),
     };
     let explicit = reader.explicit;
-    source(Input::Predictions, &typed.topic, &typed.format, fields, &explicit, context)
+    source(Input::Predictions, topic, &typed.format, fields, &explicit, context)
 }
 
 pub(super) fn outcomes(typed: &raw::Outcomes, context: &mut Context<'_>) -> Source {
-    let mut reader = FieldReader { input: Input::Outcomes, context, explicit: Vec::new() };
+    let topic = topic(&typed.topic, Path::of(&[Input::Outcomes.word(), "topic"]), context);
+    let mut reader = FieldReader { input: Input::Outcomes, context, topic: &topic, explicit: Vec::new() };
     let fields = Fields {
         request_id: Some(reader.field("request_id", &typed.fields.request_id, "request_id", Allowed::TEXT)),
         event_time: Some(reader.time(&typed.fields.event_time)),
@@ -93,18 +95,17 @@ pub(super) fn outcomes(typed: &raw::Outcomes, context: &mut Context<'_>) -> Sour
         ..Fields::default()
     };
     let explicit = reader.explicit;
-    source(Input::Outcomes, &typed.topic, &typed.format, fields, &explicit, context)
+    source(Input::Outcomes, topic, &typed.format, fields, &explicit, context)
 }
 
 fn source(
     input: Input,
-    name: &Option<raw::Text>,
+    topic: String,
     typed: &raw::Format,
     mut fields: Fields,
     explicit: &[&'static str],
     context: &mut Context<'_>,
 ) -> Source {
-    let topic = topic(name, Path::of(&[input.word(), "topic"]), context);
     let own = match input {
         Input::Predictions => ("schemas/prediction.avsc", schemas::PREDICTION),
         Input::Outcomes => ("schemas/outcome.avsc", schemas::OUTCOME),

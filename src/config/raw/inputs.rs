@@ -16,7 +16,7 @@ pub struct Predictions {
     pub format: Format,
     /// How much out of order event times may be within a partition; what is older is late.
     pub lateness: DurationOr<60_000>,
-    /// Where the fields are: a dotted path into the value, or `key`, `header:NAME`, `timestamp`. With our own schema nothing is needed.
+    /// Where the fields are: a place in the value, or `key`, `header:NAME`, `topic`, `timestamp`. With our own schema nothing is needed.
     pub fields: PredictionFields,
 }
 
@@ -31,7 +31,7 @@ pub struct Outcomes {
     pub format: Format,
     /// How much out of order event times may be within a partition. Outcomes are never late: an older one counts as known at the limit.
     pub lateness: DurationOr<60_000>,
-    /// Where the fields are: a dotted path into the value, or `key`, `header:NAME`, `timestamp`. With our own schema nothing is needed.
+    /// Where the fields are: a place in the value, or `key`, `header:NAME`, `timestamp`. With our own schema nothing is needed.
     pub fields: OutcomeFields,
 }
 
@@ -119,7 +119,7 @@ pub struct PredictionFields {
     pub score: Option<Field>,
     /// Predicted class. Default: `label`.
     pub label: Option<Field>,
-    /// The object whose entries are the features. Default: `features`.
+    /// The object whose entries, or the list whose elements, are the features. Default: `features`.
     pub features: Option<Features>,
     /// Dimensions for segments: name → where it is. Default: `segments.NAME` for each name in `segments.by`.
     pub dimensions: Option<BTreeMap<String, Field>>,
@@ -143,9 +143,9 @@ pub struct OutcomeFields {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Field {
-    /// A dotted path into the value, or `key`, `header:NAME`, `timestamp`.
+    /// A place in the value, or `key`, `header:NAME`, `topic`.
     Short(Text),
-    /// A path, even if it is called `key` or `timestamp`.
+    /// A place in the value, even if it is called `key`, `topic` or `timestamp`.
     Path(PathField),
     /// Always the same.
     Const(ConstField),
@@ -155,7 +155,7 @@ pub enum Field {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PathField {
-    /// A dotted path, or a list of names if a name has a dot in it.
+    /// A place, or a list of names if a name has a dot, a bracket or a blank in it.
     pub path: FieldPath,
 }
 
@@ -172,9 +172,9 @@ pub struct ConstField {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum FieldPath {
-    /// Names separated by dots.
+    /// A place: `a.b`, `a[0]`, `a[name=x].b`, `json(a).b`, `csv(a)[2]`, `json(base64(a)).b`.
     Dotted(Text),
-    /// Names, which may contain dots.
+    /// Names, which may contain any characters.
     Names(Vec<Text>),
 }
 
@@ -182,7 +182,7 @@ pub enum FieldPath {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum TimeField {
-    /// A dotted path into the value, or `key`, `header:NAME`, `timestamp`; the unit is found out (Avro's logical type, RFC 3339 text, else milliseconds).
+    /// A place in the value, or `key`, `header:NAME`, `timestamp`; the unit is found out (Avro's logical type, RFC 3339 text, else milliseconds).
     Short(Text),
     /// A path and its unit.
     Path(TimePath),
@@ -194,7 +194,7 @@ pub enum TimeField {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TimePath {
-    /// A dotted path, or a list of names if a name has a dot in it.
+    /// A place, or a list of names if a name has a dot, a bracket or a blank in it.
     pub path: FieldPath,
     /// Unit of a number; text is read as RFC 3339.
     #[serde(default)]
@@ -233,7 +233,7 @@ pub enum Unit {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Features {
-    /// Path of the object that holds them; `*` is the value itself.
+    /// Place of the object or list that holds them; `*` is the value itself.
     Short(Text),
     /// The path, and entries that are none.
     Detailed(FeaturesDetail),
@@ -243,9 +243,12 @@ pub enum Features {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FeaturesDetail {
-    /// Path of the object that holds them: `input`, `input.*` (the same), or `*` for the value itself.
+    /// Place of the object or list that holds them: `input`, `input.*` (the same), `json(payload).instances[0]`, or `*` for the value itself.
     pub path: FieldPath,
     /// Entries that are no features.
     #[serde(default)]
     pub exclude: Vec<Text>,
+    /// If the path leads to a list: what its elements are called, one name each. Without names they are called `0`, `1`, and so on.
+    #[serde(default)]
+    pub names: Vec<Text>,
 }
