@@ -1,7 +1,7 @@
 //! Fields that lie deeper than a dotted path reaches: elements of lists, texts that hold JSON, columns or Base64, in JSON and in Avro.
 
 use base64::Engine;
-use driftline::codec::decoder::{OutcomeDecoder, PredictionDecoder};
+use driftline::codec::decoder::{Events, OutcomeDecoder, PredictionDecoder};
 use driftline::codec::event::{BadRecord, Prediction, Reason, Value};
 use driftline::config::load_text;
 use driftline::config::settings::Settings;
@@ -276,4 +276,124 @@ fn outcomes_have_places_too() {
     let value = format!(r#"{{"ids":["r"],"at":{T},"truth":"{}"}}"#, base64::prelude::BASE64_STANDARD.encode("x,2.5\n"));
     let outcome = decoder.decode(&record(value.as_bytes())).unwrap();
     assert_eq!((outcome.request_id.as_ref(), outcome.value), ("r", Some(2.5)));
+}
+
+/// Every row of a record: what it says, or why not.
+fn rows(decoder: &mut PredictionDecoder, value: &[u8]) -> Result<Vec<Result<Said, String>>, BadRecord> {
+    let record = record(value);
+    let Events::Rows(mut rows) = decoder.events(&record, |_| {})? else { panic!("no rows") };
+    let mut all = Vec::new();
+    for row in 0..rows.count() {
+        let event = decoder.row(&record, &mut rows, row);
+        all.push(event.map(|event| said(decoder, &event)).map_err(|bad| bad.detail));
+    }
+    Ok(all)
+}
+
+fn exploded(explode: &str, fields: &str) -> PredictionDecoder {
+    let settings = load(&format!("  explode: {explode}\n  fields: {fields}"), Path::new("")).unwrap_or_else(|e| panic!("{e}"));
+    PredictionDecoder::new(&settings.predictions, &[]).unwrap()
+}
+
+fn row(id: &str, score: f64, label: Option<&str>, pairs: &[(&str, &str)]) -> Result<Said, String> {
+    Ok((id.to_string(), Some(score), label.map(str::to_string), features(pairs)))
+}
+
+#[test]
+fn each_element_of_a_list_is_an_event() {
+    let fields = format!("{{ request_id: id, {HEAD}, score: 'p[*].score', label: 'l[*]', features: 'p[*].f' }}");
+    let mut decoder = exploded("p", &fields);
+    // the id comes last, another list is shorter, a second list of the same name replaces the first
+    let value = format!(
+        r#"{{"p":[{{"score":9,"f":{{"z":9}}}}],"l":["x","y"],"p":[{{"f":{{"a":1,"b":null}},"score":0.5}},{{"score":0.25,"f":{{"a":1,"a":null,"c":"ü"}}}},{{"score":"no"}}],
+            "at":{T},"id":7}}"#
+    );
+    for _ in 0..2 {
+        let found = rows(&mut decoder, value.as_bytes()).unwrap();
+        assert_eq!(found[..2], [row("7#0", 0.5, Some("x"), &[("a", "1")]), row("7#1", 0.25, Some("y"), &[("c", "\"ü\"")])]);
+        assert!(found.len() == 3 && found[2].as_ref().unwrap_err().contains("field \"p[*].score\" is the text \"no\""), "{found:?}");
+        assert_eq!(rows(&mut decoder, format!(r#"{{"id":1,"at":{T},"p":[]}}"#).as_bytes()), Ok(vec![]));
+    }
+    for (list, reason, words) in [
+        ("", Reason::MissingField, "field \"p\" is absent: it should be the list of rows"),
+        (",\"p\":{}", Reason::WrongType, "field \"p\" is an object"),
+        (",\"p\":null", Reason::WrongType, "field \"p\" is null"),
+    ] {
+        let bad = rows(&mut decoder, format!(r#"{{"id":1,"at":{T}{list}}}"#).as_bytes()).unwrap_err();
+        assert!(bad.reason == reason && bad.detail.contains(words), "{bad:?}");
+    }
+    let nameless = rows(&mut decoder, format!(r#"{{"at":{T},"p":[{{}}]}}"#).as_bytes()).unwrap();
+    assert!(nameless[0].as_ref().unwrap_err().contains("field \"id\" is absent"), "{nameless:?}");
+}
+
+#[test]
+fn neighbours_of_a_flat_list_are_a_row() {
+    let fields = format!(
+        "{{ request_id: id, {HEAD}, score: 'o[n=p].d[*2][1]', label: 'o[n=c].d[*]', features: {{ path: 'x[*3]', names: [a, b, c], exclude: [b] }} }}"
+    );
+    let mut decoder = exploded("o[n=p].d[*2]", &fields);
+    let value = |p: &str, x: &str| format!(r#"{{"id":"r","at":{T},"o":[{{"d":[{p}],"n":"p"}},{{"n":"c","d":["u","v"]}}],"x":[{x}]}}"#);
+    let found = rows(&mut decoder, value("0.9,0.1,0.3,0.7", "1,2,3,4,5,null").as_bytes());
+    assert_eq!(found, Ok(vec![row("r#0", 0.1, Some("u"), &[("a", "1"), ("c", "3")]), row("r#1", 0.7, Some("v"), &[("a", "4")])]));
+    for (p, x) in [("0.9,0.1,0.3", "1,2,3"), ("0.9,0.1", "1,2,3,4")] {
+        let bad = rows(&mut decoder, value(p, x).as_bytes()).unwrap_err();
+        assert!(bad.reason == Reason::WrongType && bad.detail.contains("some are missing"), "{bad:?}");
+    }
+}
+
+#[test]
+fn rows_may_lie_in_texts_and_have_ids_and_features_of_their_own_or_in_common() {
+    let of_json = format!("{{ request_id: 'json(p).r[*].id', {HEAD}, score: 'json(p).r[*].s', features: common }}");
+    let mut decoder = exploded("json(p).r", &of_json);
+    let inner = quoted(r#"{"r":[{"id":"a","s":1},{"s":2,"id":"b"}]}"#);
+    let value = format!(r#"{{"common":{{"k":"v"}},"at":{T},"p":{inner}}}"#);
+    let both = vec![row("a", 1.0, None, &[("k", "\"v\"")]), row("b", 2.0, None, &[("k", "\"v\"")])];
+    assert_eq!(rows(&mut decoder, value.as_bytes()), Ok(both));
+    let of_lines = format!("{{ request_id: id, {HEAD}, score: 'csv(t)[*][0]', features: {{ path: 'csv(x)[*]', names: [u, v] }} }}");
+    let mut decoder = exploded("csv(t)", &of_lines);
+    for x in [r#""1,q\n2,\"\"\n""#, r#""1,q\r\n2,""#] {
+        let value = format!(r#"{{"id":"r","at":{T},"t":"0.5,9\n0.25,8\n","x":{x}}}"#);
+        let found = rows(&mut decoder, value.as_bytes()).unwrap();
+        assert_eq!(found[0], row("r#0", 0.5, None, &[("u", "1"), ("v", "\"q\"")]));
+        assert!(found.len() == 2 && found[1].as_ref().is_ok_and(|said| said.1 == Some(0.25) && said.3["u"] == "2"), "{found:?}");
+    }
+}
+
+#[test]
+fn rows_lie_in_avro_too() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("log.avsc"), AVRO).unwrap();
+    let fields = format!("{{ request_id: id, {HEAD}, score: 'row[*]', features: 'json(payload).x[*]' }}");
+    let text = |explode: &str| format!("  format: {{ avro: {{ schema: log.avsc }} }}\n  explode: {explode}\n  fields: {fields}");
+    let settings = load(&text("row"), folder.path()).unwrap();
+    let mut decoder = PredictionDecoder::new(&settings.predictions, &[]).unwrap();
+    let found = rows(&mut decoder, &avro(r#"{"x":[{"a":1},{"a":2,"b":3}]}"#));
+    assert_eq!(found, Ok(vec![row("r-1#0", 1.0, None, &[("a", "1")]), row("r-1#1", 2.5, None, &[("a", "2"), ("b", "3")])]));
+    assert!(load(&text("rows"), folder.path()).unwrap_err().contains("did you mean \"row\"?"));
+}
+
+#[test]
+fn a_record_has_at_most_ten_thousand_rows() {
+    let mut decoder = exploded("p", &format!("{{ request_id: id, {HEAD}, score: 'p[*]' }}"));
+    let value = |n: usize| format!(r#"{{"id":1,"at":{T},"p":[{}]}}"#, vec!["1"; n].join(","));
+    assert_eq!(rows(&mut decoder, value(10_000).as_bytes()).unwrap().len(), 10_000);
+    let bad = rows(&mut decoder, value(10_001).as_bytes()).unwrap_err();
+    assert!(bad.reason == Reason::TooLong && bad.detail.contains("more than 10000 rows"), "{bad:?}");
+}
+
+#[test]
+fn what_rows_can_t_be_is_refused() {
+    for (source, words) in [
+        ("  fields: { score: 'p[*]' }", "there is no `explode`"),
+        ("  explode: p", "no field has [*]"),
+        ("  explode: p\n  fields: { score: 'p[*]', event_time: 'p[*].at' }", "all rows of a record have one time"),
+        ("  explode: p\n  fields: { score: 'p[*].q[*]' }", "rows of rows are not possible"),
+        ("  explode: 'p[*].q'\n  fields: { score: 'p[*]' }", "rows of rows are not possible"),
+        ("  explode: p\n  fields: { score: 'p[*2]' }", "[*2][0] is the first of two"),
+        ("  explode: base64(p)\n  fields: { score: 'p[*]' }", "is text, and no list"),
+        ("  explode: p\n  when: { 'p[*].k': x }\n  fields: { score: 'p[*]' }", "a record counts or does not"),
+    ] {
+        let said = load(source, Path::new("")).err().unwrap_or_default();
+        assert!(said.contains(words), "{source}: {said}");
+    }
 }

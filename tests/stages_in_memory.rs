@@ -49,7 +49,11 @@ alerts: { topic: shop.alerts, format: json, reminder: 20m }
 ";
 
 fn settings() -> Arc<Settings> {
-    let mut settings = load_text("shop.yaml", CONFIG, &|_| None, Path::new("")).unwrap_or_else(|e| panic!("{e}"));
+    settings_of(CONFIG)
+}
+
+fn settings_of(config: &str) -> Arc<Settings> {
+    let mut settings = load_text("shop.yaml", config, &|_| None, Path::new("")).unwrap_or_else(|e| panic!("{e}"));
     settings.epoch.records = 120;
     settings.journal = Limits { least: 0, times: 1, per_epoch: 1_000 }; // cleaned all the time
     Arc::new(settings)
@@ -61,8 +65,8 @@ impl Draw {
     }
 }
 
-/// A cluster that holds all predictions and outcomes of the scene, two days after they were made.
-fn cluster(settings: &Settings) -> SharedCluster {
+/// A cluster two days after the scene, without a record of it.
+fn empty_cluster(settings: &Settings) -> SharedCluster {
     let cluster = SharedCluster::new();
     for topic in ["p", "o"] {
         cluster.create_topic(topic, PARTITIONS, &[("retention.ms", "-1")]).expect("made");
@@ -72,6 +76,12 @@ fn cluster(settings: &Settings) -> SharedCluster {
         cluster.create_topic(&spec.name, spec.partitions, &config).expect("made");
     }
     cluster.advance(START + 2 * 24 * 60 * MINUTE);
+    cluster
+}
+
+/// A cluster that holds all predictions and outcomes of the scene, two days after they were made.
+fn cluster(settings: &Settings) -> SharedCluster {
+    let cluster = empty_cluster(settings);
     let r = &mut Draw(7);
     let mut outcomes = Vec::new();
     let put = |topic: &str, at: i64, id: &str, value: String| {
@@ -217,7 +227,10 @@ impl Happened {
 
 fn run(weather: Weather) -> (Published, Happened) {
     let settings = settings();
-    let cluster = cluster(&settings);
+    run_on(&settings, &cluster(&settings), weather)
+}
+
+fn run_on(settings: &Arc<Settings>, cluster: &SharedCluster, weather: Weather) -> (Published, Happened) {
     let member = |name, joins| Member { name, joins, running: None, until: 0 };
     let mut members = vec![member("j0", true), member("d0", false)];
     if weather != Weather::FirstCommitsLost {
@@ -232,7 +245,7 @@ fn run(weather: Weather) -> (Published, Happened) {
         let mut finished = 0;
         for m in &mut members {
             if m.running.is_none() && turn >= m.until {
-                m.start(&cluster, &settings).expect("started");
+                m.start(cluster, settings).expect("started");
                 if let (Weather::FirstCommitsLost, Some((log, _))) = (weather, &mut m.running) {
                     log.fail_next_commit(CommitFault::Unknown { happened: false });
                 }
@@ -256,7 +269,7 @@ fn run(weather: Weather) -> (Published, Happened) {
         }
     }
     members.iter().for_each(|m| happened.note(m));
-    (published(&cluster, &settings), happened)
+    (published(cluster, settings), happened)
 }
 
 fn disturb(members: &mut [Member], turn: u64, r: &mut Draw, happened: &mut Happened) {
@@ -347,4 +360,84 @@ fn members_that_die_and_commits_without_answer_change_nothing_that_is_published(
 fn a_proposal_whose_commit_is_lost_is_made_again() {
     let (published, happened) = run(Weather::FirstCommitsLost);
     assert!(happened.fatal.is_empty() && !published.alerts.is_empty(), "{happened:?}");
+}
+
+/// The same events as `CONFIG` reads one by one, several in a record, beside records that do not count.
+const IN_BATCHES: &str = "\
+predictions:
+  topic: p
+  when: { kind: response }
+  explode: rows
+  fields:
+    request_id: id
+    event_time: at
+    model: { const: fraud }
+    score: 'out[*2][1]'
+    label: { path: 'rows[*].label', map: { '1': 'yes', '0': 'no' } }
+    features: 'rows[*].x'
+    dimensions: { country: 'rows[*].country' }
+outcomes: { topic: o, explode: truth, fields: { request_id: id, event_time: at, label: 'truth[*]' } }
+";
+
+/// Batches of predictions and their outcomes: in records of many rows, or in one record for each row.
+fn batches(settings: &Settings, together: bool) -> SharedCluster {
+    let cluster = empty_cluster(settings);
+    let r = &mut Draw(11);
+    let put = |topic: &str, at: i64, id: &str, value: String| {
+        cluster.write(topic, None, at, Some(id.as_bytes()), Some(value.as_bytes()), &[]).expect("written");
+    };
+    for minute in 0..90 {
+        for batch in 0..6 {
+            let (id, at) = (format!("{minute}-{batch}"), START + minute * MINUTE + (r.below(70_000) as i64 - 10_000));
+            let told = at + 10_000 + r.below(20 * 60_000) as i64;
+            let (mut rows, mut out, mut truth) = (Vec::new(), Vec::new(), Vec::new());
+            for row in 0..r.below(7) {
+                let (country, x) = (["FR", "DE", "AT"][r.below(3) as usize], r.unit());
+                // one row of a batch can't be used, and the others can
+                let label = if minute % 30 == 3 && batch == 0 && row == 1 { "[]".to_string() } else { r.below(2).to_string() };
+                let said = match label.as_str() {
+                    "0" => "\"no\"",
+                    "1" => "\"yes\"",
+                    bad => bad,
+                };
+                let observed = if r.percent(30) { "yes" } else { "no" };
+                if !together {
+                    let fields =
+                        format!(r#""event_time":{at},"model":"fraud","score":{x},"label":{said},"features":{{"a":{x},"b":"{country}"}}"#);
+                    put("p", at, &id, format!(r#"{{"request_id":"{id}#{row}",{fields},"segments":{{"country":"{country}"}}}}"#));
+                    put("o", told, &id, format!(r#"{{"request_id":"{id}#{row}","event_time":{told},"label":"{observed}"}}"#));
+                }
+                rows.push(format!(r#"{{"label":{label},"country":"{country}","x":{{"a":{x},"b":"{country}"}}}}"#));
+                out.push(format!("{},{x}", 1.0 - x));
+                truth.push(format!("\"{observed}\""));
+            }
+            if together {
+                put("p", at, &id, format!(r#"{{"kind":"request","id":"{id}","at":"never"}}"#));
+                let (rows, out) = (rows.join(","), out.join(","));
+                put("p", at, &id, format!(r#"{{"out":[{out}],"rows":[{rows}],"kind":"response","id":"{id}","at":{at}}}"#));
+                put("o", told, &id, format!(r#"{{"id":"{id}","at":{told},"truth":[{}]}}"#, truth.join(",")));
+            }
+        }
+    }
+    cluster
+}
+
+#[test]
+fn rows_of_a_record_are_events_like_any_others_whoever_dies() {
+    let (single, exploded) = (settings(), settings_of(&CONFIG.replace("predictions: { topic: p }\noutcomes: { topic: o }\n", IN_BATCHES)));
+    assert!(exploded.predictions.explode.is_some() && exploded.outcomes.explode.is_some());
+    let (mut one_by_one, _) = run_on(&single, &batches(&single, false), Weather::Calm);
+    let (calm, _) = run_on(&exploded, &batches(&exploded, true), Weather::Calm);
+    assert_eq!((one_by_one.dead_letters.len(), calm.dead_letters.len()), (3, 3));
+    assert!(one_by_one.summaries.len() > 200, "{}", one_by_one.summaries.len());
+    one_by_one.dead_letters = calm.dead_letters.clone(); // those of a row, and those of its whole record
+    assert_same(&one_by_one, &calm, "rows");
+    let mut restores = 0;
+    for seed in 1..=3 {
+        let (storm, happened) = run_on(&exploded, &batches(&exploded, true), Weather::Storm(seed));
+        assert_eq!((happened.fatal.len(), happened.digests), (0, 0), "storm {seed}: {happened:?}");
+        restores += happened.restores;
+        assert_same(&calm, &storm, &format!("storm {seed} over rows"));
+    }
+    assert!(restores > 10, "{restores}");
 }

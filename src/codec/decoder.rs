@@ -1,241 +1,67 @@
 //! From a record to an event.
 //!
-//! Guarantees: an ordinary record allocates nothing once the decoder is warm, if its event is given back with `recycle`;
-//! every fault is a `BadRecord` that names the field, what was found and what to do; a panic below becomes one, too.
-//! Never: reads a clock. Comes from: `log` (a borrowed record). Goes to: `engine` (a borrowed event).
+//! Guarantees: an ordinary record allocates nothing once the decoder is warm, if its event is given back with `recycle`.
+//! Never: reads a clock. Comes from: `log` (a borrowed record), through `reader`. Goes to: `engine` (a borrowed event).
 
-use super::avro::Avro;
-use super::event::{BadRecord, FeatureIx, MAX_NAME, MAX_VALUE, Outcome, Prediction, Reason};
-use super::found::{Found, Marks, Sink};
-use super::framing::{SchemaId, unframe};
-use super::json;
-use super::mapping::{Mapping, Outside, Slot};
-use super::plan::{Plan, Stop};
-use super::scalar::{Scalar, Tick};
-use super::time::{NoTime, event_time};
-use super::writers::{Schemas, Writer, Writers};
-use crate::config::place;
-use crate::config::settings::{Format, Source};
-use crate::engine::types::{EventTime, RequestKey};
+use super::event::{BadRecord, FeatureIx, Outcome, Prediction, Reason};
+use super::found::Found;
+use super::framing::SchemaId;
+use super::mapping::Slot;
+pub use super::reader::SchemaError;
+use super::reader::{Read, Reader, bad, emptied, guarded};
+use super::rows::fill;
+use super::scalar::Scalar;
+use super::writers::Schemas;
+use crate::config::settings::Source;
+use crate::engine::types::RequestKey;
 use crate::log::Record;
 use std::borrow::Cow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-/// A schema that can't be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct SchemaError(pub String);
-
-/// What both decoders share: from a record to filled slots.
-struct Reader {
-    mapping: Mapping,
-    plan: Plan,
-    marks: Marks,
-    values: Values,
-    schema_id: Option<SchemaId>,
-    spare: Found<'static>,
+/// What a record says.
+#[derive(Debug)]
+pub enum Events<'a, E> {
+    /// Nothing: the source's `when` leaves it out.
+    Skipped,
+    /// An event.
+    One(E),
+    /// Rows, each an event or bad for itself: the source's `explode`.
+    Rows(Rows<'a>),
 }
 
-/// How values are written.
-enum Values {
-    Json,
-    Avro(Avro),
-    /// Behind five bytes that don't matter.
-    Framed(Avro),
-    /// Behind five bytes that say how.
-    ById(Writers),
+/// The rows of a record, to be made events by the decoder that they come from.
+#[derive(Debug)]
+pub struct Rows<'a> {
+    found: Found<'a>,
+    count: usize,
 }
 
-impl Reader {
-    fn new(source: &Source, dimensions: &[String], schemas: Option<Arc<dyn Schemas>>) -> Result<Reader, SchemaError> {
-        let mapping = Mapping::of(source, dimensions);
-        let mut plan = Plan::new(&mapping);
-        let values = match &source.format {
-            Format::Json => Values::Json,
-            Format::Avro { schema, confluent, .. } => {
-                let avro = Avro::compile(schema, &mut plan).map_err(SchemaError)?;
-                if *confluent { Values::Framed(avro) } else { Values::Avro(avro) }
-            }
-            Format::Registry { may_lack } => {
-                let schemas = schemas.ok_or_else(|| SchemaError("the format is registry, and there is no registry".to_string()))?;
-                Values::ById(Writers::new(schemas, may_lack))
-            }
-        };
-        Ok(Reader { mapping, plan, marks: Marks::default(), values, schema_id: None, spare: Found::default() })
-    }
-
-    /// False while nobody knows the schema that a record was written with.
-    #[inline]
-    fn ready(&mut self, record: &Record<'_>) -> bool {
-        let Values::ById(writers) = &mut self.values else { return true };
-        match record.value.map(unframe) {
-            Some(Ok((id, _))) => writers.ready(id, &mut self.plan, &self.mapping),
-            _ => true,
-        }
-    }
-
-    /// Walks the record's value and fills `found`.
-    fn read<'a>(&mut self, record: &Record<'a>, found: &mut Found<'a>) -> Result<(), BadRecord> {
-        let Some(mut value) = record.value else {
-            return Err(bad(Reason::Tombstone, "the value is null: deletions mean nothing here; keep them out of the topic"));
-        };
-        if value.len() > MAX_VALUE {
-            let what = format!("the value has {} bytes, at most {MAX_VALUE} are decoded: send large payloads another way", value.len());
-            return Err(bad(Reason::TooLong, what));
-        }
-        if matches!(self.values, Values::Framed(_) | Values::ById(_)) {
-            let (id, rest) = unframe(value).map_err(|why| bad(Reason::Undecodable, format!("the value has no schema id: {why}")))?;
-            (self.schema_id, value) = (Some(id), rest);
-        }
-        let avro = match (&self.values, self.schema_id) {
-            (Values::Avro(avro) | Values::Framed(avro), _) => Some(avro),
-            (Values::ById(writers), Some(id)) => match writers.writer(id)? {
-                Writer::Avro(avro) => Some(avro),
-                Writer::Json => None,
-            },
-            (Values::Json | Values::ById(_), _) => None,
-        };
-        let mut sink = Sink { plan: &mut self.plan, found, marks: &mut self.marks };
-        sink.begin();
-        let walked = match avro {
-            None => json::read(value, &mut sink),
-            Some(avro) => avro.read(value, &mut sink),
-        };
-        walked.map_err(|Stop { reason, detail }| BadRecord { reason, detail })?;
-        sink.end();
-        for (slot, outside) in &self.mapping.outside {
-            found.slots[slot.ix()] = outside_scalar(outside, record, &self.mapping.names[slot.ix()].place)?;
-        }
-        match found.no_features {
-            None => Ok(()),
-            Some(what) => {
-                let path = self.mapping.features.as_ref().map_or(String::new(), |f| place::shown(&f.path));
-                Err(bad(
-                    Reason::WrongType,
-                    format!("field \"{path}\" must be an object or a list of features, found {what}; set predictions.fields.features"),
-                ))
-            }
-        }
-    }
-
-    fn fault(&self, reason: Reason, slot: Slot, what: impl std::fmt::Display) -> BadRecord {
-        let name = &self.mapping.names[slot.ix()];
-        bad(reason, format!("{} {what} (fields.{})", name.place, name.setting))
-    }
-
-    fn id<'a>(&self, found: &mut Found<'a>) -> Result<Cow<'a, str>, BadRecord> {
-        let slot = Slot::REQUEST_ID;
-        let scalar = std::mem::take(&mut found.slots[slot.ix()]);
-        match &scalar {
-            Scalar::Text(Cow::Borrowed(text)) if !text.is_empty() => return Ok(Cow::Borrowed(text)),
-            Scalar::Absent => return Err(self.fault(Reason::MissingField, slot, "is absent: a request id is needed")),
-            Scalar::Null => return Err(self.fault(Reason::EmptyId, slot, "is null: without a request id nothing can be matched")),
-            Scalar::Text(text) if text.is_empty() => {
-                return Err(self.fault(Reason::EmptyId, slot, "is empty: without a request id nothing can be matched"));
-            }
-            _ => {}
-        }
-        let found = scalar.describe_if(|s| !matches!(s, Scalar::Text(_) | Scalar::Integer(..) | Scalar::Number(_, Some(_))));
-        let wrong = |found| self.fault(Reason::WrongType, slot, format!("is {found}: a request id is text or a whole number"));
-        scalar.into_id().ok_or_else(|| wrong(found.unwrap_or_default()))
-    }
-
-    fn time(&self, found: &mut Found<'_>, kafka: i64) -> Result<EventTime, BadRecord> {
-        let slot = Slot::TIME;
-        let scalar = std::mem::take(&mut found.slots[slot.ix()]);
-        if scalar == Scalar::Absent {
-            return Err(self.fault(Reason::MissingField, slot, "is absent: an event time is needed"));
-        }
-        event_time(&scalar, self.mapping.unit, kafka).map_err(|why| match why {
-            NoTime::Type => self.fault(Reason::WrongType, slot, format!("is {}: a time is a number or text", scalar.describe())),
-            NoTime::Value(why) => self.fault(Reason::BadTime, slot, format!("is {}: {why}", scalar.describe())),
-        })
-    }
-
-    fn text<'a>(&self, found: &mut Found<'a>, slot: Slot) -> Result<Option<Cow<'a, str>>, BadRecord> {
-        let scalar = std::mem::take(&mut found.slots[slot.ix()]);
-        match scalar {
-            Scalar::Absent => return Ok(None),
-            Scalar::Text(Cow::Borrowed(text)) if text.len() <= MAX_NAME => return Ok(Some(Cow::Borrowed(text))),
-            _ => {}
-        }
-        let text = scalar
-            .into_text()
-            .map_err(|what| self.fault(Reason::WrongType, slot, format!("is {what}: text, a number or a truth value is wanted")))?;
-        match &text {
-            Some(long) if long.len() > MAX_NAME => {
-                let what = format!("has {} bytes, at most {MAX_NAME} are allowed: is it the right field?", long.len());
-                Err(self.fault(Reason::TooLong, slot, what))
-            }
-            _ => Ok(text),
-        }
-    }
-
-    fn number(&self, found: &mut Found<'_>, slot: Slot) -> Result<Option<f64>, BadRecord> {
-        match std::mem::take(&mut found.slots[slot.ix()]) {
-            Scalar::Absent | Scalar::Null => Ok(None),
-            Scalar::Integer(i, _) | Scalar::Instant(i, _) => Ok(Some(i as f64)),
-            Scalar::Number(x, _) => Ok(Some(x)),
-            other => Err(self.fault(Reason::WrongType, slot, format!("is {}: a number is wanted", other.describe()))),
-        }
-    }
-
-    /// Buffers for the next record, of whatever lifetime it has.
-    fn take_spare<'a>(&mut self) -> Found<'a> {
-        std::mem::take(&mut self.spare)
-    }
-
-    fn keep(&mut self, found: Found<'_>) {
-        let Found { slots, features, doubles, .. } = found;
-        self.spare = Found { slots: emptied(slots), features: emptied(features), doubles: emptied(doubles), no_features: None };
+impl Rows<'_> {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.count
     }
 }
 
-impl<'a> Scalar<'a> {
-    fn describe_if(&self, wanted: impl Fn(&Scalar<'a>) -> bool) -> Option<String> {
-        wanted(self).then(|| self.describe())
+impl<E> Events<'_, E> {
+    fn one(self) -> Result<E, BadRecord> {
+        match self {
+            Events::One(event) => Ok(event),
+            Events::Skipped => Err(bad(Reason::Undecodable, "the record does not count: `when` leaves it out")),
+            Events::Rows(rows) => Err(bad(Reason::Undecodable, format!("the record is {} events: `explode` makes it so", rows.count))),
+        }
     }
 }
 
-fn bad(reason: Reason, detail: impl Into<String>) -> BadRecord {
-    BadRecord { reason, detail: detail.into() }
-}
-
-/// The memory of a list for values of the same type with another lifetime.
-fn emptied<A, B>(mut list: Vec<A>) -> Vec<B> {
-    const { assert!(size_of::<A>() == size_of::<B>() && align_of::<A>() == align_of::<B>()) };
-    list.clear();
-    let mut list = std::mem::ManuallyDrop::new(list);
-    // SAFETY: it came from a list whose places have the same size and alignment, and no place is in use.
-    unsafe { Vec::from_raw_parts(list.as_mut_ptr().cast::<B>(), 0, list.capacity()) }
-}
-
-fn outside_scalar<'a>(outside: &Outside, record: &Record<'a>, place: &str) -> Result<Scalar<'a>, BadRecord> {
-    let text = |bytes: Option<&'a [u8]>| match bytes.map(std::str::from_utf8) {
-        None => Ok(Scalar::Null),
-        Some(Ok(text)) => Ok(Scalar::Text(Cow::Borrowed(text))),
-        Some(Err(_)) => {
-            Err(bad(Reason::Undecodable, format!("{place} is not UTF-8 text; is it serialised another way? Point the mapping at a field")))
-        }
-    };
-    match outside {
-        Outside::Key => text(record.key),
-        Outside::Header(name) => {
-            let headers = record.headers;
-            let there = (0..headers.len()).rev().find_map(|i| headers.get(i).filter(|h| h.0 == name));
-            there.map_or(Ok(Scalar::Absent), |(_, value)| text(value))
-        }
-        Outside::Timestamp if record.timestamp < 0 => Ok(Scalar::Absent),
-        Outside::Timestamp => Ok(Scalar::Instant(record.timestamp, Tick::Milli)),
-        Outside::Const(text) => Ok(Scalar::Text(Cow::Borrowed(text))),
+/// One row in the form of a record of its own, with an id of its own.
+fn row<'a>(reader: &Reader, rows: &mut Rows<'a>, row: usize, one: &mut Found<'a>) -> Result<(), BadRecord> {
+    let Some(plan) = &reader.plan.rows else { return Err(bad(Reason::Undecodable, "the source has no rows")) };
+    fill(plan, &mut rows.found, row, one);
+    if !plan.slots.contains(&Slot::REQUEST_ID) {
+        let id = reader.id(one)?;
+        one.slots[Slot::REQUEST_ID.ix()] = Scalar::Text(Cow::Owned(format!("{id}#{row}")));
     }
-}
-
-/// A panic in a decoder is a bug of driftline; the record is kept, and the process lives on.
-pub(super) fn guarded<T>(decode: impl FnOnce() -> Result<T, BadRecord>) -> Result<T, BadRecord> {
-    catch_unwind(AssertUnwindSafe(decode))
-        .unwrap_or_else(|_| Err(bad(Reason::Panic, "decoding panicked: a bug of driftline; please report it with this record's bytes")))
+    Ok(())
 }
 
 /// Decodes predictions.
@@ -263,17 +89,32 @@ impl PredictionDecoder {
         self.reader.ready(record)
     }
 
-    /// Decodes a record. Allocates nothing for an ordinary one: give the event back with `recycle`.
+    /// Decodes a record that counts. Allocates nothing for an ordinary one: give the event back with `recycle`.
     pub fn decode<'a>(&mut self, record: &Record<'a>) -> Result<Prediction<'a>, BadRecord> {
-        self.decode_and_tell(record, |_| {})
+        self.events(record, |_| {})?.one()
     }
 
-    /// The same, and `known` hears the key as soon as it is known: whatever is kept under it can be asked for meanwhile.
-    pub fn decode_and_tell<'a>(&mut self, record: &Record<'a>, known: impl FnOnce(RequestKey)) -> Result<Prediction<'a>, BadRecord> {
+    /// Decodes a record. `known` hears the key as soon as it is known: whatever is kept under it can be asked for meanwhile.
+    pub fn events<'a>(&mut self, record: &Record<'a>, known: impl FnOnce(RequestKey)) -> Result<Events<'a, Prediction<'a>>, BadRecord> {
         guarded(|| {
             let mut found = self.reader.take_spare();
-            let event = self.reader.read(record, &mut found).and_then(|()| self.event(record, &mut found, known));
+            let events = match self.reader.read(record, &mut found) {
+                Ok(Read::One) => self.event(record, &mut found, known).map(Events::One),
+                Ok(Read::Skipped) => Ok(Events::Skipped),
+                Ok(Read::Rows(count)) => Ok(Events::Rows(Rows { found: std::mem::take(&mut found), count })),
+                Err(bad) => Err(bad),
+            };
             self.reader.keep(found);
+            events
+        })
+    }
+
+    /// Makes an event of a row; each row once.
+    pub fn row<'a>(&mut self, record: &Record<'a>, rows: &mut Rows<'a>, at: usize) -> Result<Prediction<'a>, BadRecord> {
+        guarded(|| {
+            let mut one = self.reader.take_spare();
+            let event = row(&self.reader, rows, at, &mut one).and_then(|()| self.event(record, &mut one, |_| {}));
+            self.reader.keep(one);
             event
         })
     }
@@ -356,12 +197,32 @@ impl OutcomeDecoder {
         self.reader.ready(record)
     }
 
-    /// Decodes a record. Allocates nothing for an ordinary one.
+    /// Decodes a record that counts. Allocates nothing for an ordinary one.
     pub fn decode<'a>(&mut self, record: &Record<'a>) -> Result<Outcome<'a>, BadRecord> {
+        self.events(record)?.one()
+    }
+
+    /// Decodes a record.
+    pub fn events<'a>(&mut self, record: &Record<'a>) -> Result<Events<'a, Outcome<'a>>, BadRecord> {
         guarded(|| {
             let mut found = self.reader.take_spare();
-            let event = self.reader.read(record, &mut found).and_then(|()| self.event(record, &mut found));
+            let events = match self.reader.read(record, &mut found) {
+                Ok(Read::One) => self.event(record, &mut found).map(Events::One),
+                Ok(Read::Skipped) => Ok(Events::Skipped),
+                Ok(Read::Rows(count)) => Ok(Events::Rows(Rows { found: std::mem::take(&mut found), count })),
+                Err(bad) => Err(bad),
+            };
             self.reader.keep(found);
+            events
+        })
+    }
+
+    /// Makes an event of a row; each row once.
+    pub fn row<'a>(&mut self, record: &Record<'a>, rows: &mut Rows<'a>, at: usize) -> Result<Outcome<'a>, BadRecord> {
+        guarded(|| {
+            let mut one = self.reader.take_spare();
+            let event = row(&self.reader, rows, at, &mut one).and_then(|()| self.event(record, &mut one));
+            self.reader.keep(one);
             event
         })
     }

@@ -7,6 +7,7 @@ use super::event::{Doubles, FeatureIx, Value, beginning};
 use super::mapping::Slot;
 use super::payload;
 use super::plan::{MAX_FEATURES, NodeIx, Plan, Role, Stop, Which, too_many};
+use super::rows::{self, RowsFound};
 use super::scalar::Scalar;
 
 /// What a walk has found.
@@ -20,11 +21,15 @@ pub struct Found<'a> {
     pub doubles: Vec<Doubles<'a>>,
     /// What stands where features should be, if it is no object.
     pub no_features: Option<&'static str>,
+    /// What rows have for themselves.
+    pub rows: RowsFound<'a>,
 }
 
 impl Found<'_> {
+    /// Features of the record, or of the row that is being walked.
     fn feature_count(&self) -> usize {
-        self.features.len() + self.doubles.iter().map(|d| d.numbers.len()).sum::<usize>()
+        let (from, doubles_from) = self.rows.features_from();
+        self.features.len() - from + self.doubles[doubles_from..].iter().map(|d| d.numbers.len()).sum::<usize>()
     }
 }
 
@@ -59,21 +64,44 @@ impl<'a> Sink<'_, 'a> {
         self.found.slots.clear();
         self.found.slots.resize_with(self.plan.slot_count(), Scalar::default);
         self.found.no_features = None;
+        self.found.rows.clear();
         self.forget_features();
     }
 
+    /// Of the record; of the row, while one is being walked that has its own.
     fn forget_features(&mut self) {
-        self.found.features.clear();
-        self.found.doubles.clear();
+        if !(self.found.rows.inside && self.plan.rows.as_ref().is_some_and(|rows| rows.features)) {
+            self.found.rows.forget_features();
+        }
+        let (from, doubles_from) = self.found.rows.features_from();
+        self.found.features.truncate(from);
+        self.found.doubles.truncate(doubles_from);
         self.marks.record += 1;
         self.marks.holes = false;
     }
 
+    /// The features of a row are complete.
+    fn end_row_features(&mut self) {
+        self.close_holes();
+        let Found { features, doubles, rows, .. } = &mut *self.found;
+        rows.end_features(features.len(), doubles.len());
+        self.marks.record += 1;
+    }
+
+    fn close_holes(&mut self) {
+        if std::mem::take(&mut self.marks.holes) {
+            let from = self.found.rows.features_from().0;
+            let mut at = 0;
+            self.found.features.retain(|f| {
+                at += 1;
+                at <= from || f.1 != Value::Null
+            });
+        }
+    }
+
     /// The record has ended.
     pub fn end(&mut self) {
-        if self.marks.holes {
-            self.found.features.retain(|f| f.1 != Value::Null);
-        }
+        self.close_holes();
     }
 
     /// An entry of an object begins, perhaps for the second time: what the first one left is forgotten.
@@ -84,9 +112,12 @@ impl<'a> Sink<'_, 'a> {
         for slot in &node.below {
             self.found.slots[slot.ix()] = Scalar::Absent;
         }
+        if self.plan.rows.is_some() && !self.found.rows.inside {
+            node.below.iter().for_each(|slot| self.found.rows.forget(self.plan.rows.as_ref(), *slot));
+        }
         if node.features_below {
             self.found.no_features = None;
-            if self.found.feature_count() > 0 {
+            if self.found.feature_count() > 0 || self.plan.rows.is_some() {
                 self.forget_features();
             }
         }
@@ -172,8 +203,19 @@ impl<'a> Sink<'_, 'a> {
         let chosen = match &pick.which {
             Which::At(n) => *n == index,
             Which::Probe(_) => true,
+            Which::Row { width, at } => {
+                let (chosen, row, node) = (index % width == *at, index / width, pick.node);
+                if chosen {
+                    rows::room(row, self.found.features.len())?;
+                    self.found.rows.inside = true;
+                    self.enter(Role { node: Some(node), feature: None });
+                }
+                return Ok(chosen.then_some(Role { node: Some(node), feature: None }));
+            }
             Which::Is(slot, text) => self.found.slots[slot.ix()].is(text),
             Which::Feature => {
+                let group = self.plan.node(node).features.as_ref().map_or(0, |wanted| wanted.group);
+                let index = if group == 0 { index } else { index % group };
                 let feature = self.plan.feature_at(node, index)?;
                 return Ok(feature.map(|ix| Role { node: None, feature: Some(ix) }));
             }
@@ -183,9 +225,55 @@ impl<'a> Sink<'_, 'a> {
         Ok(chosen.then_some(role))
     }
 
+    /// The same for the lines of a text: the node of what is looked for in this one, if it is a row.
+    pub(super) fn choose_line(&mut self, node: NodeIx, line: usize, k: usize) -> Result<Option<NodeIx>, Stop> {
+        match self.plan.node(node).picks[k].which {
+            Which::Row { .. } => Ok(self.choose(node, line, k)?.and_then(|role| role.node)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The same for the columns of a line.
+    pub(super) fn choose_column(&mut self, node: NodeIx, column: usize, k: usize) -> Result<Option<Role>, Stop> {
+        match self.plan.node(node).picks[k].which {
+            Which::Row { .. } => Ok(None),
+            _ => self.choose(node, column, k),
+        }
+    }
+
+    /// Element `index` of the list at `node` has been walked for pick `k`.
+    pub fn chosen(&mut self, node: NodeIx, index: usize, k: usize) {
+        let pick = &self.plan.node(node).picks[k];
+        if let Which::Row { width, .. } = pick.which {
+            let (row, node) = (index / width, self.plan.node(pick.node));
+            for slot in &node.below {
+                self.found.rows.take(self.plan.rows.as_ref(), row, *slot, &mut self.found.slots[slot.ix()]);
+            }
+            if node.features_below {
+                self.end_row_features();
+            }
+            self.found.rows.inside = false;
+        }
+    }
+
+    /// Element `index` of the list at `node` has been walked for all that look for it.
+    pub fn end_element(&mut self, node: NodeIx, index: usize) -> Result<(), Stop> {
+        let group = self.plan.node(node).features.as_ref().map_or(0, |wanted| wanted.group);
+        if group > 0 && index % group + 1 == group {
+            rows::room(index / group, self.found.features.len())?;
+            self.end_row_features();
+        }
+        Ok(())
+    }
+
     /// The list at `node` has ended after `count` elements.
     pub fn end_list(&mut self, node: NodeIx, count: usize) -> Result<(), Stop> {
-        self.plan.list_ended(node, count)
+        self.plan.list_ended(node, count)?;
+        if let Some(width) = self.plan.node(node).counted {
+            rows::room((count / width).saturating_sub(1), 0)?;
+            self.found.rows.count = count / width;
+        }
+        Ok(())
     }
 
     #[inline]

@@ -3,7 +3,8 @@
 //! Comes from: `config::settings::Source`. Goes to: `plan` (paths) and `decoder` (keys, headers, constants).
 
 use crate::config::place::{self, Step};
-use crate::config::settings::{Features, FieldSource, Source, TimeUnit};
+use crate::config::settings::{Explode, Features, FieldSource, Source, TimeUnit, Wanted};
+use std::collections::HashMap;
 
 /// A field of an event, as its place in the list of slots. Dimensions come last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,7 +35,7 @@ impl Slot {
 }
 
 /// Everything that is wanted of a record.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Mapping {
     /// Places in the value.
     pub paths: Vec<(Slot, Vec<Step>)>,
@@ -44,6 +45,14 @@ pub struct Mapping {
     pub features: Option<Features>,
     /// Unit of a numeric event time.
     pub unit: TimeUnit,
+    /// What key and headers must be for a record to count.
+    pub conditions_outside: Vec<(Outside, Wanted)>,
+    /// What must be found in the value.
+    pub conditions: Vec<(Slot, Wanted)>,
+    /// True if a slot has a map.
+    pub mapped: bool,
+    /// The list whose elements are events of their own.
+    pub explode: Option<Explode>,
     /// Each slot's place in words, for complaints; its name in the configuration.
     pub names: Vec<SlotName>,
 }
@@ -55,6 +64,8 @@ pub struct SlotName {
     pub place: String,
     /// The configuration's key: `event_time`.
     pub setting: String,
+    /// What its texts stand for.
+    pub map: Option<HashMap<String, &'static str>>,
 }
 
 /// A source outside of the value.
@@ -79,7 +90,7 @@ impl Mapping {
             None => (None, TimeUnit::Auto),
         };
         let names = vec![SlotName::default(); Slot::DIMENSIONS.ix() + dimensions.len()];
-        let mut mapping = Mapping { paths: Vec::new(), outside: Vec::new(), features: fields.features.clone(), unit, names };
+        let mut mapping = Mapping { features: fields.features.clone(), unit, names, explode: source.explode.clone(), ..Mapping::default() };
         for (slot, setting, source) in [
             (Slot::REQUEST_ID, "request_id", fields.request_id.as_ref()),
             (Slot::TIME, "event_time", time),
@@ -94,6 +105,25 @@ impl Mapping {
         for (i, name) in dimensions.iter().enumerate() {
             let slot = Slot(Slot::DIMENSIONS.0 + i as u16);
             mapping.add(slot, format!("dimensions.{name}"), fields.dimensions.get(name));
+        }
+        for name in &mut mapping.names {
+            let map = fields.maps.get(&name.setting);
+            name.map = map.map(|map| map.iter().map(|(from, to)| (from.clone(), forever(to))).collect());
+            mapping.mapped |= name.map.is_some();
+        }
+        for condition in &source.when {
+            let outside = match &condition.source {
+                FieldSource::Key => Outside::Key,
+                FieldSource::Header(name) => Outside::Header(name.clone()),
+                source => {
+                    let slot = Slot(mapping.names.len() as u16);
+                    mapping.names.push(SlotName::default());
+                    mapping.add(slot, format!("when.{}", condition.place), Some(source));
+                    mapping.conditions.push((slot, condition.wanted.clone()));
+                    continue;
+                }
+            };
+            mapping.conditions_outside.push((outside, condition.wanted.clone()));
         }
         mapping
     }
@@ -126,7 +156,7 @@ impl Mapping {
                 "the constant".to_string()
             }
         };
-        self.names[slot.ix()] = SlotName { place, setting };
+        self.names[slot.ix()] = SlotName { place, setting, map: None };
     }
 }
 

@@ -13,6 +13,8 @@ pub mod json;
 pub mod mapping;
 mod payload;
 pub mod plan;
+mod reader;
+pub mod rows;
 pub mod scalar;
 pub mod schemas;
 pub mod time;

@@ -7,7 +7,7 @@ use super::mapping::{Mapping, Slot, SlotName};
 use super::plan::{Plan, Stop};
 use super::scalar::Scalar;
 use crate::config::place::Step;
-use crate::config::settings::{Features, TimeUnit};
+use crate::config::settings::Features;
 use std::collections::BTreeMap;
 
 /// A value of any format.
@@ -33,7 +33,7 @@ pub struct Extract {
 /// A mapping of paths only, for tests.
 pub fn mapping(paths: &[Vec<Step>], features: Option<Features>) -> Mapping {
     let slots = paths.iter().enumerate().map(|(i, p)| (Slot(i as u16), p.clone())).collect();
-    Mapping { paths: slots, outside: Vec::new(), features, unit: TimeUnit::Auto, names: vec![SlotName::default(); paths.len()] }
+    Mapping { paths: slots, features, names: vec![SlotName::default(); paths.len()], ..Mapping::default() }
 }
 
 /// A number as text: its bits, so that NaN equals NaN; 0 and -0 are the same integer.

@@ -57,9 +57,12 @@ fn apart(sink: &mut Sink<'_, '_>, payload: Payload, to: NodeIx, text: &str) -> R
     let mut found = Found::default();
     found.slots.resize_with(sink.plan.slot_count(), Scalar::default);
     walk(&mut Sink { plan: sink.plan, found: &mut found, marks: sink.marks }, payload, to, text)?;
+    let Found { features, no_features, rows, .. } = found;
     let node = sink.plan.node(to);
+    sink.found.rows.adopt(sink.plan.rows.as_ref(), rows, &node.below, node.features_below);
+    let mut slots = found.slots;
     for slot in &node.below {
-        let scalar = std::mem::take(&mut found.slots[slot.ix()]);
+        let scalar = std::mem::take(&mut slots[slot.ix()]);
         sink.found.slots[slot.ix()] = match scalar {
             // an id of more than 18 digits is its digits
             Scalar::Number(_, Some(digits)) if *slot == Slot::REQUEST_ID => Scalar::Text(Cow::Owned(digits.to_string())),
@@ -67,8 +70,8 @@ fn apart(sink: &mut Sink<'_, '_>, payload: Payload, to: NodeIx, text: &str) -> R
         };
     }
     if node.features_below {
-        sink.found.no_features = found.no_features;
-        sink.found.features.extend(found.features.into_iter().map(|(ix, value)| (ix, value_owned(value))));
+        sink.found.no_features = no_features;
+        sink.found.features.extend(features.into_iter().map(|(ix, value)| (ix, value_owned(value))));
     }
     Ok(())
 }
@@ -82,24 +85,50 @@ fn value_owned(value: Value<'_>) -> Value<'static> {
     }
 }
 
-/// The columns of the first line.
+/// The columns of the first line; for rows, those of each line.
 fn columns<'a>(sink: &mut Sink<'_, 'a>, node: NodeIx, text: &'a str) -> Result<(), Stop> {
     let mut csv = Csv { rest: text.trim() };
-    let (mut count, choices) = (0, sink.choices(node));
     if csv.rest.is_empty() {
         return Ok(());
     }
     sink.put_list(Role { node: Some(node), feature: None })?;
+    let first = csv.rest;
+    line(sink, node, &mut csv)?;
+    if !sink.plan.picks_rows(node) {
+        return Ok(());
+    }
+    let (mut csv, mut lines) = (Csv { rest: first }, 0);
+    while !csv.rest.is_empty() {
+        let start = csv.rest;
+        for k in 0..sink.choices(node) {
+            if let Some(row) = sink.choose_line(node, lines, k)? {
+                csv.rest = start;
+                line(sink, row, &mut csv)?;
+                sink.chosen(node, lines, k);
+            }
+        }
+        if csv.rest.len() == start.len() {
+            while csv.column()?.1 {} // nobody wants this line
+        }
+        csv.rest = csv.rest.trim_start();
+        lines += 1;
+    }
+    sink.end_list(node, lines)
+}
+
+/// The columns of one line, which are the list at `node`.
+fn line<'a>(sink: &mut Sink<'_, 'a>, node: NodeIx, csv: &mut Csv<'a>) -> Result<(), Stop> {
+    let (mut count, choices) = (0, sink.choices(node));
     loop {
         let (column, goes_on) = csv.column()?;
         for k in 0..choices {
-            if let Some(role) = sink.choose(node, count, k)? {
+            if let Some(role) = sink.choose_column(node, count, k)? {
                 sink.put(role, scalar(column.clone()))?;
             }
         }
         count += 1;
         if !goes_on {
-            return sink.end_list(node, count);
+            return sink.plan.list_ended(node, count);
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use super::event::{FeatureIx, MAX_NAME, Reason};
 use super::mapping::{Mapping, Slot};
-use crate::config::place::{Payload, Step};
+use crate::config::place::{self, Payload, Step};
 use hashbrown::{HashMap, HashSet};
 
 /// Distinct names of features in a decoder's life: ids used as names must not fill the memory.
@@ -68,6 +68,8 @@ pub(super) struct Node {
     pub(super) picks: Vec<Pick>,
     /// What is looked for in a text: how it is written, and the node of what it holds.
     pub(super) payloads: Vec<(Payload, NodeIx)>,
+    /// Its elements are counted: so many are one row.
+    pub(super) counted: Option<usize>,
     /// One slot wants the scalar found here, and nobody else does.
     pub(super) single: bool,
     keys: Keys,
@@ -82,6 +84,8 @@ pub(super) struct Wanted {
     names: Vec<String>,
     /// Features by their place in a list, as far as lists went.
     positions: Vec<Option<FeatureIx>>,
+    /// So many neighbouring elements are the features of one row; 0 if all are those of the record, or of the row around the list.
+    pub(super) group: usize,
 }
 
 /// Something that is looked for in a list.
@@ -100,6 +104,8 @@ pub(super) enum Which {
     Probe(Slot),
     /// The one whose entry, in the slot, is this text. It is asked after the probe.
     Is(Slot, Box<str>),
+    /// Of every `width` neighbouring elements, which are a row, that at this place.
+    Row { width: usize, at: usize },
     /// Each, as a feature.
     Feature,
 }
@@ -148,6 +154,19 @@ pub struct Plan {
     /// Slots of the mapping; those of probes follow.
     wanted: usize,
     slots: usize,
+    /// What rows have for themselves, if the source is exploded.
+    pub(super) rows: Option<RowPlan>,
+}
+
+/// What the rows of an exploded source have for themselves.
+#[derive(Debug)]
+pub(super) struct RowPlan {
+    /// Takes what is found where the list should be.
+    pub(super) seen: Slot,
+    /// Slots that each row has for itself.
+    pub(super) slots: Vec<Slot>,
+    /// True if each row has its own features.
+    pub(super) features: bool,
 }
 
 impl Plan {
@@ -159,6 +178,7 @@ impl Plan {
             by_name: HashMap::new(),
             wanted: mapping.names.len(),
             slots: mapping.names.len(),
+            rows: None,
         };
         for (slot, path) in &mapping.paths {
             let (end, way) = plan.way(path);
@@ -166,25 +186,51 @@ impl Plan {
             way.iter().for_each(|n| plan.nodes[n.0 as usize].below.push(*slot));
         }
         if let Some(features) = &mapping.features {
-            let (end, way) = plan.way(&features.path);
+            // neighbours that are a row together have no node of their own
+            let (path, group) = match features.path.split_last() {
+                Some((Step::Row(width @ 2..), list)) => (list, *width),
+                _ => (&features.path[..], 0),
+            };
+            let (end, way) = plan.way(path);
             let exclude = features.exclude.iter().cloned().collect();
             let node = &mut plan.nodes[end.0 as usize];
-            node.features = Some(Wanted { exclude, names: features.names.clone(), positions: Vec::new() });
+            node.features = Some(Wanted { exclude, names: features.names.clone(), positions: Vec::new(), group });
             node.picks.push(Pick { which: Which::Feature, node: end });
             way.iter().for_each(|n| plan.nodes[n.0 as usize].features_below = true);
         }
+        plan.explode(mapping);
         for node in &mut plan.nodes {
             node.single = node.slots.len() == 1 && node.features.is_none() && node.payloads.is_empty();
         }
         plan
     }
 
+    /// What a source that is exploded needs: a slot that sees the list, and the slots that each row has for itself.
+    fn explode(&mut self, mapping: &Mapping) {
+        let Some(explode) = &mapping.explode else { return };
+        let seen = Slot(self.slots as u16);
+        self.slots += 1;
+        let (end, way) = self.way(&explode.list);
+        self.nodes[end.0 as usize].slots.push(seen);
+        self.nodes[end.0 as usize].counted = Some(explode.width);
+        way.iter().for_each(|n| self.nodes[n.0 as usize].below.push(seen));
+        let slots: Vec<Slot> = mapping.paths.iter().filter(|(_, path)| place::is_of_row(path)).map(|p| p.0).collect();
+        let features = mapping.features.as_ref().is_some_and(|f| place::is_of_row(&f.path));
+        self.rows = Some(RowPlan { seen, slots, features });
+    }
+
     /// The node at a path, made if it is not there, and all nodes on the way, itself included.
     fn way(&mut self, path: &[Step]) -> (NodeIx, Vec<NodeIx>) {
         let mut here = ROOT;
         let mut way = vec![here];
-        for step in path {
+        let mut steps = path.iter();
+        while let Some(step) = steps.next() {
             here = match step {
+                Step::Row(1) => self.pick(here, Which::Row { width: 1, at: 0 }),
+                Step::Row(width) => match steps.next() {
+                    Some(Step::Index(at)) => self.pick(here, Which::Row { width: *width, at: *at }),
+                    _ => here, // refused by `check`
+                },
                 Step::Name(name) => self.child(here, name).unwrap_or_else(|| self.add_child(here, name)),
                 Step::Index(n) => self.pick(here, Which::At(*n)),
                 Step::Where { name, is } => {
@@ -221,6 +267,7 @@ impl Plan {
         let same = |pick: &&Pick| match (&pick.which, &which) {
             (Which::At(a), Which::At(b)) => a == b,
             (Which::Is(a, one), Which::Is(b, other)) => a == b && one == other,
+            (Which::Row { width: a, at: i }, Which::Row { width: b, at: j }) => a == b && i == j,
             _ => false,
         };
         if let Some(known) = self.node(node).picks.iter().find(same) {
@@ -272,7 +319,13 @@ impl Plan {
 
     /// True if elements of the list at this node are wanted.
     pub fn lists(&self, node: NodeIx) -> bool {
-        !self.node(node).picks.is_empty()
+        !self.node(node).picks.is_empty() || self.node(node).counted.is_some()
+    }
+
+    /// True if the list at this node holds rows.
+    pub(super) fn picks_rows(&self, node: NodeIx) -> bool {
+        let node = self.node(node);
+        node.counted.is_some() || node.picks.iter().any(|pick| matches!(pick.which, Which::Row { .. }))
     }
 
     /// True if it matters what the value at this node is made of.
@@ -316,7 +369,16 @@ impl Plan {
 
     /// The list at `node` has so many elements: is that as many as have names?
     pub(super) fn list_ended(&self, node: NodeIx, count: usize) -> Result<(), Stop> {
-        match &self.node(node).features {
+        let at = self.node(node);
+        let group = at.features.as_ref().map_or(0, |wanted| wanted.group);
+        for width in [at.counted.unwrap_or(1), group.max(1)] {
+            if !count.is_multiple_of(width) {
+                let detail = format!("the list of rows has {count} elements, and every {width} are a row: some are missing");
+                return Err(Stop { reason: Reason::WrongType, detail });
+            }
+        }
+        let count = if group > 0 { group } else { count };
+        match &at.features {
             Some(wanted) if !wanted.names.is_empty() && wanted.names.len() != count => {
                 let detail = format!(
                     "the list of features has {count} elements and fields.features.names has {}: each needs its name, in the order of the list",

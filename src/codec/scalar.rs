@@ -3,6 +3,7 @@
 //! Guarantees: borrowed from the record wherever the bytes allow it; the text of a number is the same for every format.
 
 use super::event::{Value, canonical_text};
+use crate::config::settings::Wanted;
 use std::borrow::Cow;
 
 /// What was found at a path.
@@ -111,6 +112,16 @@ impl<'a> Scalar<'a> {
             Scalar::Number(x, _) => format!("the number {x}"),
             Scalar::Text(text) => format!("the text {:?}", cropped(text)),
             Scalar::Other(what) => (*what).to_string(),
+        }
+    }
+}
+
+impl Wanted {
+    /// True if what was found is what `when` wants.
+    pub fn holds(&self, found: &Scalar<'_>) -> bool {
+        match self {
+            Wanted::OneOf(texts) => texts.iter().any(|text| found.is(text)),
+            Wanted::Present(present) => found.is_present() == *present,
         }
     }
 }

@@ -7,8 +7,9 @@
 use super::avro::{Avro, Parsed, Types};
 use super::event::{BadRecord, Reason};
 use super::framing::SchemaId;
-use super::mapping::{Mapping, SlotName};
+use super::mapping::{Mapping, Slot, SlotName};
 use super::plan::Plan;
+use super::scalar::Scalar;
 use crate::config::nearest::advice;
 use crate::config::place;
 use apache_avro::Schema;
@@ -69,6 +70,8 @@ pub trait Schemas: Send + Sync {
 pub(super) enum Writer {
     Json,
     Avro(Avro),
+    /// Its values lack what `when` wants: they don't count.
+    Unwanted,
 }
 
 /// The writers of one topic.
@@ -117,7 +120,7 @@ impl Writers {
                     self.known.clear();
                     self.by_id.clear();
                 }
-                let writer = super::decoder::guarded(|| compile(id, &written, plan, mapping, &self.may_lack));
+                let writer = super::reader::guarded(|| compile(id, &written, plan, mapping, &self.may_lack));
                 self.at = self.known.len();
                 self.by_id.insert(id, self.at);
                 self.known.push((id, writer));
@@ -155,12 +158,19 @@ fn compile(id: SchemaId, written: &Written, plan: &mut Plan, mapping: &Mapping, 
         SchemaKind::Avro => {
             let parsed = Parsed::of(&written.text, &written.references).map_err(unusable)?;
             let types = parsed.types();
+            if mapping.conditions.iter().any(|(slot, wanted)| !wanted.holds(&Scalar::Absent) && !has(&types, mapping, *slot)) {
+                return Ok(Writer::Unwanted);
+            }
             if let Some(detail) = lacks(&name, &types, mapping, may_lack) {
                 return Err(BadRecord { reason: Reason::MissingField, detail });
             }
             Avro::of(&types, plan).map(Writer::Avro).map_err(unusable)
         }
     }
+}
+
+fn has(types: &Types<'_>, mapping: &Mapping, slot: Slot) -> bool {
+    mapping.paths.iter().any(|(s, path)| *s == slot && types.find(path).is_ok())
 }
 
 /// The first mapped field that the schema does not have, in words.
@@ -170,13 +180,20 @@ fn lacks(name: &str, types: &Types<'_>, mapping: &Mapping, may_lack: &[String]) 
         format!("{hint}; correct fields.{setting}, or let the producer's schema have it")
     };
     for (slot, path) in &mapping.paths {
-        let SlotName { place, setting } = &mapping.names[slot.ix()];
+        let SlotName { place, setting, .. } = &mapping.names[slot.ix()];
         if let Err(absent) = types.find(path)
             && !may_lack.contains(setting)
+            && !mapping.conditions.iter().any(|(condition, _)| condition == slot)
         {
             let hint = advice(&absent.name, absent.known.iter().map(String::as_str));
             return Some(format!("{name} has no {place}{}", remedy(setting, hint)));
         }
+    }
+    if let Some(explode) = &mapping.explode
+        && let Err(absent) = types.find(&explode.list)
+    {
+        let hint = advice(&absent.name, absent.known.iter().map(String::as_str));
+        return Some(format!("{name} has no field \"{}\"{}", place::shown(&explode.list), remedy("explode", hint)));
     }
     let features = mapping.features.as_ref()?;
     let path = place::shown(&features.path);

@@ -3,7 +3,7 @@
 //! ```text
 //! place = start step*
 //! start = NAME | ("json" | "csv" | "base64") "(" place ")"
-//! step  = "." NAME | "[" NUMBER "]" | "[" NAME "=" TEXT "]"
+//! step  = "." NAME | "[" NUMBER "]" | "[" NAME "=" TEXT "]" | "[*" NUMBER? "]"
 //! ```
 //! Guarantees: a place is a list of steps, taken one after the other from the value inwards; what is no place is refused with the column
 //! and with what is allowed there; a place that was read and shown reads as the same one.
@@ -27,6 +27,8 @@ pub enum Step {
     },
     /// What a text holds.
     Within(Payload),
+    /// The element, or the so many neighbouring elements, of the list that belong to the row of a source that is exploded.
+    Row(usize),
 }
 
 /// How something is written in a text.
@@ -79,9 +81,11 @@ pub struct Fault {
 }
 
 const NAMES: &str = "names are separated by dots; for a name with other characters in it write { path: [a, \"b c\"] }";
-const IN_BRACKETS: &str = "[3] is an element by its number from 0, [name=x] the element whose `name` is `x`";
+const IN_BRACKETS: &str =
+    "[3] is an element by its number from 0, [name=x] the element whose `name` is `x`, [*] the row's element of `explode`";
 const CALLS: &str = "json(...), csv(...) and base64(...) say what a text holds";
-const AFTER_CSV: &str = "csv(...)[2] is the third column of the first line";
+const AFTER_CSV: &str = "csv(...)[2] is the third column of the first line, csv(...)[*][2] that of the row's line";
+const AFTER_ROW: &str = "[*2][0] is the first of the two neighbouring elements that belong to a row";
 const AFTER_BASE64: &str = "base64(...) is text: write json(base64(...)).name or csv(base64(...))[0]";
 
 /// Reads a place.
@@ -95,6 +99,8 @@ pub fn parse(text: &str) -> Result<Vec<Step>, Fault> {
     }
 }
 
+/// Neighbouring elements that may belong to one row.
+pub const MAX_WIDTH: usize = 1_024;
 /// Calls within each other that are read; a place has at most 32 steps anyway.
 const MAX_CALLS: usize = 32;
 
@@ -137,7 +143,9 @@ impl Reader {
             self.at += 1;
             let step = if sign == '.' { Step::Name(self.name()?) } else { self.bracket()? };
             let fits = match self.steps.last() {
-                Some(Step::Within(Payload::Csv)) if !matches!(step, Step::Index(_)) => Err(AFTER_CSV),
+                Some(Step::Within(Payload::Csv)) if !matches!(step, Step::Index(_) | Step::Row(1)) => Err(AFTER_CSV),
+                Some(Step::Row(_)) if self.in_csv() && !matches!(step, Step::Index(_)) => Err(AFTER_CSV),
+                Some(Step::Row(width @ 2..)) if !matches!(step, Step::Index(at) if at < *width) => Err(AFTER_ROW),
                 Some(Step::Within(Payload::Base64)) => Err(AFTER_BASE64),
                 _ => Ok(()),
             };
@@ -148,6 +156,11 @@ impl Reader {
             self.steps.push(step);
         }
         Ok(())
+    }
+
+    /// True after `csv(...)[*]`.
+    fn in_csv(&self) -> bool {
+        matches!(self.steps[..], [.., Step::Within(Payload::Csv), Step::Row(_)])
     }
 
     fn name(&mut self) -> Result<String, Fault> {
@@ -179,11 +192,20 @@ impl Reader {
             None if !text.is_empty() && text.len() <= 9 && text.bytes().all(|b| b.is_ascii_digit()) => {
                 Step::Index(text.parse().expect("few digits"))
             }
-            None => return Err(fault("this is no element of a list")),
+            None => match text.strip_prefix('*').map(|width| (width.is_empty(), width.parse())) {
+                Some((true, _)) => Step::Row(1),
+                Some((false, Ok(width))) if (2..=MAX_WIDTH).contains(&width) => Step::Row(width),
+                _ => return Err(fault("this is no element of a list")),
+            },
         };
         self.at += 1;
         Ok(step)
     }
+}
+
+/// True if the place is another one for each row.
+pub fn is_of_row(steps: &[Step]) -> bool {
+    steps.iter().any(|s| matches!(s, Step::Row(_)))
 }
 
 /// A place as it would be typed; names with odd characters as they are.
@@ -196,6 +218,8 @@ pub fn shown(steps: &[Step]) -> String {
             Step::Index(n) => format!("{text}[{n}]"),
             Step::Where { name, is } => format!("{text}[{name}={is}]"),
             Step::Within(payload) => format!("{}({text})", payload.word()),
+            Step::Row(1) => format!("{text}[*]"),
+            Step::Row(width) => format!("{text}[*{width}]"),
         };
     }
     text
@@ -239,6 +263,9 @@ mod tests {
             ),
             ("json(json(a).b)[0]", vec!["a".into(), within(Payload::Json), "b".into(), within(Payload::Json), Step::Index(0)]),
             ("json", names(["json"])),
+            ("a[*].b", vec!["a".into(), Step::Row(1), "b".into()]),
+            ("a[*2][1]", vec!["a".into(), Step::Row(2), Step::Index(1)]),
+            ("csv(a)[*][3]", vec!["a".into(), within(Payload::Csv), Step::Row(1), Step::Index(3)]),
         ] {
             assert_eq!(parse(text).as_ref(), Ok(&steps), "{text}");
             assert_eq!(shown(&steps), text);
@@ -265,6 +292,12 @@ mod tests {
             ("json()", 5, 1, "a name is missing", NAMES),
             ("csv(ä).x", 6, 2, "this can't follow here", AFTER_CSV),
             ("csv(a)[b=c]", 6, 5, "this can't follow here", AFTER_CSV),
+            ("csv(a)[*2]", 6, 4, "this can't follow here", AFTER_CSV),
+            ("csv(a)[*].b", 9, 2, "this can't follow here", AFTER_CSV),
+            ("a[*2].b", 5, 2, "this can't follow here", AFTER_ROW),
+            ("a[*2][2]", 5, 3, "this can't follow here", AFTER_ROW),
+            ("a[*1]", 1, 4, "this is no element of a list", IN_BRACKETS),
+            ("a[*2000]", 1, 7, "this is no element of a list", IN_BRACKETS),
             ("base64(a)[0]", 9, 3, "this can't follow here", AFTER_BASE64),
         ] {
             assert_eq!(parse(text), Err(Fault { at, width, what: what.to_string(), allowed }), "{text}");

@@ -108,6 +108,39 @@ pub struct Source {
     pub format: Format,
     /// Where fields are found.
     pub fields: Fields,
+    /// Only records of which all of this holds count.
+    pub when: Vec<Condition>,
+    /// The list whose elements are events of their own.
+    pub explode: Option<Explode>,
+}
+
+/// A list whose elements are events of their own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explode {
+    /// Where the list is.
+    pub list: Vec<Step>,
+    /// How many neighbouring elements are one event.
+    pub width: usize,
+}
+
+/// What must be found in a record for it to count.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Condition {
+    /// The place as it was typed.
+    pub place: String,
+    /// Where to look.
+    pub source: FieldSource,
+    /// What must be there.
+    pub wanted: Wanted,
+}
+
+/// What must be there.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Wanted {
+    /// One of these, as text.
+    OneOf(Vec<String>),
+    /// Anything but null, or (false) nothing or null.
+    Present(bool),
 }
 
 /// Encoding of a topic's values.
@@ -152,6 +185,8 @@ pub struct Fields {
     pub features: Option<Features>,
     /// Dimension name → where it is (predictions).
     pub dimensions: BTreeMap<String, FieldSource>,
+    /// Field (`label`, `dimensions.country`) → what its texts stand for; others stand for themselves.
+    pub maps: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// Where one field is found.
@@ -183,7 +218,7 @@ pub struct Features {
 }
 
 /// Unit of a numeric event time; text is read as RFC 3339.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TimeUnit {
     /// Seconds since 1970.
     Seconds,
@@ -194,6 +229,7 @@ pub enum TimeUnit {
     /// Nanoseconds since 1970.
     Nanos,
     /// By the Avro logical type, else milliseconds; text as RFC 3339.
+    #[default]
     Auto,
 }
 

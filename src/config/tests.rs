@@ -418,7 +418,7 @@ fn keys(schema: &Value, root: &Value, prefix: &str, found: &mut BTreeMap<String,
             let default = inner.get("default").filter(|d| !d.is_object() && !d.is_array());
             let default = default.map(|d| d.as_str().map_or(d.to_string(), str::to_string));
             // the same shapes everywhere: written once, in the page's section on fields
-            let shape = ["path", "const", "header", "unit"].contains(&name.as_str()) && path.contains(".fields.");
+            let shape = ["path", "map", "const", "header", "unit"].contains(&name.as_str()) && path.contains(".fields.");
             found.insert(if shape { format!("FIELD.{name}") } else { path }, default);
         }
         for inner in schema["anyOf"].as_array().into_iter().flatten() {

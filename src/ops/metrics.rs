@@ -440,6 +440,7 @@ impl Metrics {
         }
         let t = &c.join;
         let verdict = |input: Input, word: &str, n: u64| self.inputs.records.with_label_values(&[input.word(), word]).inc_by(n);
+        Input::BOTH.into_iter().for_each(|input| verdict(input, "skipped", c.skipped[input.index()]));
         verdict(Input::Predictions, "accepted", t.accepted);
         verdict(Input::Predictions, "duplicate", t.duplicates);
         verdict(Input::Predictions, "late", t.late);

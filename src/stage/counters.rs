@@ -108,6 +108,8 @@ pub struct Counters {
     pub join: JoinTally,
     /// Records read, by input.
     pub records: [u64; 2],
+    /// Those of them that `when` left out.
+    pub skipped: [u64; 2],
     /// Dead letters by (input, reason).
     pub dead_letters: std::collections::BTreeMap<(usize, Reason), u64>,
     /// Epochs committed.
@@ -135,6 +137,7 @@ impl Counters {
     pub fn add_epoch(&mut self, epoch: Counters) {
         self.join.add(&epoch.join);
         (self.records[0], self.records[1]) = (self.records[0] + epoch.records[0], self.records[1] + epoch.records[1]);
+        (self.skipped[0], self.skipped[1]) = (self.skipped[0] + epoch.skipped[0], self.skipped[1] + epoch.skipped[1]);
         self.time_jumped += epoch.time_jumped;
         self.journal_bytes += epoch.journal_bytes;
         for (what, n) in epoch.dead_letters {

@@ -5,8 +5,9 @@
 
 use super::counters::Counters;
 use super::join_task::JoinTask;
-use crate::codec::decoder::{OutcomeDecoder, PredictionDecoder};
+use crate::codec::decoder::{Events, OutcomeDecoder, PredictionDecoder, Rows};
 use crate::codec::event::{BadRecord, Reason};
+use crate::codec::rows::MAX_ROWS;
 use crate::config::settings::Settings;
 use crate::engine::definitions::Definitions;
 use crate::engine::journal::{Activity, EdgeDecision};
@@ -33,6 +34,8 @@ enum Judged {
     Waits(bool),
     /// Nobody knows yet how to read it.
     AwaitsSchema,
+    /// It does not count.
+    Skipped,
 }
 
 /// The last pane of each kind that may be booked; `None` while nothing may.
@@ -115,6 +118,7 @@ impl Judge<'_> {
             Input::Predictions => self.prediction(task, r, latest),
             Input::Outcomes => self.outcome(task, r, latest),
         };
+        let skipped = matches!(verdict, Ok(Judged::Skipped));
         match verdict {
             Ok(Judged::Waits(new_time)) => {
                 task.blocked[i] = true;
@@ -132,12 +136,16 @@ impl Judge<'_> {
                 return false;
             }
             Ok(Judged::Done { jumped }) => self.counters.time_jumped += u64::from(jumped),
+            Ok(Judged::Skipped) => self.counters.skipped[i] += 1,
             Err(bad) => self.set_aside(task, input, r, &bad),
         }
         self.judged += 1;
         self.counters.records[i] += 1;
         task.next[i] = Offset(r.offset.0 + 1);
         task.changed = true;
+        if skipped {
+            return true; // it says nothing about the input: one that brings nothing else is quiet
+        }
         if task.activity[i] != Activity::Stuck || !planted(Bug::StuckStays) {
             task.activity[i] = Activity::Active;
         }
@@ -149,7 +157,11 @@ impl Judge<'_> {
         if !self.predictions.ready(r) {
             return Ok(Judged::AwaitsSchema);
         }
-        let p = self.predictions.decode_and_tell(r, |key| task.join.expect_prediction(key))?;
+        let p = match self.predictions.events(r, |key| task.join.expect_prediction(key))? {
+            Events::One(p) => p,
+            Events::Skipped => return Ok(Judged::Skipped),
+            Events::Rows(rows) => return self.prediction_rows(task, r, rows, latest),
+        };
         let waits = admitted(task, Input::Predictions, p.time, self.definitions, self.limit, latest);
         if let Ok(None) = waits {
             let jumped = jumped(task, Input::Predictions, p.time);
@@ -165,13 +177,87 @@ impl Judge<'_> {
         if !self.outcomes.ready(r) {
             return Ok(Judged::AwaitsSchema);
         }
-        let o = self.outcomes.decode(r)?;
+        let o = match self.outcomes.events(r)? {
+            Events::One(o) => o,
+            Events::Skipped => return Ok(Judged::Skipped),
+            Events::Rows(rows) => return self.outcome_rows(task, r, rows, latest),
+        };
         if let Some(waits) = admitted(task, Input::Outcomes, o.time, self.definitions, self.limit, latest)? {
             return Ok(waits);
         }
         let jumped = jumped(task, Input::Outcomes, o.time);
         flow::outcome(task, r.offset, &o, self.definitions, self.plan);
         Ok(Judged::Done { jumped })
+    }
+
+    /// The rows of a record: all of one time, so that all are admitted or none is. A bad row is set aside and the others go on.
+    fn prediction_rows<'r>(
+        &mut self,
+        task: &mut JoinTask,
+        r: &Record<'r>,
+        mut rows: Rows<'r>,
+        latest: EventTime,
+    ) -> Result<Judged, BadRecord> {
+        let (mut bad, mut jump) = (BadRows::default(), None);
+        for row in 0..rows.count() {
+            let p = match self.predictions.row(r, &mut rows, row) {
+                Ok(p) => p,
+                Err(e) => {
+                    bad.add(row, e);
+                    continue;
+                }
+            };
+            if jump.is_none() {
+                match admitted(task, Input::Predictions, p.time, self.definitions, self.limit, latest) {
+                    Ok(None) => jump = Some(jumped(task, Input::Predictions, p.time)),
+                    waits => {
+                        self.predictions.recycle(p);
+                        return waits.map(|w| w.unwrap_or(Judged::Waits(false)));
+                    }
+                }
+            }
+            let offset = offset_of_row(r.offset, row);
+            flow::prediction(task, offset, &p, self.definitions, self.plan, |ix| self.predictions.feature_name(ix).to_string());
+            self.predictions.recycle(p);
+        }
+        Ok(self.rows_done(task, Input::Predictions, r, rows.count(), bad, jump))
+    }
+
+    /// The same for outcomes.
+    fn outcome_rows<'r>(
+        &mut self,
+        task: &mut JoinTask,
+        r: &Record<'r>,
+        mut rows: Rows<'r>,
+        latest: EventTime,
+    ) -> Result<Judged, BadRecord> {
+        let (mut bad, mut jump) = (BadRows::default(), None);
+        for row in 0..rows.count() {
+            let o = match self.outcomes.row(r, &mut rows, row) {
+                Ok(o) => o,
+                Err(e) => {
+                    bad.add(row, e);
+                    continue;
+                }
+            };
+            if jump.is_none() {
+                if let Some(waits) = admitted(task, Input::Outcomes, o.time, self.definitions, self.limit, latest)? {
+                    return Ok(waits);
+                }
+                jump = Some(jumped(task, Input::Outcomes, o.time));
+            }
+            flow::outcome(task, offset_of_row(r.offset, row), &o, self.definitions, self.plan);
+        }
+        Ok(self.rows_done(task, Input::Outcomes, r, rows.count(), bad, jump))
+    }
+
+    fn rows_done(&mut self, task: &mut JoinTask, input: Input, r: &Record<'_>, count: usize, bad: BadRows, jump: Option<bool>) -> Judged {
+        if let Some(bad) = bad.letter(count) {
+            self.set_aside(task, input, r, &bad);
+        }
+        // a turn ends after so many events, however many records they come in; the record itself is counted by the caller
+        self.judged += (count as u64).saturating_sub(1);
+        Judged::Done { jumped: jump.unwrap_or(false) }
     }
 
     /// A bad record: counted, shown, kept.
@@ -196,6 +282,39 @@ impl Judge<'_> {
         }
         self.dead_letters.push(dead_letter(bad, r, self.settings, input));
     }
+}
+
+/// The bad rows of a record: the first with its fault, and how many more.
+#[derive(Default)]
+struct BadRows {
+    first: Option<(usize, BadRecord)>,
+    more: usize,
+}
+
+impl BadRows {
+    fn add(&mut self, row: usize, bad: BadRecord) {
+        match self.first {
+            None => self.first = Some((row, bad)),
+            Some(_) => self.more += 1,
+        }
+    }
+
+    /// What goes with the record into the dead-letters topic: one letter, however many rows are bad.
+    fn letter(self, count: usize) -> Option<BadRecord> {
+        let (row, BadRecord { reason, detail }) = self.first?;
+        let more = if self.more > 0 { format!("; {} more of its rows are bad", self.more) } else { String::new() };
+        Some(BadRecord { reason, detail: format!("row {row} of {count}: {detail}{more}") })
+    }
+}
+
+/// Bits that number the rows of a record.
+const ROW_BITS: u32 = 14;
+const _: () = assert!(MAX_ROWS <= 1 << ROW_BITS);
+
+/// By what the join knows a row: its record's offset and its number, in the order of both; never the offset of a record that is an event
+/// itself, so that `explode` can come and go (docs/adr/0029).
+fn offset_of_row(offset: Offset, row: usize) -> Offset {
+    Offset(1 << 62 | offset.0 << ROW_BITS | row as i64)
 }
 
 /// The topic of an input.
@@ -225,5 +344,29 @@ fn dead_letter(bad: &BadRecord, r: &Record<'_>, settings: &Settings, input: Inpu
         key: r.key.map(<[u8]>::to_vec),
         value: r.value.map(<[u8]>::to_vec),
         headers,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_follow_each_other_in_the_order_of_the_log_and_are_no_records() {
+        let ids: Vec<i64> = [(0, 0), (0, 1), (0, MAX_ROWS - 1), (1, 0), (2, 0), (1 << 40, 0), ((1 << 47) - 1, MAX_ROWS - 1)]
+            .map(|(offset, row)| offset_of_row(Offset(offset), row).0)
+            .to_vec();
+        assert!(ids.windows(2).all(|pair| pair[0] < pair[1]), "{ids:?}");
+        assert!(ids.iter().all(|id| *id > 1 << 61), "no topic has such offsets");
+    }
+
+    #[test]
+    fn a_record_with_bad_rows_is_one_letter_that_names_the_first() {
+        let fault = |what: &str| BadRecord { reason: Reason::WrongType, detail: what.to_string() };
+        let mut bad = BadRows::default();
+        bad.add(2, fault("first"));
+        bad.add(5, fault("second"));
+        assert_eq!(bad.letter(8), Some(fault("row 2 of 8: first; 1 more of its rows are bad")));
+        assert_eq!(BadRows::default().letter(8), None);
     }
 }

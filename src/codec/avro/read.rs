@@ -186,10 +186,14 @@ impl<'w, 'a> Walk<'w, '_, 'a> {
                 self.input.at = start;
                 (self.elements, self.fields) = counts;
                 self.value(*ty, role)?;
+                self.sink.chosen(node, index, k);
                 walked = true;
             }
         }
-        if walked { Ok(()) } else { self.value(plain, Role::SKIP) }
+        if !walked {
+            self.value(plain, Role::SKIP)?;
+        }
+        self.sink.end_element(node, index)
     }
 
     #[inline]

@@ -107,7 +107,11 @@ impl<'s> Types<'s> {
     /// The alternatives that a path can lead to. What a text holds no schema says: there the path ends.
     pub fn find(&self, path: &[Step]) -> Result<Vec<Here<'s>>, Absent> {
         let mut here = self.alternatives(self.whole());
-        for step in place::outside(path) {
+        let path = place::outside(path);
+        for (i, step) in path.iter().enumerate() {
+            if i > 0 && matches!(path[i - 1], Step::Row(2..)) {
+                continue; // one of the neighbouring elements of a row: they are all of a kind
+            }
             let (mut next, mut known) = (Vec::new(), Vec::new());
             for place in &here {
                 let name = match (step, place.schema) {

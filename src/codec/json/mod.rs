@@ -184,12 +184,14 @@ impl<'a> Walk<'_, '_, 'a> {
                     if let Some(role) = self.sink.choose(node, count, k)? {
                         self.lexer.at = start;
                         self.entry(role)?;
+                        self.sink.chosen(node, count, k);
                         walked = true;
                     }
                 }
                 if !walked {
                     self.skip()?;
                 }
+                self.sink.end_element(node, count)?;
                 count += 1;
                 match self.lexer.peek() {
                     Some(b',') => self.lexer.advance(),

@@ -4,7 +4,7 @@ use super::Context;
 use crate::codec::avro::Types;
 use crate::config::nearest::advice;
 use crate::config::place::{self, Step};
-use crate::config::settings::{FieldSource, Fields};
+use crate::config::settings::{FieldSource, Source};
 use crate::config::shape::Path;
 use crate::engine::types::Input;
 use apache_avro::Schema;
@@ -12,13 +12,14 @@ use apache_avro::schema::SchemaKind;
 use std::path::Path as FilePath;
 
 /// Reports paths that the schema does not have. Optional fields that were not typed and are not there become absent.
-pub(super) fn check(input: Input, text: &str, file: &FilePath, fields: &mut Fields, explicit: &[&str], context: &mut Context<'_>) {
+pub(super) fn check(input: Input, text: &str, file: &FilePath, source: &mut Source, explicit: &[&str], context: &mut Context<'_>) {
     let place = Path::of(&[input.word(), "format", "avro", "schema"]);
     let schema = match Schema::parse_str(text) {
         Ok(schema) => schema,
         Err(e) => return context.problem(place, format!("{} is no Avro schema: {e}", file.display()), ""),
     };
     let types = Types::of(&schema);
+    let fields = &mut source.fields;
     let mut checker = Checker { input, types: &types, explicit, context };
     let required = input == Input::Predictions;
     checker.field("request_id", fields.request_id.as_ref(), true);
@@ -30,6 +31,13 @@ pub(super) fn check(input: Input, text: &str, file: &FilePath, fields: &mut Fiel
         if !checker.field(name, slot.as_ref(), false) {
             *slot = None;
         }
+    }
+    if let Some(explode) = &source.explode {
+        let list: Vec<Step> = explode.list.iter().cloned().chain([Step::Row(explode.width)]).collect();
+        checker.source(Path::of(&[input.word(), "explode"]), &FieldSource::Path(list), true);
+    }
+    for condition in &source.when {
+        checker.source(Path::of(&[input.word(), "when", &condition.place]), &condition.source, true);
     }
     for (name, source) in &fields.dimensions {
         let path = Path::of(&[input.word(), "fields", "dimensions", name]);

@@ -3,7 +3,7 @@
 use super::Context;
 use crate::codec::event::MAX_NAME;
 use crate::config::place::{self, Payload, Step};
-use crate::config::settings::{Features, FieldSource, TimeUnit};
+use crate::config::settings::{Condition, Features, FieldSource, TimeUnit, Wanted};
 use crate::config::{raw, shape::Path};
 use crate::engine::types::Input;
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,6 +36,8 @@ pub(super) struct FieldReader<'c, 'e> {
     pub(super) topic: &'c str,
     /// Fields that were typed; the others have their default.
     pub(super) explicit: Vec<&'static str>,
+    /// What the texts of fields stand for.
+    pub(super) maps: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 impl FieldReader<'_, '_> {
@@ -46,7 +48,55 @@ impl FieldReader<'_, '_> {
     pub(super) fn field(&mut self, name: &'static str, typed: &Option<raw::Field>, default: &str, allowed: Allowed) -> FieldSource {
         let Some(typed) = typed else { return FieldSource::Path(place::names([default])) };
         self.explicit.push(name);
+        self.take_map(name, self.path(name), typed, allowed.text && name != "request_id");
         self.read(self.path(name), typed, allowed)
+    }
+
+    fn take_map(&mut self, name: &str, path: Path, typed: &raw::Field, allowed: bool) {
+        let raw::Field::Path(raw::PathField { map, .. }) = typed else { return };
+        if map.is_empty() {
+            return;
+        }
+        let path = path.key("map");
+        if !allowed {
+            let message = format!("{path}: only labels, models, versions and dimensions have names that can be mapped");
+            self.context.problem(path.clone(), message, "");
+        }
+        for (from, to) in map.iter().filter(|(from, to)| from.len().max(to.0.len()) > MAX_NAME || to.0.is_empty()) {
+            let message = format!("{path}: \"{from}\" stands for {} bytes; names have 1 to {MAX_NAME}", to.0.len());
+            self.context.problem(path.clone().key(from), message, "");
+        }
+        self.maps.insert(name.to_string(), map.iter().map(|(from, to)| (from.clone(), to.0.clone())).collect());
+    }
+
+    /// What a record must have to count.
+    pub(super) fn when(&mut self, typed: &Option<BTreeMap<String, raw::Condition>>) -> Vec<Condition> {
+        let place = Path::of(&[self.input.word(), "when"]);
+        let typed = typed.as_ref().into_iter().flatten();
+        let conditions: Vec<Condition> = typed.map(|(text, condition)| self.condition(place.clone().key(text), text, condition)).collect();
+        if conditions.len() > MAX_DIMENSIONS {
+            let message = format!("{place}: {} conditions; at most {MAX_DIMENSIONS} are allowed", conditions.len());
+            self.context.problem(place, message, "");
+        }
+        conditions
+    }
+
+    fn condition(&mut self, path: Path, text: &str, typed: &raw::Condition) -> Condition {
+        let source = self.short(&path, text);
+        if matches!(source, FieldSource::Timestamp | FieldSource::Topic(_)) {
+            let hint = "give a place in the value, or key, or header:NAME";
+            self.context.problem(path.clone(), format!("{path}: nothing can be chosen by the {text}"), hint);
+        }
+        let wanted = match typed {
+            raw::Condition::Is(text) => Wanted::OneOf(vec![text.0.clone()]),
+            raw::Condition::OneOf(texts) => Wanted::OneOf(texts.iter().map(|t| t.0.clone()).collect()),
+            raw::Condition::Present(presence) => Wanted::Present(presence.present),
+        };
+        if wanted == Wanted::OneOf(Vec::new()) {
+            let hint = "list the texts that count, or write { present: true }";
+            self.context.problem(path.clone(), format!("{path}: no record would count"), hint);
+        }
+        Condition { place: text.to_string(), source, wanted }
     }
 
     fn read(&mut self, path: Path, typed: &raw::Field, allowed: Allowed) -> FieldSource {
@@ -100,7 +150,7 @@ impl FieldReader<'_, '_> {
         let long = |step: &Step| match step {
             Step::Name(name) => name.len() > MAX_NAME,
             Step::Where { name, is } => name.len().max(is.len()) > MAX_NAME,
-            Step::Index(_) | Step::Within(_) => false,
+            Step::Index(_) | Step::Within(_) | Step::Row(_) => false,
         };
         if steps.len() > MAX_PATH || steps.iter().any(long) {
             let message = format!("{path}: a path has at most {MAX_PATH} names of at most {MAX_NAME} bytes");
@@ -121,7 +171,7 @@ impl FieldReader<'_, '_> {
         }
     }
 
-    fn dotted(&mut self, path: &Path, text: &str) -> Vec<Step> {
+    pub(super) fn dotted(&mut self, path: &Path, text: &str) -> Vec<Step> {
         match place::parse(text) {
             Ok(steps) => self.not_too_long(path, steps),
             Err(fault) => {
@@ -206,7 +256,12 @@ impl FieldReader<'_, '_> {
             Some(typed) => {
                 self.explicit.push("dimensions");
                 let place = self.path("dimensions");
-                typed.iter().map(|(name, field)| (name.clone(), self.read(place.clone().key(name), field, Allowed::NAME))).collect()
+                let mut dimensions = BTreeMap::new();
+                for (name, field) in typed {
+                    self.take_map(&format!("dimensions.{name}"), place.clone().key(name), field, true);
+                    dimensions.insert(name.clone(), self.read(place.clone().key(name), field, Allowed::NAME));
+                }
+                dimensions
             }
         }
     }

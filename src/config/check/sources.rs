@@ -67,9 +67,10 @@ pub(super) fn distinct_topics(config: &raw::Config, app: &str, alerts: &Alerts, 
 
 pub(super) fn predictions(typed: &raw::Predictions, dimensions: &BTreeSet<String>, context: &mut Context<'_>) -> Source {
     let topic = topic(&typed.topic, Path::of(&[Input::Predictions.word(), "topic"]), context);
-    let mut reader = FieldReader { input: Input::Predictions, context, topic: &topic, explicit: Vec::new() };
+    let mut reader = FieldReader { input: Input::Predictions, context, topic: &topic, explicit: Vec::new(), maps: BTreeMap::new() };
+    let when = reader.when(&typed.when);
     let fields = &typed.fields;
-    let fields = Fields {
+    let mut fields = Fields {
         request_id: Some(reader.field("request_id", &fields.request_id, "request_id", Allowed::TEXT)),
         event_time: Some(reader.time(&fields.event_time)),
         model: Some(reader.field("model", &fields.model, "model", Allowed::NAME)),
@@ -79,38 +80,40 @@ pub(super) fn predictions(typed: &raw::Predictions, dimensions: &BTreeSet<String
         value: None,
         features: Some(reader.features(&fields.features)),
         dimensions: reader.dimensions(&fields.dimensions, dimensions),
+        maps: BTreeMap::new(),
     };
+    fields.maps = std::mem::take(&mut reader.maps);
+    let explode = reader.explode(&typed.explode, &fields, &when);
     let explicit = reader.explicit;
-    source(Input::Predictions, topic, &typed.format, fields, &explicit, context)
+    let source = Source { topic, format: Format::Json, fields, when, explode };
+    with_format(Input::Predictions, source, &typed.format, &explicit, context)
 }
 
 pub(super) fn outcomes(typed: &raw::Outcomes, context: &mut Context<'_>) -> Source {
     let topic = topic(&typed.topic, Path::of(&[Input::Outcomes.word(), "topic"]), context);
-    let mut reader = FieldReader { input: Input::Outcomes, context, topic: &topic, explicit: Vec::new() };
-    let fields = Fields {
+    let mut reader = FieldReader { input: Input::Outcomes, context, topic: &topic, explicit: Vec::new(), maps: BTreeMap::new() };
+    let when = reader.when(&typed.when);
+    let mut fields = Fields {
         request_id: Some(reader.field("request_id", &typed.fields.request_id, "request_id", Allowed::TEXT)),
         event_time: Some(reader.time(&typed.fields.event_time)),
         label: Some(reader.field("label", &typed.fields.label, "label", Allowed::TEXT)),
         value: Some(reader.field("value", &typed.fields.value, "value", Allowed::NUMBER)),
         ..Fields::default()
     };
+    fields.maps = std::mem::take(&mut reader.maps);
+    let explode = reader.explode(&typed.explode, &fields, &when);
     let explicit = reader.explicit;
-    source(Input::Outcomes, topic, &typed.format, fields, &explicit, context)
+    let source = Source { topic, format: Format::Json, fields, when, explode };
+    with_format(Input::Outcomes, source, &typed.format, &explicit, context)
 }
 
-fn source(
-    input: Input,
-    topic: String,
-    typed: &raw::Format,
-    mut fields: Fields,
-    explicit: &[&'static str],
-    context: &mut Context<'_>,
-) -> Source {
+/// The source with its encoding; with a schema file its places are looked for in it.
+fn with_format(input: Input, mut source: Source, typed: &raw::Format, explicit: &[&'static str], context: &mut Context<'_>) -> Source {
     let own = match input {
         Input::Predictions => ("schemas/prediction.avsc", schemas::PREDICTION),
         Input::Outcomes => ("schemas/outcome.avsc", schemas::OUTCOME),
     };
-    let format = match typed {
+    source.format = match typed {
         raw::Format::Name(raw::InputFormat::Json) => Format::Json,
         raw::Format::Name(raw::InputFormat::Registry) => Format::Registry { may_lack: may_lack(explicit) },
         raw::Format::Name(raw::InputFormat::Avro) => {
@@ -118,13 +121,13 @@ fn source(
         }
         raw::Format::Avro(avro) => match schema_file(input, &avro.avro, context) {
             Some(format) => format,
-            None => return Source { topic, format: Format::Json, fields },
+            None => return source,
         },
     };
-    if let Format::Avro { schema, path, .. } = &format {
-        avro_paths::check(input, schema, path, &mut fields, explicit, context);
+    if let Format::Avro { schema, path, .. } = source.format.clone() {
+        avro_paths::check(input, &schema, &path, &mut source, explicit, context);
     }
-    Source { topic, format, fields }
+    source
 }
 
 /// What an event can do without, and nobody asked for: a schema of the registry need not have it, as with a schema file.

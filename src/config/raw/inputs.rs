@@ -16,6 +16,12 @@ pub struct Predictions {
     pub format: Format,
     /// How much out of order event times may be within a partition; what is older is late.
     pub lateness: DurationOr<60_000>,
+    /// Only records count of which all of this holds: a place, `key` or `header:NAME` → the text that must be there, a list of texts, or
+    /// `{ present: true }`. Others are skipped and counted.
+    pub when: Option<BTreeMap<String, Condition>>,
+    /// The list whose elements are events of their own, with the ids `ID#0`, `ID#1` and so on; in fields, `[*]` is an event's element.
+    /// `data[*2]`: every two neighbouring elements are one event, `data[*2][1]` is the second of them.
+    pub explode: Option<Text>,
     /// Where the fields are: a place in the value, or `key`, `header:NAME`, `topic`, `timestamp`. With our own schema nothing is needed.
     pub fields: PredictionFields,
 }
@@ -31,8 +37,34 @@ pub struct Outcomes {
     pub format: Format,
     /// How much out of order event times may be within a partition. Outcomes are never late: an older one counts as known at the limit.
     pub lateness: DurationOr<60_000>,
+    /// Only records count of which all of this holds: a place, `key` or `header:NAME` → the text that must be there, a list of texts, or
+    /// `{ present: true }`. Others are skipped and counted.
+    pub when: Option<BTreeMap<String, Condition>>,
+    /// The list whose elements are events of their own, with the ids `ID#0`, `ID#1` and so on; in fields, `[*]` is an event's element.
+    /// `data[*2]`: every two neighbouring elements are one event, `data[*2][1]` is the second of them.
+    pub explode: Option<Text>,
     /// Where the fields are: a place in the value, or `key`, `header:NAME`, `timestamp`. With our own schema nothing is needed.
     pub fields: OutcomeFields,
+}
+
+/// What must be found at a place for a record to count.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Condition {
+    /// This text; numbers and truth values count as their text.
+    Is(Text),
+    /// One of these.
+    OneOf(Vec<Text>),
+    /// Anything, or nothing.
+    Present(Presence),
+}
+
+/// Whether something must be there.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Presence {
+    /// `true`: something but null; `false`: nothing, or null.
+    pub present: bool,
 }
 
 /// Encoding of an input's values.
@@ -157,6 +189,10 @@ pub enum Field {
 pub struct PathField {
     /// A place, or a list of names if a name has a dot, a bracket or a blank in it.
     pub path: FieldPath,
+    /// What texts stand for: `{ "1": approved, "0": declined }`. Numbers and truth values count as their text; what is not listed stands for
+    /// itself. For labels, models, versions and dimensions.
+    #[serde(default)]
+    pub map: BTreeMap<String, Text>,
 }
 
 /// A constant.
