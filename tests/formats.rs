@@ -6,7 +6,7 @@ use driftline::codec::wire::{Kind, Reader};
 use driftline::engine::baseline::edges::numeric_edges;
 use driftline::engine::baseline::sample::Sample;
 use driftline::engine::cell::{CellId, CellKey, Cells};
-use driftline::engine::definitions::{BaselineRule, Budget, Definitions, JoinRules, ModelRules, Task, Tolerance};
+use driftline::engine::definitions::{BaselineRule, Budget, Definitions, Fairness, JoinRules, ModelRules, Task, Tolerance};
 use driftline::engine::detect::stream::{Form, Rules, Stream, StreamKey};
 use driftline::engine::join::{NewOutcome, NewPrediction};
 use driftline::engine::journal::{Activity, Changes, EdgeDecision, Epoch, open, read_cell_key};
@@ -15,7 +15,7 @@ use driftline::engine::monitor::restore::Restore;
 use driftline::engine::monitor::state::Rewrite;
 use driftline::engine::monitor::{Effects, Monitor};
 use driftline::engine::partial::{Origin, PartialEntry, encode, read};
-use driftline::engine::plan::{Bins, EdgesRecord, PlanKind, PlanRecord, Progress, Versioned, opened, sealed};
+use driftline::engine::plan::{Bins, EdgesRecord, PlanKind, PlanRecord, Progress, Versioned};
 use driftline::engine::summary::aged::AgedCounts;
 use driftline::engine::summary::category::{Categories, CategoryCounts};
 use driftline::engine::summary::cell::{CellSummary, Counts, InputCounts, PairCounts, SignalSummary};
@@ -66,7 +66,7 @@ fn cell(version: Option<&str>, country: &str) -> CellKey {
 }
 
 fn definitions() -> Definitions {
-    let rules = |task, positive: Option<&str>| ModelRules { task, positive: positive.map(Into::into) };
+    let rules = |task, positive: Option<&str>| ModelRules { task, positive: positive.map(Into::into), favourable: None };
     Definitions {
         app: "shop".into(),
         revision: 3,
@@ -95,6 +95,7 @@ fn definitions() -> Definitions {
         reminder: Span::hours(24),
         labels: BTreeMap::from([("team".into(), "risk".into())]),
         annotations: BTreeMap::from([("runbook".into(), "https://example.org".into())]),
+        fairness: Vec::new(),
     }
 }
 
@@ -319,10 +320,15 @@ fn plan_again(bytes: &[u8]) -> Vec<u8> {
 fn definitions_and_proposals_are_frozen() {
     let versioned = Versioned { version: 2, effective_from: PaneId(i64::MIN), definitions: definitions() };
     assert_frozen("definitions", &versioned.to_bytes(), plan_again);
-    assert_frozen("proposal", &sealed(Kind::Proposal, &definitions()), |bytes| {
-        let proposal: Definitions = opened(&mut Reader::open_as(bytes, Kind::Proposal).unwrap(), bytes.len()).unwrap();
-        sealed(Kind::Proposal, &proposal)
-    });
+    assert_frozen("proposal", &definitions().to_proposal(), |bytes| Definitions::from_proposal(bytes).unwrap().to_proposal());
+    // the second format, for what the first has no place for
+    let mut fair = definitions();
+    let groups = vec!["country".to_string()];
+    fair.fairness = vec![Fairness { groups, reference: Some(vec!["FR".into()]), ratio: 0.8, difference: 0.1 }];
+    fair.models.get_mut("fraud").unwrap().favourable = Some("no".into());
+    let versioned = Versioned { version: 2, effective_from: PaneId(i64::MIN), definitions: fair.clone() };
+    assert_frozen("definitions_2", &versioned.to_bytes(), plan_again);
+    assert_frozen("proposal_2", &fair.to_proposal(), |bytes| Definitions::from_proposal(bytes).unwrap().to_proposal());
 }
 
 #[test]

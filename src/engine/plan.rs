@@ -4,7 +4,7 @@
 //! Guarantees: by look-ahead no source has booked a pane at or after an entry's `effective_from` when the entry appears, and the
 //! plan's order (edges before the progress that allows those panes) makes every reader know it in time.
 
-use super::definitions::Definitions;
+use super::definitions::{Definitions, form::Form1};
 use super::summary::category::Categories;
 use super::summary::numeric::NumericEdges;
 use super::types::{PaneId, PaneKind, Partition};
@@ -89,26 +89,50 @@ impl Progress {
 }
 
 /// Definitions in force.
+pub type Versioned = VersionedOf<Definitions>;
+
+/// Definitions in force, in one of their formats.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Versioned {
+pub struct VersionedOf<D> {
     /// Counted by the coordinator from 1.
     pub version: u32,
     /// First pane they hold for; version 1 holds from the first.
     pub effective_from: PaneId,
     /// The definitions.
-    pub definitions: Definitions,
+    pub definitions: D,
+}
+
+impl<D> VersionedOf<D> {
+    /// The same with the definitions in another format.
+    pub fn map<E>(self, f: impl FnOnce(D) -> E) -> VersionedOf<E> {
+        VersionedOf { version: self.version, effective_from: self.effective_from, definitions: f(self.definitions) }
+    }
 }
 
 impl Versioned {
     /// Key in the plan topic.
     pub const KEY: &'static [u8] = b"definitions";
-    /// Its record.
+    /// Its record, in the oldest format that can say it.
     pub fn to_bytes(&self) -> Vec<u8> {
-        sealed(Kind::Definitions, self)
+        match self.first_form() {
+            Some(first) => sealed_as(Kind::Definitions, 1, &first),
+            None => sealed(Kind::Definitions, self),
+        }
     }
-    /// Reads a record's body.
-    pub fn read(r: &mut Reader<'_>, len: usize) -> Result<Versioned, Malformed> {
-        let read: Versioned = opened(r, len)?;
+
+    /// In format 1, if that can say it.
+    pub fn first_form(&self) -> Option<VersionedOf<Form1>> {
+        let definitions = Form1::of(&self.definitions)?;
+        Some(VersionedOf { version: self.version, effective_from: self.effective_from, definitions })
+    }
+
+    /// Reads a record.
+    pub fn read(record: &[u8]) -> Result<Versioned, Malformed> {
+        let (_, format, mut r) = Reader::open_any(record)?;
+        let read: Versioned = match format {
+            1 => opened::<VersionedOf<Form1>>(&mut r, record.len())?.map(Definitions::from),
+            _ => opened(&mut r, record.len())?,
+        };
         read.definitions.possible()?;
         Ok(read)
     }
@@ -116,7 +140,11 @@ impl Versioned {
 
 /// Seals a serde value as a record body.
 pub fn sealed<T: Serialize>(kind: Kind, value: &T) -> Vec<u8> {
-    Writer { bytes: postcard::to_stdvec(value).expect("plain data encodes") }.sealed(kind)
+    sealed_as(kind, kind.version(), value)
+}
+
+fn sealed_as<T: Serialize>(kind: Kind, version: u8, value: &T) -> Vec<u8> {
+    Writer { bytes: postcard::to_stdvec(value).expect("plain data encodes") }.sealed_as(kind, version)
 }
 
 /// Opens what `sealed` wrote.
@@ -144,7 +172,7 @@ impl PlanRecord {
         Ok(match kind {
             k if k == Kind::Edges as u8 => PlanRecord::Edges(opened(&mut r, len)?),
             k if k == Kind::Progress as u8 => PlanRecord::Progress(opened(&mut r, len)?),
-            k if k == Kind::Definitions as u8 => PlanRecord::Definitions(Box::new(Versioned::read(&mut r, len)?)),
+            k if k == Kind::Definitions as u8 => PlanRecord::Definitions(Box::new(Versioned::read(bytes)?)),
             _ => return Err(Malformed::Value("a record of another kind in the plan")),
         })
     }

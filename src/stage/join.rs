@@ -15,7 +15,7 @@ use crate::codec::writers::Schemas;
 use crate::config::settings::Settings;
 use crate::engine::definitions::Definitions;
 use crate::engine::journal::Activity;
-use crate::engine::plan::{Plan, PlanRecord, Versioned, sealed};
+use crate::engine::plan::{Plan, PlanRecord, Versioned};
 use crate::engine::types::{EventTime, Input, Offset, Partition};
 use crate::flow;
 use crate::log::epoch::{Ended, NEWS, commit_epoch};
@@ -485,7 +485,7 @@ pub fn plain(topic: &str, partition: Option<Partition>, key: Option<Vec<u8>>, va
 
 /// A proposal of this process's definitions, for the coordinator's partition.
 pub fn proposal(settings: &Settings) -> OutRecord {
-    plain(&settings.topic("summaries"), Some(Partition(0)), None, sealed(crate::codec::wire::Kind::Proposal, &settings.definitions))
+    plain(&settings.topic("summaries"), Some(Partition(0)), None, settings.definitions.to_proposal())
 }
 
 /// The word of an attempt to commit in metrics.

@@ -4,7 +4,7 @@
 use driftline::codec::event::{FeatureIx, Prediction, Value};
 use driftline::engine::book::Book;
 use driftline::engine::cell::Cells;
-use driftline::engine::definitions::{BaselineRule, Budget, Definitions, JoinRules, ModelRules, Task, Tolerance};
+use driftline::engine::definitions::{BaselineRule, Budget, Definitions, Fairness, JoinRules, ModelRules, Task, Tolerance};
 use driftline::engine::join::{Decision, PairKind, Pairing};
 use driftline::engine::journal::Activity;
 use driftline::engine::mark::Mark;
@@ -44,7 +44,7 @@ impl Draw {
 }
 
 pub fn definitions() -> Definitions {
-    let rules = |task, positive: Option<&str>| ModelRules { task, positive: positive.map(Into::into) };
+    let rules = |task, positive: Option<&str>| ModelRules { task, positive: positive.map(Into::into), favourable: None };
     Definitions {
         app: "laws".into(),
         revision: 0,
@@ -69,6 +69,7 @@ pub fn definitions() -> Definitions {
         reminder: Span::seconds(40),
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
+        fairness: vec![Fairness { groups: vec!["country".into()], reference: None, ratio: 0.8, difference: 0.1 }],
     }
 }
 
@@ -321,6 +322,10 @@ fn a_monitor_that_dies_anywhere_says_the_same_once() {
     for seed in 1..=3 {
         let Told { log, said } = told(seed);
         assert!(said.alerts.len() > 20 && said.edges.len() > 6, "{} alerts, {} edges", said.alerts.len(), said.edges.len());
+        for kind in ["DataDrift", "Performance", "Fairness"] {
+            assert!(said.alerts.iter().any(|a| a.contains(&format!("kind: {kind}"))), "no alert of the kind {kind}");
+        }
+        assert!(said.alerts.iter().any(|a| a.contains("signal: \"fairness:selection\"")), "a group that is selected less often");
         for (i, pace) in PACES.into_iter().enumerate() {
             let (again, crashes) = with_crashes(&log, &mut Draw(seed * 77 + i as u64), pace, false);
             assert!(crashes > 2, "{crashes} crashes");

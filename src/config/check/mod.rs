@@ -4,6 +4,7 @@
 //! Comes from: `shape` (keys and types are right). Goes to: `Settings`.
 
 mod avro_paths;
+mod fairness;
 mod fields;
 mod kafka;
 mod registry;

@@ -2,6 +2,7 @@
 //!
 //! Guarantees: a function of the inputs alone; samples merge in any order to the same bytes.
 
+pub mod disparity;
 pub mod edges;
 pub mod gap;
 pub mod reference;

@@ -1,6 +1,7 @@
 //! Closing a pane: cells become segments, segments feed streams, samples feed learners.
 
 use super::chunks::{of_learner, of_stream};
+use super::fairness::SELECTION;
 use super::learn::{Learner, has_begun};
 use super::shared::{Closing, Segment};
 use super::{Effects, Kept, Monitor, Raised, at};
@@ -25,6 +26,7 @@ fn kind_of(signal: &str) -> PaneKind {
     match signal {
         "error" | "miss_rate" | "false_positive_rate" | "false_discovery_rate" => PaneKind::Pair,
         "abs_error" | "bias" | "calibration" | LABELS => PaneKind::Pair,
+        s if s.starts_with("fairness:") && s != SELECTION => PaneKind::Pair,
         _ => PaneKind::Input,
     }
 }
@@ -133,11 +135,12 @@ impl Monitor {
             for (segment, summary) in &segments {
                 self.feed(model, pane, segment, summary, &rules, kind, effects);
             }
+            let mut out = Vec::new();
             if kind == PaneKind::Pair && !segments.is_empty() {
-                let mut out = Vec::new();
                 self.compare_versions((model, pane), &cells, &rules, &mut out);
-                effects.alerts.extend(out.into_iter().map(|alert| Raised { kind, alert }));
             }
+            self.compare_groups((model, kind, pane), &segments, &rules, &mut out);
+            effects.alerts.extend(out.into_iter().map(|alert| Raised { kind, alert }));
         }
     }
 
@@ -327,7 +330,7 @@ impl Monitor {
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn close_stream(
+    pub(super) fn close_stream(
         &mut self,
         model: &str,
         segment: &Segment,
@@ -344,6 +347,7 @@ impl Monitor {
             Observed::Errors(_) => Form::Errors,
             Observed::Volume(_) => Form::Volume,
             Observed::Gap(_) => Form::Gap,
+            Observed::Disparity(_) => Form::Disparity,
         };
         let (replaying, now, ages) = (self.replaying, self.now, &self.ages);
         if let Some(kept) = self.streams.get_mut(model, None, segment, signal, form) {
