@@ -91,6 +91,7 @@ fn definitions() -> Definitions {
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
         fairness: Vec::new(),
+        outliers: None,
     }
 }
 

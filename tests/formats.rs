@@ -4,9 +4,10 @@
 
 use driftline::codec::wire::{Kind, Reader};
 use driftline::engine::baseline::edges::numeric_edges;
+use driftline::engine::baseline::rarity::Rarity;
 use driftline::engine::baseline::sample::Sample;
 use driftline::engine::cell::{CellId, CellKey, Cells};
-use driftline::engine::definitions::{BaselineRule, Budget, Definitions, Fairness, JoinRules, ModelRules, Task, Tolerance};
+use driftline::engine::definitions::{BaselineRule, Budget, Definitions, Fairness, JoinRules, ModelRules, Outliers, Task, Tolerance};
 use driftline::engine::detect::stream::{Form, Rules, Stream, StreamKey};
 use driftline::engine::join::{NewOutcome, NewPrediction};
 use driftline::engine::journal::{Activity, Changes, EdgeDecision, Epoch, open, read_cell_key};
@@ -96,6 +97,7 @@ fn definitions() -> Definitions {
         labels: BTreeMap::from([("team".into(), "risk".into())]),
         annotations: BTreeMap::from([("runbook".into(), "https://example.org".into())]),
         fairness: Vec::new(),
+        outliers: None,
     }
 }
 
@@ -326,6 +328,8 @@ fn definitions_and_proposals_are_frozen() {
     let groups = vec!["country".to_string()];
     fair.fairness = vec![Fairness { groups, reference: Some(vec!["FR".into()]), ratio: 0.8, difference: 0.1 }];
     fair.models.get_mut("fraud").unwrap().favourable = Some("no".into());
+    let odd = Definitions { outliers: Some(Outliers { share: 0.001 }), ..definitions() };
+    assert_frozen("proposal_2_outliers", &odd.to_proposal(), |bytes| Definitions::from_proposal(bytes).unwrap().to_proposal());
     let versioned = Versioned { version: 2, effective_from: PaneId(i64::MIN), definitions: fair.clone() };
     assert_frozen("definitions_2", &versioned.to_bytes(), plan_again);
     assert_frozen("proposal_2", &fair.to_proposal(), |bytes| Definitions::from_proposal(bytes).unwrap().to_proposal());
@@ -342,10 +346,15 @@ fn edges_and_categories_are_frozen() {
         EdgesRecord { model: "fraud".into(), signal: signal.into(), kind, effective_from: PaneId(28_333_400), bins }.to_bytes()
     };
     let numeric = Bins::Numeric(numeric_edges(1, &[1.0, 2.0, 2.0, 3.0, 5.0, f64::INFINITY]));
+    let sample = [1.0, 2.0, 2.0, 3.0, 5.0];
+    let numbers = Bins::Rarity(Rarity::of_numbers(&numeric_edges(1, &sample), &sample));
+    let texts = Bins::Rarity(Rarity::Texts { pinned: vec![("b".into(), 7), ("é".into(), 2)], other: 1 });
     let pinned = vec!["b".into(), "é".into()];
     let categories = Bins::Categories(Categories { version: 1, pinned, known: vec!["c".into(), "d".into()] });
     assert_frozen("edges", &record("bias", PlanKind::Pair, numeric), plan_again);
     assert_frozen("categories", &record("label", PlanKind::Input, categories), plan_again);
+    assert_frozen("rarity_numbers", &record("feature:x", PlanKind::Input, numbers), plan_again);
+    assert_frozen("rarity_texts", &record("label", PlanKind::Input, texts), plan_again);
 }
 
 #[test]

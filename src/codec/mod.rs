@@ -11,6 +11,7 @@ pub mod found;
 pub mod framing;
 pub mod json;
 pub mod mapping;
+pub mod outlier;
 pub mod plan;
 pub mod scalar;
 pub mod schemas;

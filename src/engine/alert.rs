@@ -119,13 +119,16 @@ pub enum Kind {
     Volume,
     /// A group that is treated worse than others.
     Fairness,
+    /// Predictions that lie far out.
+    Outlier,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 6] = [Kind::DataDrift, Kind::PredictionDrift, Kind::Performance, Kind::DataQuality, Kind::Volume, Kind::Fairness];
+    pub const ALL: [Kind; 7] =
+        [Kind::DataDrift, Kind::PredictionDrift, Kind::Performance, Kind::DataQuality, Kind::Volume, Kind::Fairness, Kind::Outlier];
 
-    /// The kind of a signal, by its name (`feature:x`, `null:x`, `unseen:x`, `score`, `label`, those of pairs, `volume`, `labels`, `fairness:x`).
+    /// The kind of a signal, by its name (`feature:x`, `null:x`, `unseen:x`, `score`, `label`, those of pairs, `volume`, `labels`, `fairness:x`, `outliers`).
     pub fn of_signal(signal: &str) -> Kind {
         match signal.split(':').next().unwrap_or(signal) {
             "null" | "unseen" => Kind::DataQuality,
@@ -134,6 +137,7 @@ impl Kind {
             "abs_error" | "bias" | "calibration" => Kind::Performance,
             "volume" | "labels" => Kind::Volume,
             "fairness" => Kind::Fairness,
+            "outliers" => Kind::Outlier,
             _ => Kind::DataDrift,
         }
     }
@@ -147,6 +151,7 @@ impl Kind {
             Kind::DataQuality => "data_quality",
             Kind::Volume => "volume",
             Kind::Fairness => "fairness",
+            Kind::Outlier => "outlier",
         }
     }
 
@@ -160,7 +165,7 @@ impl Kind {
         match self {
             Kind::DataQuality | Kind::Volume => "fix_pipeline",
             Kind::Performance => "retrain",
-            Kind::DataDrift | Kind::PredictionDrift | Kind::Fairness => "none",
+            Kind::DataDrift | Kind::PredictionDrift | Kind::Fairness | Kind::Outlier => "none",
         }
     }
 }

@@ -51,6 +51,15 @@ pub struct Definitions {
     pub annotations: BTreeMap<String, String>,
     /// Which groups are compared with each other.
     pub fairness: Vec<Fairness>,
+    /// Whether outliers are looked for.
+    pub outliers: Option<Outliers>,
+}
+
+/// Which predictions are outliers.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outliers {
+    /// Those that lie as far out as this share of the reference at most (.001: one in a thousand).
+    pub share: f64,
 }
 
 /// Groups of people (or of anything) that a model must not treat too differently.
@@ -210,6 +219,7 @@ impl Definitions {
             (baseline, "definitions with such a baseline"),
             (tolerance, "definitions with such a tolerance"),
             (budget && (Span(1)..=LONGEST).contains(&self.budget.per), "definitions with such a budget"),
+            (self.outliers.is_none_or(|o| (0.0..=1.0).contains(&o.share)), "definitions with such a share of outliers"),
             (self.fairness.iter().all(Fairness::possible), "definitions with such a rule of fairness"),
         ] {
             if !holds {
@@ -266,6 +276,7 @@ mod tests {
             labels: empty.clone(),
             annotations: empty,
             fairness: Vec::new(),
+            outliers: None,
         }
     }
 
@@ -295,6 +306,7 @@ mod tests {
         for ratio in [-0.1, 1.1, f64::NAN] {
             refused(&|d| d.fairness = vec![Fairness { ratio, ..by_gender() }]);
             refused(&|d| d.fairness = vec![Fairness { difference: ratio, ..by_gender() }]);
+            refused(&|d| d.outliers = Some(Outliers { share: ratio }));
         }
         refused(&|d| d.fairness = vec![Fairness { groups: Vec::new(), ..by_gender() }]);
         refused(&|d| d.fairness = vec![Fairness { reference: Some(Vec::new()), ..by_gender() }]);
@@ -307,13 +319,14 @@ mod tests {
     #[test]
     fn only_what_the_first_format_has_no_place_for_is_written_in_the_second() {
         let fair = Definitions { fairness: vec![by_gender()], ..definitions() };
+        let odd = Definitions { outliers: Some(Outliers { share: 0.001 }), ..definitions() };
         let rules = |favourable: Option<&str>| ModelRules {
             task: Task::Binary,
             positive: Some("1".into()),
             favourable: favourable.map(Into::into),
         };
         let with = |favourable| Definitions { models: BTreeMap::from([("m".to_string(), rules(favourable))]), ..definitions() };
-        for (definitions, format) in [(definitions(), 1), (with(None), 1), (with(Some("0")), 2), (fair, 2)] {
+        for (definitions, format) in [(definitions(), 1), (with(None), 1), (with(Some("0")), 2), (fair, 2), (odd, 2)] {
             assert_eq!(definitions.format(), format, "{definitions:?}");
             assert_eq!(Definitions::from_bytes(&definitions.to_bytes(), format), Ok(definitions.clone()));
             assert_eq!(Definitions::from_proposal(&definitions.to_proposal()), Ok(definitions.clone()));

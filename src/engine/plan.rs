@@ -4,7 +4,8 @@
 //! Guarantees: by look-ahead no source has booked a pane at or after an entry's `effective_from` when the entry appears, and the
 //! plan's order (edges before the progress that allows those panes) makes every reader know it in time.
 
-use super::definitions::{Definitions, form::Form1};
+use super::baseline::rarity::{Rarity, Table};
+use super::definitions::{Definitions, Outliers, form::Form1};
 use super::summary::category::Categories;
 use super::summary::numeric::NumericEdges;
 use super::types::{PaneId, PaneKind, Partition};
@@ -21,6 +22,8 @@ pub enum Bins {
     Numeric(NumericEdges),
     /// Pinned categories.
     Categories(Categories),
+    /// How rare values are; beside one of the others, where outliers are looked for.
+    Rarity(Rarity),
 }
 
 /// An entry of the plan for one signal.
@@ -56,7 +59,12 @@ impl From<PaneKind> for PlanKind {
 impl EdgesRecord {
     /// Key in the compacted plan topic.
     pub fn key(&self) -> Vec<u8> {
-        let form = if matches!(self.bins, Bins::Numeric(_)) { "numeric" } else { "categories" };
+        let form = match &self.bins {
+            Bins::Numeric(_) => "numeric",
+            Bins::Categories(_) => "categories",
+            Bins::Rarity(Rarity::Numbers { .. }) => "rarity-numbers",
+            Bins::Rarity(Rarity::Texts { .. }) => "rarity-texts",
+        };
         format!("edges/{}/{}/{form}/1", self.model, self.signal).into_bytes()
     }
 
@@ -195,6 +203,8 @@ type BinsTable<T> = BTreeMap<String, BTreeMap<String, Vec<(PaneId, Rc<T>)>>>;
 pub struct Plan {
     numeric: BinsTable<NumericEdges>,
     categories: BinsTable<Categories>,
+    /// Of numbers and of texts.
+    rarities: [BinsTable<Table>; 2],
     progress: BTreeMap<i32, Progress>,
     /// Definitions in force.
     pub definitions: Option<Rc<Versioned>>,
@@ -221,6 +231,10 @@ impl Plan {
                 let (model, signal, from) = (e.model, e.signal, e.effective_from);
                 match e.bins {
                     Bins::Numeric(edges) => add_version(self.numeric.entry(model).or_default().entry(signal).or_default(), from, edges),
+                    Bins::Rarity(rarity) => {
+                        let of = &mut self.rarities[usize::from(matches!(rarity, Rarity::Texts { .. }))];
+                        add_version(of.entry(model).or_default().entry(signal).or_default(), from, Table::of(rarity));
+                    }
                     Bins::Categories(c) => add_version(self.categories.entry(model).or_default().entry(signal).or_default(), from, c),
                 }
             }
@@ -243,6 +257,26 @@ impl Plan {
     /// Categories of a signal in `pane`, if they are fixed.
     pub fn categories(&self, model: &str, signal: &str, pane: PaneId) -> Option<Rc<Categories>> {
         in_force(self.categories.get(model)?.get(signal)?, pane)
+    }
+
+    /// Whether outliers are looked for.
+    pub fn outliers(&self) -> Option<Outliers> {
+        self.definitions.as_ref()?.definitions.outliers
+    }
+
+    /// How rare a signal's numbers (or `texts`) are, as it holds in `pane`.
+    pub fn rarity(&self, model: &str, signal: &str, texts: bool, pane: PaneId) -> Option<Rc<Table>> {
+        in_force(self.rarities[usize::from(texts)].get(model)?.get(signal)?, pane)
+    }
+
+    /// The first pane in which the rarity of a signal's numbers holds.
+    pub fn rare_since(&self, model: &str, signal: &str) -> Option<PaneId> {
+        self.rarities[0].get(model)?.get(signal)?.first().map(|v| v.0)
+    }
+
+    /// Whether the rarity of anything of a model is known.
+    pub fn knows_rarity(&self, model: &str) -> bool {
+        self.rarities.iter().any(|of| of.contains_key(model))
     }
 }
 

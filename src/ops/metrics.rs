@@ -61,6 +61,7 @@ struct Inputs {
     records: IntCounterVec,
     joined: IntCounter,
     late: IntCounterVec,
+    outliers: IntCounter,
     dead_letters: IntCounterVec,
     pending_rows: Shares,
     pending_bytes: Shares,
@@ -144,6 +145,7 @@ impl Inputs {
             records_read: make.counters("driftline_records_read_total", "Records handed over by Kafka", &["input"]),
             records: make.counters("driftline_records_total", "Records by what became of them", &["input", "verdict"]),
             joined: make.counter("driftline_joined_total", "Predictions that got their first outcome"),
+            outliers: make.counter("driftline_outliers_total", "Predictions that lie far out; each is on the outliers topic"),
             late: make.counters("driftline_late_total", "Rows that came too late, by reason: below_watermark or closed_pane", &["reason"]),
             dead_letters: make.counters(
                 "driftline_dead_letters_total",
@@ -377,11 +379,12 @@ impl Metrics {
 
     fn describe(&self) -> Vec<(String, String, Vec<String>)> {
         let (i, e, p) = (&self.inputs, &self.epochs, &self.panes);
-        let inputs: [&dyn Collector; 18] = [
+        let inputs: [&dyn Collector; 19] = [
             &i.records_read,
             &i.records,
             &i.joined,
             &i.late,
+            &i.outliers,
             &i.dead_letters,
             &i.pending_rows,
             &i.pending_bytes,
@@ -451,6 +454,7 @@ impl Metrics {
         verdict(Input::Outcomes, "before_start", t.before_start);
         self.inputs.late.with_label_values(&["below_watermark"]).inc_by(t.late);
         self.inputs.joined.inc_by(t.joined);
+        self.inputs.outliers.inc_by(t.outliers);
         self.inputs.time_raised.inc_by(t.outcome_time_raised);
         self.inputs.time_jumped.inc_by(c.time_jumped);
         self.inputs.journal_bytes.inc_by(c.journal_bytes);

@@ -4,6 +4,7 @@ mod book;
 mod fairness;
 mod marks;
 mod monitor;
+mod outliers;
 mod state;
 mod summaries;
 mod volume;

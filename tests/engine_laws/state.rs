@@ -40,6 +40,7 @@ fn definitions() -> Definitions {
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
         fairness: Vec::new(),
+        outliers: None,
     }
 }
 

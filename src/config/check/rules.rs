@@ -4,7 +4,7 @@ use super::{Context, fairness, sources};
 use crate::config::nearest::advice;
 use crate::config::settings::{FieldSource, Source};
 use crate::config::{duration, raw, shape::Path};
-use crate::engine::definitions::{BaselineRule, Budget, Definitions, Fairness, JoinRules, ModelRules, Task, Tolerance};
+use crate::engine::definitions::{BaselineRule, Budget, Definitions, Fairness, JoinRules, ModelRules, Outliers, Task, Tolerance};
 use crate::engine::types::{EventTime, PaneSize, Span};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,6 +42,7 @@ pub(super) fn definitions(config: &raw::Config, app: &str, predictions: &Source,
         labels: texts(&config.alerts.labels),
         annotations: texts(&config.alerts.annotations),
         fairness,
+        outliers: config.outliers.as_ref().map(|o| outliers(o, context)),
     }
 }
 
@@ -194,6 +195,14 @@ fn baseline(typed: &raw::Baseline, pane: PaneSize, context: &mut Context<'_>) ->
             BaselineRule::Learn { span: learn }
         }
     }
+}
+
+fn outliers(typed: &raw::Outliers, context: &mut Context<'_>) -> Outliers {
+    if !(0.0..=0.05).contains(&typed.share) {
+        let message = format!("outliers.share is {}: it must be 0 to 0.05", typed.share);
+        context.problem(Path::of(&["outliers", "share"]), message, "each outlier is a record of its own: 0.001 is one in a thousand");
+    }
+    Outliers { share: typed.share }
 }
 
 fn budget(typed: &raw::Budget, context: &mut Context<'_>) -> Budget {

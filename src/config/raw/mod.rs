@@ -90,6 +90,8 @@ pub struct Config {
     pub segments: Segments,
     /// Groups that no model may treat too differently. Each entry compares one kind of groups.
     pub fairness: Vec<Fairness>,
+    /// Predictions that lie far out, one by one. Absent: nobody looks for them.
+    pub outliers: Option<Outliers>,
     /// Panes: the unit of event time in which summaries are compared.
     pub panes: Panes,
     /// Where normal comes from: a range of event time, or the first while of what is seen.
@@ -284,6 +286,20 @@ pub struct Fairness {
 impl Default for Fairness {
     fn default() -> Self {
         Fairness { groups: Vec::new(), reference: BTreeMap::new(), ratio: 0.8, difference: 0.1 }
+    }
+}
+
+/// Which predictions are outliers. They are reported on `<app>.outliers`, and their share is watched.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Outliers {
+    /// Those that lie as far out as this share of the reference at most (0.001: one in a thousand).
+    pub share: f64,
+}
+
+impl Default for Outliers {
+    fn default() -> Self {
+        Outliers { share: 0.001 }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Definitions as they lie in Kafka.
 //!
-//! Format 1 is a fixed list of fields. Format 2 is the same list and, by name, whatever came later (`fairness`, `favourable`).
+//! Format 1 is a fixed list of fields. Format 2 is the same list and, by name, whatever came later (`fairness`, `favourable`, `outliers`).
 //! Guarantees: what format 1 can say is written in format 1, so that older processes go on and the hash stays; equal definitions have equal
 //! bytes.
 //! Never: reads a rule that it does not know: somebody else watches by it, so the reader stops and says that it is too old.
@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 
 const FAIRNESS: &str = "fairness";
 const FAVOURABLE: &str = "favourable";
+const OUTLIERS: &str = "outliers";
 
 /// Format 1.
 #[derive(Serialize, Deserialize)]
@@ -90,6 +91,9 @@ fn more(d: &Definitions) -> BTreeMap<String, Vec<u8>> {
     if !favourable.is_empty() {
         more.insert(FAVOURABLE.to_owned(), bytes(&favourable));
     }
+    if let Some(outliers) = &d.outliers {
+        more.insert(OUTLIERS.to_owned(), bytes(outliers));
+    }
     more
 }
 
@@ -119,6 +123,7 @@ impl From<Form1> for Definitions {
             labels: f.labels,
             annotations: f.annotations,
             fairness: Vec::new(),
+            outliers: None,
         }
     }
 }
@@ -133,6 +138,7 @@ impl TryFrom<Form2> for Definitions {
         let mut read = Definitions::from(form.first);
         for (name, bytes) in &form.more {
             match name.as_str() {
+                OUTLIERS => read.outliers = Some(value(bytes)?),
                 FAIRNESS => read.fairness = value::<Vec<Fairness>>(bytes)?,
                 FAVOURABLE => {
                     for (model, class) in value::<BTreeMap<String, String>>(bytes)? {

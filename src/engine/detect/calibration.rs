@@ -74,6 +74,7 @@ pub(super) fn definitions(panes: i64) -> Definitions {
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
         fairness: Vec::new(),
+        outliers: None,
     }
 }
 

@@ -222,6 +222,7 @@ fn subject(alert: &Alert) -> String {
             "abs_error" => "Absolute error".to_owned(),
             "bias" => "Bias".to_owned(),
             "volume" => "Predictions".to_owned(),
+            "outliers" => "Share of predictions that lie far out".to_owned(),
             "labels" => "Labels".to_owned(),
             other => other.to_owned(),
         },

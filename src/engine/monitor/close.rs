@@ -7,6 +7,7 @@ use super::shared::{Closing, Segment};
 use super::{Effects, Kept, Monitor, Raised, at};
 
 use crate::engine::baseline::volume::Volume;
+use crate::engine::book::OUTLIER_SCORE;
 use crate::engine::cell::CellKey;
 use crate::engine::definitions::Definitions;
 use crate::engine::detect::stream::{Form, Observed, Rules, Stream, StreamKey};
@@ -30,6 +31,9 @@ fn kind_of(signal: &str) -> PaneKind {
         _ => PaneKind::Input,
     }
 }
+
+/// Signal of the share of predictions that are far out.
+const OUTLIERS: &str = "outliers";
 
 /// Signal of predictions a pane.
 const VOLUME: &str = "volume";
@@ -215,7 +219,7 @@ impl Monitor {
         let (replaying, ages, now) = (self.replaying, &self.ages, self.now);
         for (key, learner) in self.learners.iter_mut().filter(|(k, _)| k.0 == model && kind_of(&k.1) == kind) {
             if !replaying || ages.lacks(of_learner(key), now) {
-                fixed.extend(learner.fix(pane, definitions).map(|bins| (key.1.clone(), bins)));
+                fixed.extend(learner.fix(pane, definitions).into_iter().map(|bins| (key.1.clone(), bins)));
             }
         }
         // a replay finds the same bins once more; they are known
@@ -309,7 +313,10 @@ impl Monitor {
             }
             match &*form {
                 NumericForm::Bins { version, bins } if *version == edges.version => {
-                    if bins.n > 0 {
+                    if name == OUTLIER_SCORE {
+                        let far_out = Observed::Rate { n: bins.n, k: bins.counts.last().copied().unwrap_or(0) };
+                        self.close_stream(model, segment, OUTLIERS, pane, &far_out, rules, out);
+                    } else if bins.n > 0 {
                         self.close_stream(model, segment, name, pane, &Observed::Numeric(bins, &edges), rules, out);
                     }
                 }

@@ -3,6 +3,7 @@
 //! Guarantees: what is fixed, and from which pane on, is a function of the closed panes alone.
 
 use crate::engine::baseline::edges::{categories, numeric_edges};
+use crate::engine::baseline::rarity::Rarity;
 use crate::engine::baseline::sample::{Pool, Sample};
 use crate::engine::definitions::{BaselineRule, Definitions};
 use crate::engine::plan::Bins;
@@ -68,8 +69,8 @@ impl Learner {
         }
     }
 
-    /// The bins, once: after 200 panes and 2,000 events, or at the end of a given range that has fewer.
-    pub fn fix(&mut self, pane: PaneId, definitions: &Definitions) -> Option<Bins> {
+    /// The bins, and where outliers are looked for how rare values are, once: after 200 panes and 2,000 events, or at the end of a given range that has fewer.
+    pub fn fix(&mut self, pane: PaneId, definitions: &Definitions) -> Vec<Bins> {
         let enough = pane.0 - self.first.0 + 1 >= LEARN_PANES && self.events >= LEARN_EVENTS;
         let range_over = match definitions.baseline {
             BaselineRule::Range { to, .. } => {
@@ -78,17 +79,26 @@ impl Learner {
             BaselineRule::Learn { .. } => false,
         };
         if self.fixed || !(enough || range_over) {
-            return None;
+            return Vec::new();
         }
         self.fixed = true;
-        Some(match std::mem::replace(&mut self.pool, LearnerPool::Numeric(Pool::default())) {
-            LearnerPool::Numeric(pool) => Bins::Numeric(numeric_edges(1, &pool.values().copied().collect::<Vec<_>>())),
+        let (bins, rarity) = match std::mem::replace(&mut self.pool, LearnerPool::Numeric(Pool::default())) {
+            LearnerPool::Numeric(pool) => {
+                let values: Vec<f64> = pool.values().copied().collect();
+                let edges = numeric_edges(1, &values);
+                let rarity = Rarity::of_numbers(&edges, &values);
+                (Bins::Numeric(edges), rarity)
+            }
             LearnerPool::Categories(pool) => {
                 let mut counts: BTreeMap<String, u64> = BTreeMap::new();
                 pool.values().for_each(|v| *counts.entry(v.clone()).or_default() += 1);
-                Bins::Categories(categories(1, &counts))
+                let categories = categories(1, &counts);
+                let rarity = Rarity::of_texts(&categories, &counts);
+                (Bins::Categories(categories), rarity)
             }
-        })
+        };
+        let rarity = definitions.outliers.is_some().then_some(Bins::Rarity(rarity));
+        [bins].into_iter().chain(rarity).collect()
     }
 }
 
