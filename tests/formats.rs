@@ -4,6 +4,7 @@
 
 use driftline::codec::wire::{Kind, Reader};
 use driftline::engine::baseline::edges::numeric_edges;
+use driftline::engine::baseline::loda::{Loda, Sampled};
 use driftline::engine::baseline::rarity::Rarity;
 use driftline::engine::baseline::sample::Sample;
 use driftline::engine::cell::{CellId, CellKey, Cells};
@@ -348,12 +349,17 @@ fn edges_and_categories_are_frozen() {
     let numeric = Bins::Numeric(numeric_edges(1, &[1.0, 2.0, 2.0, 3.0, 5.0, f64::INFINITY]));
     let sample = [1.0, 2.0, 2.0, 3.0, 5.0];
     let numbers = Bins::Rarity(Rarity::of_numbers(&numeric_edges(1, &sample), &sample));
+    let kept: Vec<(u64, f64)> = (0..60).map(|i| (i, f64::from(i as u32 % 7))).collect();
+    let edges = numeric_edges(1, &sample);
+    let sampled = ["feature:x", "feature:y"].map(|signal| Sampled { signal, edges: &edges, kept: &kept, threshold: 60 });
+    let loda = Bins::Loda(Loda::of(&sampled).unwrap());
     let texts = Bins::Rarity(Rarity::Texts { pinned: vec![("b".into(), 7), ("é".into(), 2)], other: 1 });
     let pinned = vec!["b".into(), "é".into()];
     let categories = Bins::Categories(Categories { version: 1, pinned, known: vec!["c".into(), "d".into()] });
     assert_frozen("edges", &record("bias", PlanKind::Pair, numeric), plan_again);
     assert_frozen("categories", &record("label", PlanKind::Input, categories), plan_again);
     assert_frozen("rarity_numbers", &record("feature:x", PlanKind::Input, numbers), plan_again);
+    assert_frozen("loda", &record("outlier_score", PlanKind::Input, loda), plan_again);
     assert_frozen("rarity_texts", &record("label", PlanKind::Input, texts), plan_again);
 }
 

@@ -345,7 +345,7 @@ fn members_that_die_and_commits_without_answer_change_nothing_that_is_published(
     // 30 minutes of 16 after the change, and one of 500
     let after = |id: &str| id.split_once('-').is_some_and(|(minute, i)| minute.parse::<i64>().unwrap_or(0) >= CHANGED.end && i != "3");
     let usual = reported.keys().filter(|id| after(id)).count();
-    assert!(usual <= 10, "{usual} of the 950 others");
+    assert!(usual <= 10, "{usual} of the 950 others {:#?}", reported.iter().filter(|r| after(r.0)).map(|r| r.1).collect::<Vec<_>>());
     let of_root = |s: &serde_json::Value| s["segment"].as_object().is_some_and(|s| s.is_empty()) && s["signal"] == "feature:x";
     let x: Vec<_> = happened.shown.iter().filter(|s| of_root(s)).collect();
     let [x] = x.as_slice() else { panic!("one stream of all values of x on the status pages, not {x:?}") };

@@ -4,7 +4,9 @@
 //! Guarantees: by look-ahead no source has booked a pane at or after an entry's `effective_from` when the entry appears, and the
 //! plan's order (edges before the progress that allows those panes) makes every reader know it in time.
 
+use super::baseline::loda::{Loda, Projections};
 use super::baseline::rarity::{Rarity, Table};
+use super::book::OUTLIER_SCORE;
 use super::definitions::{Definitions, Outliers, form::Form1};
 use super::summary::category::Categories;
 use super::summary::numeric::NumericEdges;
@@ -24,6 +26,8 @@ pub enum Bins {
     Categories(Categories),
     /// How rare values are; beside one of the others, where outliers are looked for.
     Rarity(Rarity),
+    /// How far out all numbers of a model are together; of the signal of outlier scores.
+    Loda(Loda),
 }
 
 /// An entry of the plan for one signal.
@@ -64,6 +68,7 @@ impl EdgesRecord {
             Bins::Categories(_) => "categories",
             Bins::Rarity(Rarity::Numbers { .. }) => "rarity-numbers",
             Bins::Rarity(Rarity::Texts { .. }) => "rarity-texts",
+            Bins::Loda(_) => "loda",
         };
         format!("edges/{}/{}/{form}/1", self.model, self.signal).into_bytes()
     }
@@ -205,6 +210,7 @@ pub struct Plan {
     categories: BinsTable<Categories>,
     /// Of numbers and of texts.
     rarities: [BinsTable<Table>; 2],
+    together: BinsTable<Projections>,
     progress: BTreeMap<i32, Progress>,
     /// Definitions in force.
     pub definitions: Option<Rc<Versioned>>,
@@ -231,6 +237,9 @@ impl Plan {
                 let (model, signal, from) = (e.model, e.signal, e.effective_from);
                 match e.bins {
                     Bins::Numeric(edges) => add_version(self.numeric.entry(model).or_default().entry(signal).or_default(), from, edges),
+                    Bins::Loda(loda) => {
+                        add_version(self.together.entry(model).or_default().entry(signal).or_default(), from, Projections::of(&loda))
+                    }
                     Bins::Rarity(rarity) => {
                         let of = &mut self.rarities[usize::from(matches!(rarity, Rarity::Texts { .. }))];
                         add_version(of.entry(model).or_default().entry(signal).or_default(), from, Table::of(rarity));
@@ -272,6 +281,16 @@ impl Plan {
     /// The first pane in which the rarity of a signal's numbers holds.
     pub fn rare_since(&self, model: &str, signal: &str) -> Option<PaneId> {
         self.rarities[0].get(model)?.get(signal)?.first().map(|v| v.0)
+    }
+
+    /// What a model's numbers are scored by together, as it holds in `pane`.
+    pub fn together(&self, model: &str, pane: PaneId) -> Option<Rc<Projections>> {
+        in_force(self.together.get(model)?.get(OUTLIER_SCORE)?, pane)
+    }
+
+    /// Whether a model's numbers are, or will be, scored together.
+    pub fn knows_together(&self, model: &str) -> bool {
+        self.together.contains_key(model)
     }
 
     /// Whether the rarity of anything of a model is known.

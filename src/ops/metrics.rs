@@ -134,6 +134,9 @@ impl Maker<'_> {
     fn shares(&self, how: How, name: &str, help: &str, labels: &[&str]) -> Shares {
         Shares::new(self.floats(name, help, labels), how)
     }
+    fn delays(&self, name: &str, help: &str) -> Histogram {
+        kept(self.0, Histogram::with_opts(HistogramOpts::new(name, help).buckets(DELAY_BUCKETS.to_vec())))
+    }
     fn times(&self, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
         kept(self.0, HistogramVec::new(HistogramOpts::new(name, help).buckets(DURATIONS.to_vec()), labels))
     }
@@ -171,13 +174,7 @@ impl Inputs {
                 "Wall clock less the highest event time read, per source partition",
                 &["input", "partition"],
             ),
-            label_delay: kept(
-                make.0,
-                Histogram::with_opts(
-                    HistogramOpts::new("driftline_label_delay_seconds", "Time from a prediction to its first outcome")
-                        .buckets(DELAY_BUCKETS.to_vec()),
-                ),
-            ),
+            label_delay: make.delays("driftline_label_delay_seconds", "Time from a prediction to its first outcome"),
             time_raised: make.counter(
                 "driftline_outcome_time_raised_total",
                 "Outcomes whose time was raised to the watermark: their topic is not sorted by time",

@@ -5,6 +5,7 @@
 pub mod disparity;
 pub mod edges;
 pub mod gap;
+pub mod loda;
 pub mod rarity;
 pub mod reference;
 pub mod sample;

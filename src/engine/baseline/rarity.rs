@@ -1,7 +1,7 @@
 //! Rarity: how far out in a signal's reference a value lies, in nats: what outliers are told by.
 //!
 //! - Numbers: `-ln(2 min(F(x), 1-F(x)))`, F the reference's distribution, middle of the bin; beyond the outermost cuts
-//!   `+ 2 ln(1 + z/2)`, z the distance to the cut in mean excesses: a generalised Pareto tail of shape ½, so that neither light nor heavy tails
+//!   `+ 2 ln(1 + z)`, z the distance to the cut in mean excesses: a generalised Pareto tail of shape ½, so that neither light nor heavy tails
 //!   swamp the other features.
 //! - Texts: `-ln` of the share of the reference whose values are as rare or rarer.
 //!
@@ -15,9 +15,9 @@
 //! let sample: Vec<f64> = (0..6_400).map(f64::from).collect();
 //! let table = Table::of(Rarity::of_numbers(&numeric_edges(1, &sample), &sample));
 //! // by hand: the bin of 3,200 has its middle at 3,250: -ln(2·3,150.5/6,401) = .0157; above the last cut 6,300 lie 100 values
-//! // with a mean excess of 49.5: 6,399 is 2 nats further out, -ln(2·100.5/6,401) + 2 ln(1 + 2/2)
+//! // with a mean excess of 49.5: 6,399 is two of them further out, -ln(2·100.5/6,401) + 2 ln(1 + 2)
 //! let nats = |x: f64| table.of_number(x) as f64 / NAT;
-//! assert!((nats(3_200.0) - 0.0157).abs() < 1e-4 && (nats(6_399.0) - 3.4609 - 1.3863).abs() < 1e-3, "{} {}", nats(3_200.0), nats(6_399.0));
+//! assert!((nats(3_200.0) - 0.0157).abs() < 1e-4 && (nats(6_399.0) - 3.4609 - 2.1972).abs() < 1e-3, "{} {}", nats(3_200.0), nats(6_399.0));
 //! ```
 
 use crate::engine::summary::category::Categories;
@@ -28,6 +28,8 @@ use std::collections::BTreeMap;
 
 /// One nat in steps.
 pub const NAT: f64 = 1_048_576.0;
+/// Largest values that are kept: by them the share above a value is counted.
+const TOP: usize = 64;
 /// No value is rarer, in nats.
 const LIMIT: f64 = 64.0;
 
@@ -44,6 +46,8 @@ pub enum Rarity {
         below: f64,
         /// Mean distance of the values above the last cut to it.
         above: f64,
+        /// The largest values, ascending.
+        top: Vec<f64>,
     },
     /// Of texts.
     Texts {
@@ -70,7 +74,10 @@ impl Rarity {
             }
         }
         let mean = |(sum, n): (f64, f64)| if n > 0.0 && (sum / n).is_finite() { sum / n } else { 0.0 };
-        Rarity::Numbers { cuts: edges.cuts.clone(), counts, below: mean(below), above: mean(above) }
+        let mut top: Vec<f64> = sample.iter().map(|x| x + 0.0).filter(|x| !x.is_nan()).collect();
+        top.sort_by(f64::total_cmp);
+        top.drain(..top.len().saturating_sub(TOP));
+        Rarity::Numbers { cuts: edges.cuts.clone(), counts, below: mean(below), above: mean(above), top }
     }
 
     /// Of a counted sample of texts and the categories made of it.
@@ -154,15 +161,16 @@ impl Table {
         self.steps[pinned.iter().position(|(value, _)| value == text).unwrap_or(pinned.len())]
     }
 
-    /// Share of the reference above `x`, by the exponential tail beyond the last cut: what the chance of a score is.
+    /// Share of the reference that is at least `x`: counted among its largest values, and beyond the largest one by the tail of shape ½.
+    /// What the chance of a score is.
     pub fn share_above(&self, x: f64) -> f64 {
-        let Rarity::Numbers { cuts, counts, above, .. } = &self.rarity else { return 1.0 };
+        let Rarity::Numbers { cuts, counts, above, top, .. } = &self.rarity else { return 1.0 };
         let n = counts.iter().sum::<u64>() as f64;
-        let bin = cuts.at_or_below(x);
-        let over = counts[bin..].iter().sum::<u64>() as f64;
-        match cuts.last() {
-            Some(last) if bin == cuts.len() && *above > 0.0 => share(over, n) * libm::exp(-(x - last) / above),
-            _ => share(over, n),
+        let as_large = top.len() - top.partition_point(|t| *t < x);
+        match (as_large, top.last()) {
+            (0, Some(largest)) => share(0.0, n) * libm::exp(-(beyond(x - largest, *above) as f64) / NAT),
+            (all, _) if all == top.len() => share(counts[cuts.at_or_below(x)..].iter().sum::<u64>() as f64, n),
+            (some, _) => share(some as f64, n),
         }
     }
 
@@ -177,7 +185,7 @@ fn beyond(distance: f64, scale: f64) -> i64 {
     match (distance > 0.0, scale > 0.0) {
         (false, _) => 0,
         (true, false) => steps(LIMIT) / 8, // nothing of the reference lies there
-        (true, true) => steps(2.0 * libm::log1p(0.5 * distance / scale)),
+        (true, true) => steps(2.0 * libm::log1p(distance / scale)),
     }
 }
 

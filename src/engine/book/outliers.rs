@@ -1,4 +1,5 @@
-//! Scores of predictions: the rarities of their features, added up; and which of them are outliers.
+//! Scores of predictions: how far out their numbers are together (`loda`), and the rarities of everything else, added up; and which of them
+//! are outliers.
 //!
 //! Guarantees: a score depends on the prediction's values and on what the plan says for its pane, on nothing else: not on the order of
 //! features, not on other predictions, not on how they are read. The features that count are those whose rarity held when scores
@@ -9,6 +10,7 @@
 use super::names::SignalNames;
 use super::{INPUT, LABEL, OUTLIER_SCORE, SCORE};
 use crate::codec::event::{FeatureIx, Prediction, Value};
+use crate::engine::baseline::loda::Projections;
 use crate::engine::baseline::rarity::{NAT, Table};
 use crate::engine::plan::Plan;
 use crate::engine::types::PaneId;
@@ -25,6 +27,10 @@ pub struct Scorer {
     anchor: PaneId,
     places: Vec<[Option<Rc<Table>>; 2]>,
     own: Option<Rc<Table>>,
+    /// What scores numbers together, which of them each place holds, and room for a row.
+    together: Option<Rc<Projections>>,
+    axes: Vec<Option<usize>>,
+    row: Vec<f64>,
 }
 
 const NUMBERS: usize = 0;
@@ -33,7 +39,7 @@ const TEXTS: usize = 1;
 /// A prediction that lies far out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outlier {
-    /// The sum of rarities, in nats.
+    /// How far out it is, in nats.
     pub score: f64,
     /// Share of the reference's predictions with a higher score.
     pub chance: f64,
@@ -68,7 +74,10 @@ impl Scorer {
     pub fn of(plan: &Plan, model: &str, pane: PaneId) -> Option<Scorer> {
         let since = plan.rare_since(model, OUTLIER_SCORE).filter(|since| *since <= pane);
         let own = since.and_then(|_| plan.rarity(model, OUTLIER_SCORE, false, pane));
-        plan.knows_rarity(model).then(|| Scorer { model: model.to_string(), pane, anchor: since.unwrap_or(pane), places: Vec::new(), own })
+        let (model, anchor) = (model.to_string(), since.unwrap_or(pane));
+        let together = plan.together(&model, anchor);
+        let row = vec![0.0; together.as_ref().map_or(0, |t| t.axes().len())];
+        plan.knows_rarity(&model).then(|| Scorer { model, pane, anchor, places: Vec::new(), own, together, axes: Vec::new(), row })
     }
 
     /// Whether it is that of a pane of a model.
@@ -81,14 +90,24 @@ impl Scorer {
             let name = names.at(place);
             let rarity = |texts| plan.rarity(&self.model, name, texts, self.anchor).filter(|_| &**name != OUTLIER_SCORE);
             self.places.push([rarity(false), rarity(true)]);
+            self.axes.push(self.together.as_ref().and_then(|t| t.axes().iter().position(|axis| axis.signal == **name)));
         }
     }
 
     /// The score in steps of 2^-20 nats; none if no value of the prediction has a known rarity.
     pub fn score(&mut self, p: &Prediction<'_>, plan: &Plan, names: &SignalNames, width: usize) -> Option<i64> {
         self.extend(plan, names, width);
-        let (mut sum, mut known) = (0, false);
-        self.each(p, &mut |_, _, steps| (sum, known) = (sum + steps, true));
+        let (mut sum, mut known, mut row) = (0, false, std::mem::take(&mut self.row));
+        row.fill(0.0);
+        self.each(p, &mut |place, value, steps| {
+            known = true;
+            match (self.axes[place], value, &self.together) {
+                (Some(j), Shown::Number(x), Some(together)) => row[j] = together.axes()[j].z(x),
+                _ => sum += steps,
+            }
+        });
+        sum += self.together.as_ref().map_or(0, |t| t.score(&row));
+        self.row = row;
         known.then_some(sum)
     }
 

@@ -2,7 +2,7 @@
 
 use super::chunks::{of_learner, of_stream};
 use super::fairness::SELECTION;
-use super::learn::{Learner, has_begun};
+use super::learn::{Fixed, Learner, has_begun, published};
 use super::shared::{Closing, Segment};
 use super::{Effects, Kept, Monitor, Raised, at};
 
@@ -11,7 +11,7 @@ use crate::engine::book::OUTLIER_SCORE;
 use crate::engine::cell::CellKey;
 use crate::engine::definitions::Definitions;
 use crate::engine::detect::stream::{Form, Observed, Rules, Stream, StreamKey};
-use crate::engine::plan::{Bins, EdgesRecord, PlanRecord};
+use crate::engine::plan::{EdgesRecord, PlanRecord};
 use crate::engine::summary::cell::{CellSummary, Counts, SignalSummary};
 use crate::engine::summary::form::{CategoryForm, NumericForm};
 use crate::engine::types::{PaneId, PaneKind};
@@ -215,15 +215,17 @@ impl Monitor {
         let margin = if kind == PaneKind::Pair { definitions.pane.panes_in(definitions.join.early) + 1 } else { 0 };
         let ahead = if planted(Bug::EdgesAtOnce) { 0 } else { definitions.look_ahead() };
         let effective_from = pane.offset(ahead + 1 + margin);
-        let mut fixed: Vec<(String, Bins)> = Vec::new();
+        let mut fixed: Vec<(String, Fixed)> = Vec::new();
         let (replaying, ages, now) = (self.replaying, &self.ages, self.now);
         for (key, learner) in self.learners.iter_mut().filter(|(k, _)| k.0 == model && kind_of(&k.1) == kind) {
             if !replaying || ages.lacks(of_learner(key), now) {
-                fixed.extend(learner.fix(pane, definitions).into_iter().map(|bins| (key.1.clone(), bins)));
+                fixed.extend(learner.fix(pane, definitions).map(|learnt| (key.1.clone(), learnt)));
             }
         }
         // a replay finds the same bins once more; they are known
-        for (signal, bins) in fixed.into_iter().filter(|_| !replaying) {
+        let outliers = definitions.outliers.is_some() && kind == PaneKind::Input;
+        let together = self.plan.knows_together(model);
+        for (signal, bins) in published(fixed, outliers, together).into_iter().filter(|_| !replaying) {
             let record = EdgesRecord { model: model.to_string(), signal, kind: kind.into(), effective_from, bins };
             self.plan.observe(PlanRecord::Edges(record.clone()));
             self.shared.edges.push(record.clone());
