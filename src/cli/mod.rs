@@ -6,6 +6,7 @@ pub mod check;
 pub mod demo;
 pub mod demo_data;
 mod demo_show;
+pub mod forward;
 pub mod run;
 pub mod schema;
 pub mod tail;
@@ -55,6 +56,11 @@ pub enum Verb {
         after_help = "Example:\n  driftline tail -c driftline.yaml --since 7d --severity warning\n  driftline tail -c driftline.yaml -f\n  driftline tail -c driftline.yaml --model fraud -o json | jq .summary"
     )]
     Tail(tail::TailArgs),
+    /// Tell Alertmanager what fires, until it is resolved
+    #[command(
+        after_help = "Example:\n  driftline forward -c driftline.yaml --alertmanager http://alertmanager:9093\n  driftline forward -c driftline.yaml --alertmanager https://am-0:9093 --alertmanager https://am-1:9093 --ca-file ca.pem --token-file token"
+    )]
+    Forward(forward::ForwardArgs),
 }
 
 /// The configuration file.
