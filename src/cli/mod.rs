@@ -3,9 +3,11 @@
 //! Exit codes: 0 ok, 1 runtime, 2 usage or configuration, 4 fatal Kafka error (restart me).
 
 pub mod check;
+mod connect;
 pub mod demo;
 pub mod demo_data;
 mod demo_show;
+mod findings;
 pub mod forward;
 pub mod run;
 pub mod schema;
@@ -42,8 +44,10 @@ pub enum Verb {
         after_help = "Example:\n  driftline demo\n  driftline demo --once --alerts alerts.jsonl\n  driftline demo --brokers localhost:9092"
     )]
     Demo(demo::DemoArgs),
-    /// Check a configuration file; every mistake at once
-    #[command(after_help = "Example:\n  driftline check -c driftline.yaml\n  driftline check -c driftline.yaml -o json")]
+    /// Check a configuration file, every mistake at once; with --connect against the cluster and its newest records
+    #[command(
+        after_help = "Example:\n  driftline check -c driftline.yaml\n  driftline check -c driftline.yaml -o json\n  driftline check -c driftline.yaml --connect"
+    )]
     Check(check::CheckArgs),
     /// Print the JSON Schema of the configuration
     #[command(after_help = "Example:\n  driftline schema > driftline.schema.json")]

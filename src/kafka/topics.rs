@@ -149,7 +149,8 @@ impl Cluster {
         let cluster = Cluster { consumer, admin };
         let mut told = None;
         while let Err(e) = cluster.consumer.fetch_metadata(None, Duration::from_secs(3)) {
-            while cluster.consumer.poll(Duration::from_millis(100)).is_some() {} // errors go to the context, after what is only logged
+            let heard = Instant::now(); // errors go to the context, after what is only logged; they may come without a pause
+            while heard.elapsed() < Duration::from_secs(1) && cluster.consumer.poll(Duration::from_millis(100)).is_some() {}
             let (e, why) = cluster.consumer.context().take().unwrap_or_else(|| (e.clone(), e.to_string()));
             if let Some(end) = hopeless(kafka, &e, &why) {
                 return Err(end);
