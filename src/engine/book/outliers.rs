@@ -72,12 +72,15 @@ pub enum OutlierValue {
 impl Scorer {
     /// Of a pane of a model; `None` as long as nothing is known of it.
     pub fn of(plan: &Plan, model: &str, pane: PaneId) -> Option<Scorer> {
+        if !plan.knows_rarity(model) {
+            return None; // asked for each prediction until then: nothing is allocated
+        }
         let since = plan.rare_since(model, OUTLIER_SCORE).filter(|since| *since <= pane);
         let own = since.and_then(|_| plan.rarity(model, OUTLIER_SCORE, false, pane));
         let (model, anchor) = (model.to_string(), since.unwrap_or(pane));
         let together = plan.together(&model, anchor);
         let row = vec![0.0; together.as_ref().map_or(0, |t| t.axes().len())];
-        plan.knows_rarity(&model).then(|| Scorer { model, pane, anchor, places: Vec::new(), own, together, axes: Vec::new(), row })
+        Some(Scorer { model, pane, anchor, places: Vec::new(), own, together, axes: Vec::new(), row })
     }
 
     /// Whether it is that of a pane of a model.
