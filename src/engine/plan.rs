@@ -77,6 +77,16 @@ impl EdgesRecord {
     pub fn to_bytes(&self) -> Vec<u8> {
         sealed(Kind::Edges, self)
     }
+
+    /// Refuses what no sample can have given.
+    fn checked(self) -> Result<EdgesRecord, Malformed> {
+        let possible = match &self.bins {
+            Bins::Rarity(rarity) => rarity.possible(),
+            Bins::Loda(loda) => loda.possible(),
+            Bins::Numeric(_) | Bins::Categories(_) => true,
+        };
+        if possible { Ok(self) } else { Err(Malformed::Value("the plan's rarities of a signal")) }
+    }
 }
 
 /// How far a summaries partition has closed its panes.
@@ -183,7 +193,7 @@ impl PlanRecord {
         let (kind, mut r) = Reader::open(bytes)?;
         let len = bytes.len();
         Ok(match kind {
-            k if k == Kind::Edges as u8 => PlanRecord::Edges(opened(&mut r, len)?),
+            k if k == Kind::Edges as u8 => PlanRecord::Edges(opened::<EdgesRecord>(&mut r, len)?.checked()?),
             k if k == Kind::Progress as u8 => PlanRecord::Progress(opened(&mut r, len)?),
             k if k == Kind::Definitions as u8 => PlanRecord::Definitions(Box::new(Versioned::read(bytes)?)),
             _ => return Err(Malformed::Value("a record of another kind in the plan")),

@@ -100,6 +100,15 @@ impl Loda {
         let histograms = (0..PROJECTIONS as u64).map(|p| Histogram::of(&sparse(p, axes.len()), &rows)).collect();
         Some(Loda { axes, histograms })
     }
+
+    /// Whether samples can have given it: asked of what is read from the plan.
+    pub fn possible(&self) -> bool {
+        let wide = |width: f64| width.is_finite() && width > 0.0;
+        (2..=FEATURES).contains(&self.axes.len())
+            && self.histograms.len() == PROJECTIONS
+            && self.axes.iter().all(|a| a.middle.is_finite() && wide(a.scale))
+            && self.histograms.iter().all(|h| h.low.is_finite() && wide(h.width) && !h.counts.is_empty())
+    }
 }
 
 fn axis(sample: &Sampled<'_>) -> Axis {
@@ -108,7 +117,8 @@ fn axis(sample: &Sampled<'_>) -> Axis {
     let mean = finite().sum::<f64>() / n;
     let deviation = libm::sqrt(finite().map(|x| (x - mean) * (x - mean)).sum::<f64>() / n);
     let scale = if deviation > 0.0 && deviation.is_finite() { deviation } else { 1.0 };
-    Axis { signal: sample.signal.to_string(), middle: sample.edges.median, scale }
+    let middle = if sample.edges.median.is_finite() { sample.edges.median } else { 0.0 };
+    Axis { signal: sample.signal.to_string(), middle, scale }
 }
 
 impl Axis {
@@ -124,7 +134,8 @@ impl Histogram {
         let values: Vec<f64> = rows.values().map(|row| project(projection, row)).collect();
         let (low, high) = values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
         let bins = (libm::rint(2.0 * libm::cbrt(values.len() as f64)) as usize).clamp(8, 32);
-        let width = if high > low { (high - low) / bins as f64 } else { 1.0 };
+        let width = (high - low) / bins as f64;
+        let width = if width > 0.0 { width } else { 1.0 };
         let mut counts = vec![0; bins];
         values.iter().for_each(|v| counts[(((v - low) / width) as usize).min(bins - 1)] += 1);
         Histogram { low, width, counts }
@@ -232,5 +243,29 @@ mod tests {
         let of = |signal, threshold| Sampled { signal, edges: &edges, kept: &xs, threshold };
         assert!(Loda::of(&[of("a", 200), of("b", 49)]).is_none() && Loda::of(&[of("a", 200)]).is_none() && Loda::of(&[]).is_none());
         assert!(Loda::of(&[of("a", 200), of("b", 50)]).is_some());
+    }
+
+    #[test]
+    fn what_is_learnt_of_extreme_values_is_possible_and_what_is_cut_short_is_not() {
+        let values = [f64::INFINITY, f64::NEG_INFINITY, f64::NAN, f64::MAX, f64::MIN, f64::MIN_POSITIVE, 0.0];
+        for a in values {
+            for b in values {
+                let xs: Vec<(u64, f64)> = (0..100).map(|i| (i, if i % 3 == 0 { a } else { b })).collect();
+                let edges = numeric_edges(1, &xs.iter().map(|x| x.1).collect::<Vec<_>>());
+                let loda = Loda::of(&["a", "b"].map(|signal| Sampled { signal, edges: &edges, kept: &xs, threshold: 600 })).unwrap();
+                assert!(loda.possible(), "{a} {b}: {loda:?}");
+            }
+        }
+        let changes: [fn(&mut Loda); 4] = [
+            |l| l.histograms[0].counts.clear(),
+            |l| l.histograms.truncate(PROJECTIONS - 1),
+            |l| l.axes[0].scale = 0.0,
+            |l| l.histograms[1].width = f64::NAN,
+        ];
+        for change in changes {
+            let mut loda = line();
+            change(&mut loda);
+            assert!(!loda.possible());
+        }
     }
 }

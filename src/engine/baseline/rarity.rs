@@ -87,6 +87,21 @@ impl Rarity {
         let other = sample.values().sum::<u64>() - pinned.iter().map(|p| p.1).sum::<u64>();
         Rarity::Texts { pinned, other }
     }
+
+    /// Whether a sample can have given it: asked of what is read from the plan.
+    pub fn possible(&self) -> bool {
+        let ascending = |values: &[f64]| values.iter().all(|x| !x.is_nan()) && values.is_sorted();
+        match self {
+            Rarity::Numbers { cuts, counts, below, above, top } => {
+                counts.len() == cuts.len() + 1
+                    && countable(counts.iter().copied())
+                    && [below, above].iter().all(|mean| mean.is_finite() && **mean >= 0.0)
+                    && ascending(cuts)
+                    && ascending(top)
+            }
+            Rarity::Texts { pinned, other } => countable(pinned.iter().map(|p| p.1).chain([*other])),
+        }
+    }
 }
 
 /// A rarity, ready to be looked up.
@@ -95,6 +110,10 @@ pub struct Table {
     rarity: Rarity,
     /// Per bin, or per pinned value and then for all others.
     steps: Vec<i64>,
+}
+
+fn countable(mut counts: impl Iterator<Item = u64>) -> bool {
+    counts.try_fold(0u64, |sum, c| sum.checked_add(c)).is_some()
 }
 
 fn steps(nats: f64) -> i64 {
@@ -197,6 +216,24 @@ mod tests {
 
     fn table(sample: &[f64]) -> Table {
         Table::of(Rarity::of_numbers(&numeric_edges(1, sample), sample))
+    }
+
+    #[test]
+    fn what_is_learnt_is_possible_and_what_can_not_be_counted_is_not() {
+        for sample in [&[][..], &[f64::NAN], &[f64::INFINITY, 1.0, 2.0], &[f64::MIN, f64::MAX, 0.0], &[-0.0; 9]] {
+            let rarity = Rarity::of_numbers(&numeric_edges(1, sample), sample);
+            assert!(rarity.possible(), "{rarity:?}");
+        }
+        let changes: [fn(&mut Vec<u64>, &mut Vec<f64>); 4] =
+            [|counts, _| counts.clear(), |counts, _| counts.fill(u64::MAX), |_, top| top[0] = f64::NAN, |_, top| top[0] = f64::INFINITY];
+        for change in changes {
+            let sample: Vec<f64> = (0..640).map(f64::from).collect();
+            let mut rarity = Rarity::of_numbers(&numeric_edges(1, &sample), &sample);
+            let Rarity::Numbers { counts, top, .. } = &mut rarity else { unreachable!() };
+            change(counts, top);
+            assert!(!rarity.possible(), "{rarity:?}");
+        }
+        assert!(!Rarity::Texts { pinned: vec![("a".into(), u64::MAX)], other: 1 }.possible());
     }
 
     #[test]
