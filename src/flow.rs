@@ -6,6 +6,7 @@
 //! Everything that an epoch publishes becomes visible in one transaction with the input positions (`log::epoch`).
 
 use crate::codec::event::{Outcome, Prediction};
+use crate::codec::outlier;
 use crate::engine::definitions::Definitions;
 use crate::engine::join::{NewOutcome, NewPrediction, OutcomeVerdict, PredictionVerdict};
 use crate::engine::journal::Epoch;
@@ -34,6 +35,10 @@ pub fn prediction(
         PredictionVerdict::Accepted => {
             task.tally.accepted += 1;
             task.book.accepted(d.pane.pane_of(p.time), cell, p, plan, name);
+            if let Some(found) = task.book.take_outlier() {
+                task.tally.outliers += 1;
+                task.outliers.push((p.request_id.to_string(), outlier::encode(&found, p, &d.dimensions)));
+            }
         }
         PredictionVerdict::Duplicate => {
             task.tally.duplicates += 1;

@@ -90,6 +90,8 @@ fn definitions() -> Definitions {
         reminder: Span::days(7),
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
+        fairness: Vec::new(),
+        outliers: None,
     }
 }
 

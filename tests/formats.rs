@@ -4,9 +4,11 @@
 
 use driftline::codec::wire::{Kind, Reader};
 use driftline::engine::baseline::edges::numeric_edges;
+use driftline::engine::baseline::loda::{Loda, Sampled};
+use driftline::engine::baseline::rarity::Rarity;
 use driftline::engine::baseline::sample::Sample;
 use driftline::engine::cell::{CellId, CellKey, Cells};
-use driftline::engine::definitions::{BaselineRule, Budget, Definitions, JoinRules, ModelRules, Task, Tolerance};
+use driftline::engine::definitions::{BaselineRule, Budget, Definitions, Fairness, JoinRules, ModelRules, Outliers, Task, Tolerance};
 use driftline::engine::detect::stream::{Form, Rules, Stream, StreamKey};
 use driftline::engine::join::{NewOutcome, NewPrediction};
 use driftline::engine::journal::{Activity, Changes, EdgeDecision, Epoch, open, read_cell_key};
@@ -15,7 +17,7 @@ use driftline::engine::monitor::restore::Restore;
 use driftline::engine::monitor::state::Rewrite;
 use driftline::engine::monitor::{Effects, Monitor};
 use driftline::engine::partial::{Origin, PartialEntry, encode, read};
-use driftline::engine::plan::{Bins, EdgesRecord, PlanKind, PlanRecord, Progress, Versioned, opened, sealed};
+use driftline::engine::plan::{Bins, EdgesRecord, PlanKind, PlanRecord, Progress, Versioned};
 use driftline::engine::summary::aged::AgedCounts;
 use driftline::engine::summary::category::{Categories, CategoryCounts};
 use driftline::engine::summary::cell::{CellSummary, Counts, InputCounts, PairCounts, SignalSummary};
@@ -66,7 +68,7 @@ fn cell(version: Option<&str>, country: &str) -> CellKey {
 }
 
 fn definitions() -> Definitions {
-    let rules = |task, positive: Option<&str>| ModelRules { task, positive: positive.map(Into::into) };
+    let rules = |task, positive: Option<&str>| ModelRules { task, positive: positive.map(Into::into), favourable: None };
     Definitions {
         app: "shop".into(),
         revision: 3,
@@ -95,6 +97,8 @@ fn definitions() -> Definitions {
         reminder: Span::hours(24),
         labels: BTreeMap::from([("team".into(), "risk".into())]),
         annotations: BTreeMap::from([("runbook".into(), "https://example.org".into())]),
+        fairness: Vec::new(),
+        outliers: None,
     }
 }
 
@@ -319,10 +323,17 @@ fn plan_again(bytes: &[u8]) -> Vec<u8> {
 fn definitions_and_proposals_are_frozen() {
     let versioned = Versioned { version: 2, effective_from: PaneId(i64::MIN), definitions: definitions() };
     assert_frozen("definitions", &versioned.to_bytes(), plan_again);
-    assert_frozen("proposal", &sealed(Kind::Proposal, &definitions()), |bytes| {
-        let proposal: Definitions = opened(&mut Reader::open_as(bytes, Kind::Proposal).unwrap(), bytes.len()).unwrap();
-        sealed(Kind::Proposal, &proposal)
-    });
+    assert_frozen("proposal", &definitions().to_proposal(), |bytes| Definitions::from_proposal(bytes).unwrap().to_proposal());
+    // the second format, for what the first has no place for
+    let mut fair = definitions();
+    let groups = vec!["country".to_string()];
+    fair.fairness = vec![Fairness { groups, reference: Some(vec!["FR".into()]), ratio: 0.8, difference: 0.1 }];
+    fair.models.get_mut("fraud").unwrap().favourable = Some("no".into());
+    let odd = Definitions { outliers: Some(Outliers { share: 0.001 }), ..definitions() };
+    assert_frozen("proposal_2_outliers", &odd.to_proposal(), |bytes| Definitions::from_proposal(bytes).unwrap().to_proposal());
+    let versioned = Versioned { version: 2, effective_from: PaneId(i64::MIN), definitions: fair.clone() };
+    assert_frozen("definitions_2", &versioned.to_bytes(), plan_again);
+    assert_frozen("proposal_2", &fair.to_proposal(), |bytes| Definitions::from_proposal(bytes).unwrap().to_proposal());
 }
 
 #[test]
@@ -336,10 +347,20 @@ fn edges_and_categories_are_frozen() {
         EdgesRecord { model: "fraud".into(), signal: signal.into(), kind, effective_from: PaneId(28_333_400), bins }.to_bytes()
     };
     let numeric = Bins::Numeric(numeric_edges(1, &[1.0, 2.0, 2.0, 3.0, 5.0, f64::INFINITY]));
+    let sample = [1.0, 2.0, 2.0, 3.0, 5.0];
+    let numbers = Bins::Rarity(Rarity::of_numbers(&numeric_edges(1, &sample), &sample));
+    let kept: Vec<(u64, f64)> = (0..60).map(|i| (i, f64::from(i as u32 % 7))).collect();
+    let edges = numeric_edges(1, &sample);
+    let sampled = ["feature:x", "feature:y"].map(|signal| Sampled { signal, edges: &edges, kept: &kept, threshold: 60 });
+    let loda = Bins::Loda(Loda::of(&sampled).unwrap());
+    let texts = Bins::Rarity(Rarity::Texts { pinned: vec![("b".into(), 7), ("é".into(), 2)], other: 1 });
     let pinned = vec!["b".into(), "é".into()];
     let categories = Bins::Categories(Categories { version: 1, pinned, known: vec!["c".into(), "d".into()] });
     assert_frozen("edges", &record("bias", PlanKind::Pair, numeric), plan_again);
     assert_frozen("categories", &record("label", PlanKind::Input, categories), plan_again);
+    assert_frozen("rarity_numbers", &record("feature:x", PlanKind::Input, numbers), plan_again);
+    assert_frozen("loda", &record("outlier_score", PlanKind::Input, loda), plan_again);
+    assert_frozen("rarity_texts", &record("label", PlanKind::Input, texts), plan_again);
 }
 
 #[test]

@@ -30,6 +30,8 @@ const MINUTE: i64 = 60_000;
 const MINUTES: i64 = 460;
 /// Minutes in which one country's inputs and labels are different.
 const CHANGED: std::ops::Range<i64> = 370..430;
+/// From this minute on one prediction a minute lies far out.
+const ODD: i64 = 440;
 /// Wall clock of a turn.
 const TURN: i64 = 60;
 
@@ -42,6 +44,8 @@ join: { window: 30m }
 models:
   fraud: { task: binary, positive: 'yes' }
 segments: { by: [[country]] }
+fairness: [ { groups: [country] } ]
+outliers: {}
 baseline: { from: 2023-11-14T00:00:00Z, to: 2023-11-14T05:40:00Z }
 budget: { false_alarms: 1, per: 1h }
 summaries: { partitions: 2 }
@@ -94,7 +98,8 @@ fn cluster(settings: &Settings) -> SharedCluster {
             let at = START + minute * MINUTE + (r.below(70_000) as i64 - 10_000);
             let country = ["FR", "FR", "DE", "AT"][r.below(4) as usize];
             let changed = CHANGED.contains(&minute) && country == "FR";
-            let x = r.unit() + r.unit() + if changed { 1.0 } else { 0.0 };
+            let odd = minute >= ODD && i == 3;
+            let x = if odd { 50.0 } else { r.unit() + r.unit() + if changed { 1.0 } else { 0.0 } };
             let label = if x > 1.0 { "yes" } else { "no" };
             let plan = ["a", "a", "b", if changed { "z" } else { "c" }][r.below(4) as usize];
             let features = format!(r#"{{"x":{x},"plan":"{plan}"}}"#);
@@ -194,6 +199,8 @@ struct Published {
     /// By (kind, pane, cell): the merged summary.
     summaries: BTreeMap<String, Vec<u8>>,
     dead_letters: Vec<Option<Vec<u8>>>,
+    /// Partition, key and value, in order by partition.
+    outliers: Vec<(Partition, String, String)>,
 }
 
 #[derive(Default, Debug)]
@@ -290,7 +297,8 @@ fn disturb(members: &mut [Member], turn: u64, r: &mut Draw, happened: &mut Happe
 fn published(cluster: &SharedCluster, settings: &Settings) -> Published {
     let records = |topic: &str| cluster.read_committed(topic).expect("read");
     let text = |bytes: Option<Vec<u8>>| String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned();
-    let alerts = records(&settings.alerts.topic).into_iter().map(|a| (a.partition, text(a.key), text(a.value))).collect();
+    let listed = |topic: &str| records(topic).into_iter().map(|a| (a.partition, text(a.key), text(a.value))).collect();
+    let (alerts, outliers) = (listed(&settings.alerts.topic), listed("shop.outliers"));
     let mut plan = Plan::default();
     records("shop.plan").iter().for_each(|r| plan.observe(PlanRecord::read(r.value.as_deref().unwrap()).unwrap()));
     let mut sums: BTreeMap<String, PartialEntry> = BTreeMap::new();
@@ -311,7 +319,7 @@ fn published(cluster: &SharedCluster, settings: &Settings) -> Published {
     let summaries = sums.into_iter().map(|(place, entry)| (place, bytes(entry))).collect();
     let mut dead_letters: Vec<_> = records("shop.dead-letters").into_iter().map(|d| d.value).collect();
     dead_letters.sort();
-    Published { alerts, summaries, dead_letters }
+    Published { alerts, summaries, dead_letters, outliers }
 }
 
 fn assert_same(one: &Published, other: &Published, what: &str) {
@@ -323,6 +331,7 @@ fn assert_same(one: &Published, other: &Published, what: &str) {
     }
     assert_eq!(one.alerts.len(), other.alerts.len(), "{what}: number of alerts");
     assert!(one.dead_letters == other.dead_letters, "{what}: dead letters");
+    assert!(one.outliers == other.outliers, "{what}: outliers");
 }
 
 #[test]
@@ -334,6 +343,22 @@ fn members_that_die_and_commits_without_answer_change_nothing_that_is_published(
         ["\"opened\"", "\"recovered\"", "feature:x", "\"error\"", "\"FR\"", "fraud"].into_iter().filter(|w| !has(w)).collect();
     assert!(missing.is_empty(), "no alert with {missing:?} among {}", calm.alerts.len());
     assert_eq!(calm.dead_letters.len(), 10);
+    let reported: BTreeMap<&str, &str> = calm.outliers.iter().map(|o| (o.1.as_str(), o.2.as_str())).collect();
+    assert_eq!(reported.len(), calm.outliers.len(), "each outlier once");
+    for minute in ODD..MINUTES {
+        let told = reported.get(format!("{minute}-3").as_str()).unwrap_or_else(|| panic!("nothing of {minute}-3 among {reported:#?}"));
+        let told: serde_json::Value = serde_json::from_str(told).expect("JSON");
+        assert_eq!(
+            (told["reasons"][0]["signal"].as_str(), told["reasons"][0]["value"].as_f64()),
+            (Some("feature:x"), Some(50.0)),
+            "{told}"
+        );
+        assert!(told["chance"].as_f64() <= Some(0.001) && told["reasons"][0]["usual_high"].as_f64() < Some(3.0), "{told}");
+    }
+    // 30 minutes of 16 after the change, and one of 500
+    let after = |id: &str| id.split_once('-').is_some_and(|(minute, i)| minute.parse::<i64>().unwrap_or(0) >= CHANGED.end && i != "3");
+    let usual = reported.keys().filter(|id| after(id)).count();
+    assert!(usual <= 10, "{usual} of the 950 others {:#?}", reported.iter().filter(|r| after(r.0)).map(|r| r.1).collect::<Vec<_>>());
     let of_root = |s: &serde_json::Value| s["segment"].as_object().is_some_and(|s| s.is_empty()) && s["signal"] == "feature:x";
     let x: Vec<_> = happened.shown.iter().filter(|s| of_root(s)).collect();
     let [x] = x.as_slice() else { panic!("one stream of all values of x on the status pages, not {x:?}") };

@@ -1,28 +1,16 @@
 //! `driftline tail` against the embedded broker: what a person at a terminal, a script and somebody with a mistake in the configuration see.
 
-use driftline::broker::{Embedded, Options};
 use driftline::codec::alert::{Format, decode, encode};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::config::{ClientConfig, FromClientConfig};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::Duration;
-use tempfile::TempDir;
+use std::process::{Child, ChildStdout, Stdio};
 
+#[path = "kit/alerts_topic.rs"]
+mod alerts_topic;
 #[path = "kit/wait.rs"]
 mod wait;
 
-const PATIENCE: Duration = Duration::from_secs(60);
-const TOPIC: &str = "shop.alerts";
-
-/// A broker with an alerts topic of two partitions, and a configuration that names it.
-struct Scene {
-    broker: Embedded,
-    dir: TempDir,
-}
+use alerts_topic::{PATIENCE, Scene, alert};
 
 /// What a finished process has said.
 struct Said {
@@ -31,77 +19,17 @@ struct Said {
     err: String,
 }
 
-impl Scene {
-    fn new() -> Scene {
-        let scene = Scene::without_topic();
-        let config = scene.client();
-        let admin: AdminClient<DefaultClientContext> = AdminClient::from_config(&config).expect("an admin client");
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let topic = NewTopic::new(TOPIC, 2, TopicReplication::Fixed(1));
-        let made = runtime.block_on(admin.create_topics(&[topic], &AdminOptions::new())).expect("an answer");
-        made.into_iter().for_each(|m| drop(m.expect("a new topic")));
-        scene
-    }
+/// `driftline tail` in a scene.
+trait Tail {
+    fn tail(&self, flags: &[&str]) -> Said;
+}
 
-    fn without_topic() -> Scene {
-        let scene = Scene { broker: Embedded::start(Options::default()).expect("a free port"), dir: TempDir::new().expect("a folder") };
-        scene.configure(&scene.broker.address(), "json");
-        scene
-    }
-
-    fn configure(&self, brokers: &str, format: &str) {
-        let text = format!(
-            "app: shop\nkafka: {{ brokers: \"{brokers}\" }}\npredictions: {{ topic: p }}\noutcomes: {{ topic: o }}\nalerts: {{ format: {format} }}\n"
-        );
-        std::fs::write(self.config(), text).expect("written");
-    }
-
-    fn config(&self) -> std::path::PathBuf {
-        self.dir.path().join("driftline.yaml")
-    }
-
-    fn client(&self) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", self.broker.address());
-        config
-    }
-
-    /// Publishes values to partitions as driftline does: in one transaction, which is committed or given up.
-    fn publish(&self, values: &[(i32, &[u8])], commit: bool) {
-        let mut config = self.client();
-        config.set("transactional.id", "shop-detect-one-0000-0000");
-        let producer = BaseProducer::from_config(&config).expect("a producer");
-        producer.init_transactions(PATIENCE).expect("a producer's id");
-        producer.begin_transaction().expect("a transaction");
-        for (partition, value) in values {
-            let record: BaseRecord<'_, str, [u8]> = BaseRecord::to(TOPIC).partition(*partition).key("fingerprint");
-            producer.send(record.payload(value)).map_err(|e| e.0).expect("queued");
-        }
-        producer.flush(PATIENCE).expect("delivered");
-        let end = if commit { producer.commit_transaction(PATIENCE) } else { producer.abort_transaction(PATIENCE) };
-        end.expect("an end");
-    }
-
-    fn command(&self, flags: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_driftline"));
-        command.arg("tail").arg("-c").arg(self.config()).args(flags).env_remove("DRIFTLINE_LOG").stdin(Stdio::null());
-        command
-    }
-
+impl Tail for Scene {
     fn tail(&self, flags: &[&str]) -> Said {
-        let output = self.command(flags).output().expect("the program starts");
+        let output = self.command("tail", flags).output().expect("the program starts");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
         Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
     }
-}
-
-/// The alert whose bytes are frozen, with these fields.
-fn alert(fields: Value) -> Vec<u8> {
-    let mut alert: Value = serde_json::from_str(include_str!("fixtures/alert.json")).expect("a fixture");
-    for (name, value) in fields.as_object().expect("fields") {
-        alert[name] = value.clone();
-    }
-    serde_json::to_vec(&alert).expect("JSON")
 }
 
 fn at(hour: u32, model: &str, severity: &str) -> Vec<u8> {
@@ -193,7 +121,7 @@ impl Drop for Following {
 fn following_shows_what_is_there_and_then_what_comes() {
     let scene = Scene::new();
     scene.publish(&[(0, &at(1, "fraud", "INFO"))], true);
-    let mut child = scene.command(&["--follow"]).stdout(Stdio::piped()).spawn().expect("the program starts");
+    let mut child = scene.command("tail", &["--follow"]).stdout(Stdio::piped()).spawn().expect("the program starts");
     let out = BufReader::new(child.stdout.take().expect("its output"));
     let mut following = Following(child, out);
     assert!(following.line().contains("at 1"));
@@ -209,7 +137,7 @@ fn following_shows_what_is_there_and_then_what_comes() {
 fn a_reader_that_goes_away_ends_it_quietly() {
     let scene = Scene::new();
     scene.publish(&[(0, &at(1, "fraud", "INFO"))], true);
-    let mut child = scene.command(&["-f"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+    let mut child = scene.command("tail", &["-f"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
     drop(child.stdout.take());
     let ended = wait::within(PATIENCE, || {
         scene.publish(&[(0, &at(2, "fraud", "INFO"))], true);

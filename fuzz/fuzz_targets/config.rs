@@ -11,7 +11,7 @@ driftline_fuzz::target!(|data| {
     match load_text("fuzz.yaml", &text, &env, Path::new("/nonexistent")) {
         Ok(settings) => {
             let d = &settings.definitions;
-            assert_eq!(driftline::engine::definitions::Definitions::from_bytes(&d.to_bytes()).as_ref(), Ok(d));
+            assert_eq!(driftline::engine::definitions::Definitions::from_bytes(&d.to_bytes(), d.format()).as_ref(), Ok(d));
             assert!(d.look_ahead() > 0);
         }
         Err(all) => {

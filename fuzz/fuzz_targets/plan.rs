@@ -14,9 +14,12 @@ fn bytes(record: &PlanRecord) -> Vec<u8> {
 }
 
 driftline_fuzz::target!(|data| {
-    if let Ok(definitions) = Definitions::from_bytes(data) {
-        let once = definitions.to_bytes();
-        assert_eq!(Definitions::from_bytes(&once).expect("what was written is read").to_bytes(), once);
+    for format in [1, 2] {
+        if let Ok(definitions) = Definitions::from_bytes(data, format) {
+            let once = definitions.to_bytes();
+            let again = Definitions::from_bytes(&once, definitions.format()).expect("what was written is read");
+            assert_eq!((again.to_bytes(), again.format()), (once, definitions.format()));
+        }
     }
     let (mut input, mut plan) = (Pieces(data), Plan::default());
     while let Some(record) = input.record() {

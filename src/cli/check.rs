@@ -1,8 +1,11 @@
-//! `driftline check`: is the configuration right?
+//! `driftline check`: is the configuration right? With `--connect`: does it fit the cluster and what is in the inputs?
 
+use super::connect::findings;
+use super::findings::Level;
 use super::{ConfigArg, Failure, Output, say};
 use crate::config::load;
 use crate::config::settings::Settings;
+use crate::ops::logs;
 use crate::registry::probe;
 use clap::Args;
 use serde_json::json;
@@ -13,6 +16,12 @@ pub struct CheckArgs {
     /// Configuration file
     #[command(flatten)]
     pub config: ConfigArg,
+    /// Look at the cluster too: topics, rights, and the newest records of both inputs. Reads and asks only
+    #[arg(long)]
+    pub connect: bool,
+    /// With --connect: about so many records of each input
+    #[arg(long, value_name = "N", default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000), requires = "connect")]
+    pub records: u32,
     /// How to print the result
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
@@ -23,6 +32,9 @@ pub fn check(args: &CheckArgs) -> Result<(), Failure> {
     let loaded = load(&args.config.config);
     if let Ok(Settings { registry: Some(at), .. }) = &loaded {
         probe(at).map_err(|trouble| Failure::Runtime(format!("the schema registry {}: {trouble}", at.url)))?;
+    }
+    if let (Ok(settings), true) = (&loaded, args.connect) {
+        return report(settings, args);
     }
     match (loaded, args.output) {
         (Err(diagnostics), Output::Json) => {
@@ -52,5 +64,32 @@ pub fn check(args: &CheckArgs) -> Result<(), Failure> {
                 d.streams_cap
             ))
         }
+    }
+}
+
+/// Prints what was found; an error if something is wrong.
+fn report(settings: &Settings, args: &CheckArgs) -> Result<(), Failure> {
+    logs::start("error"); // what goes wrong is a finding
+    let found = findings(settings, args.records as usize);
+    let wrong = found.iter().filter(|f| f.level == Level::Wrong).count();
+    match args.output {
+        Output::Json => say(&json!({ "ok": wrong == 0, "findings": found }).to_string())?,
+        Output::Text => {
+            for f in &found {
+                let mark = match f.level {
+                    Level::Fine => "ok   ",
+                    Level::Note => "note ",
+                    Level::Wrong => "WRONG",
+                };
+                say(&format!("{mark}  {}", f.text))?;
+                if !f.remedy.is_empty() {
+                    say(&format!("       -> {}", f.remedy))?;
+                }
+            }
+        }
+    }
+    match wrong {
+        0 => Ok(()),
+        n => Err(Failure::Runtime(format!("{n} finding(s) must be put right before `driftline run`"))),
     }
 }

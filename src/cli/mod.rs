@@ -3,9 +3,12 @@
 //! Exit codes: 0 ok, 1 runtime, 2 usage or configuration, 4 fatal Kafka error (restart me).
 
 pub mod check;
+mod connect;
 pub mod demo;
 pub mod demo_data;
 mod demo_show;
+mod findings;
+pub mod forward;
 pub mod run;
 pub mod schema;
 pub mod tail;
@@ -41,8 +44,10 @@ pub enum Verb {
         after_help = "Example:\n  driftline demo\n  driftline demo --once --alerts alerts.jsonl\n  driftline demo --brokers localhost:9092"
     )]
     Demo(demo::DemoArgs),
-    /// Check a configuration file; every mistake at once
-    #[command(after_help = "Example:\n  driftline check -c driftline.yaml\n  driftline check -c driftline.yaml -o json")]
+    /// Check a configuration file, every mistake at once; with --connect against the cluster and its newest records
+    #[command(
+        after_help = "Example:\n  driftline check -c driftline.yaml\n  driftline check -c driftline.yaml -o json\n  driftline check -c driftline.yaml --connect"
+    )]
     Check(check::CheckArgs),
     /// Print the JSON Schema of the configuration
     #[command(after_help = "Example:\n  driftline schema > driftline.schema.json")]
@@ -55,6 +60,11 @@ pub enum Verb {
         after_help = "Example:\n  driftline tail -c driftline.yaml --since 7d --severity warning\n  driftline tail -c driftline.yaml -f\n  driftline tail -c driftline.yaml --model fraud -o json | jq .summary"
     )]
     Tail(tail::TailArgs),
+    /// Tell Alertmanager what fires, until it is resolved
+    #[command(
+        after_help = "Example:\n  driftline forward -c driftline.yaml --alertmanager http://alertmanager:9093\n  driftline forward -c driftline.yaml --alertmanager https://am-0:9093 --alertmanager https://am-1:9093 --ca-file ca.pem --token-file token"
+    )]
+    Forward(forward::ForwardArgs),
 }
 
 /// The configuration file.

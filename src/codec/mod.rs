@@ -11,6 +11,7 @@ pub mod found;
 pub mod framing;
 pub mod json;
 pub mod mapping;
+pub mod outlier;
 mod payload;
 pub mod plan;
 mod reader;

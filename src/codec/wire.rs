@@ -43,6 +43,8 @@ impl Kind {
         match self {
             Kind::Chunk => 2,   // 1: streams whose panes were taken as independent
             Kind::Partial => 2, // 1: without counts by class; still written where there are none
+            // 1: definitions that are a fixed list of fields; still written where that can say them
+            Kind::Definitions | Kind::Proposal | Kind::Head => 2,
             _ => 1,
         }
     }
@@ -50,11 +52,15 @@ impl Kind {
 
 /// The newest version of a kind by its number; 1 for those that this build does not know.
 pub const fn newest(kind: u8) -> u8 {
-    match kind {
-        k if k == Kind::Chunk as u8 => Kind::Chunk.version(),
-        k if k == Kind::Partial as u8 => Kind::Partial.version(),
-        _ => 1,
+    let grown = [Kind::Chunk, Kind::Partial, Kind::Definitions, Kind::Proposal, Kind::Head];
+    let mut i = 0;
+    while i < grown.len() {
+        if kind == grown[i] as u8 {
+            return grown[i].version();
+        }
+        i += 1;
     }
+    1
 }
 
 /// Events that a record may count. An epoch has at most 10^8.

@@ -280,7 +280,7 @@ pub struct Threads {
 
 impl Settings {
     /// Names of driftline's own topics, each after `<app>.`; alerts are configured apart.
-    pub const OWN_TOPICS: [&'static str; 5] = ["journal", "summaries", "plan", "state", "dead-letters"];
+    pub const OWN_TOPICS: [&'static str; 6] = ["journal", "summaries", "plan", "state", "dead-letters", "outliers"];
 
     /// `<app>.journal` and its siblings.
     pub fn topic(&self, name: &str) -> String {

@@ -3,7 +3,7 @@
 use super::place::names;
 use super::settings::*;
 use super::{Diagnostics, load, load_text, schema};
-use crate::engine::definitions::{BaselineRule, Task, Tolerance};
+use crate::engine::definitions::{BaselineRule, Fairness, Task, Tolerance};
 use crate::engine::types::{EventTime, PaneSize, Span};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -427,6 +427,9 @@ fn keys(schema: &Value, root: &Value, prefix: &str, found: &mut BTreeMap<String,
         if schema["additionalProperties"].is_object() {
             keys(&schema["additionalProperties"], root, &format!("{prefix}NAME."), found);
         }
+        if schema["items"].is_object() {
+            keys(&schema["items"], root, &format!("{}[].", prefix.trim_end_matches('.')), found);
+        }
     }
 }
 
@@ -448,4 +451,37 @@ fn the_reference_page_has_a_row_with_the_default_for_every_key() {
     let stale: Vec<&str> =
         page.lines().filter_map(|l| l.strip_prefix("| `")?.split('`').next()).filter(|k| !found.contains_key(*k)).collect();
     assert!(stale.is_empty(), "docs/configuration.md has rows for keys that are gone: {stale:?}");
+}
+
+#[test]
+fn groups_that_are_compared_are_segments_and_need_known_dimensions() {
+    let fair = with_predictions("  fields: { dimensions: { gender: user.gender, age: user.age } }\n");
+    let read = fine(&format!(
+        "{fair}fairness:\n  - groups: [gender]\n    reference: {{ gender: m }}\n  - {{ groups: [gender, age], ratio: 0.7 }}\n"
+    ));
+    let of = |groups: &[&str], reference: Option<&str>, ratio| Fairness {
+        groups: groups.iter().map(|g| g.to_string()).collect(),
+        reference: reference.map(|value| vec![value.to_string()]),
+        ratio,
+        difference: 0.1,
+    };
+    assert_eq!(read.definitions.fairness, [of(&["gender"], Some("m"), 0.8), of(&["age", "gender"], None, 0.7)]);
+    assert_eq!(read.definitions.segments, [vec!["age".to_string(), "gender".into()], vec!["gender".into()]]);
+    assert_eq!(read.definitions.dimensions, ["age", "gender"]);
+    // with our own schemas a dimension is found by its name
+    assert_eq!(fine(&format!("{MINIMAL}fairness: [ {{ groups: [gender] }} ]\n")).definitions.dimensions, ["gender"]);
+    let of_fair = |more: &str| super::tests::read(&format!("{fair}{more}")).map(|_| String::new()).unwrap_or_else(|e| e.to_string());
+    for (typed, said) in [
+        ("fairness: [ { groups: [gendr] } ]\n", "gendr"),
+        ("fairness: [ { ratio: 0.7 } ]\n", "names no groups"),
+        ("fairness: [ { groups: [gender], ratio: 80 } ]\n", "ratio is 80: it must be 0 to 1"),
+        ("fairness: [ { groups: [gender] }, { groups: [gender] } ]\n", "compared by an earlier entry"),
+        ("fairness: [ { groups: [gender], reference: { age: old } } ]\n", "not among the groups"),
+        ("fairness: [ { groups: [gender, age], reference: { age: old } } ]\n", "no value for gender"),
+    ] {
+        assert!(of_fair(typed).contains(said), "{typed}: {}", of_fair(typed));
+    }
+    let entries = |n: usize| (0..n).map(|i| format!("  - groups: [g{i}]\n")).collect::<String>();
+    assert_eq!(fine(&format!("{MINIMAL}fairness:\n{}", entries(16))).definitions.fairness.len(), 16);
+    assert!(complaints(&format!("fairness:\n{}", entries(17))).contains("17 entries; at most 16"));
 }

@@ -117,13 +117,18 @@ pub enum Kind {
     DataQuality,
     /// Predictions or labels that do not come, or come in other numbers.
     Volume,
+    /// A group that is treated worse than others.
+    Fairness,
+    /// Predictions that lie far out.
+    Outlier,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 5] = [Kind::DataDrift, Kind::PredictionDrift, Kind::Performance, Kind::DataQuality, Kind::Volume];
+    pub const ALL: [Kind; 7] =
+        [Kind::DataDrift, Kind::PredictionDrift, Kind::Performance, Kind::DataQuality, Kind::Volume, Kind::Fairness, Kind::Outlier];
 
-    /// The kind of a signal, by its name (`feature:x`, `null:x`, `unseen:x`, `score`, `label`, those of pairs, `volume`, `labels`).
+    /// The kind of a signal, by its name (`feature:x`, `null:x`, `unseen:x`, `score`, `label`, those of pairs, `volume`, `labels`, `fairness:x`, `outliers`).
     pub fn of_signal(signal: &str) -> Kind {
         match signal.split(':').next().unwrap_or(signal) {
             "null" | "unseen" => Kind::DataQuality,
@@ -131,6 +136,8 @@ impl Kind {
             "error" | "miss_rate" | "false_positive_rate" | "false_discovery_rate" => Kind::Performance,
             "abs_error" | "bias" | "calibration" => Kind::Performance,
             "volume" | "labels" => Kind::Volume,
+            "fairness" => Kind::Fairness,
+            "outliers" => Kind::Outlier,
             _ => Kind::DataDrift,
         }
     }
@@ -143,6 +150,8 @@ impl Kind {
             Kind::Performance => "performance",
             Kind::DataQuality => "data_quality",
             Kind::Volume => "volume",
+            Kind::Fairness => "fairness",
+            Kind::Outlier => "outlier",
         }
     }
 
@@ -156,7 +165,7 @@ impl Kind {
         match self {
             Kind::DataQuality | Kind::Volume => "fix_pipeline",
             Kind::Performance => "retrain",
-            Kind::DataDrift | Kind::PredictionDrift => "none",
+            Kind::DataDrift | Kind::PredictionDrift | Kind::Fairness | Kind::Outlier => "none",
         }
     }
 }
@@ -164,9 +173,9 @@ impl Kind {
 /// How large a change is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Effect {
-    /// `location`, `scale`, `rate_difference` or `psi`.
+    /// `location`, `scale`, `rate_difference`, `psi`, `volume` or `selection_ratio`.
     pub name: String,
-    /// `sigma`, `relative`, `points` or `psi`.
+    /// `sigma`, `relative`, `points`, `psi` or `ratio`.
     pub unit: String,
     /// Estimate over the window.
     pub value: f64,
@@ -174,14 +183,39 @@ pub struct Effect {
     pub low: f64,
     /// Upper end of its 95 % interval.
     pub high: f64,
-    /// Effects below this never alert.
+    /// Effects below this never alert; ratios above it.
     pub tolerance: f64,
 }
 
 impl Effect {
     /// The effect in units of its tolerance (0 without a tolerance and an effect, infinite without a tolerance).
     pub fn times_tolerance(&self) -> f64 {
-        if self.value == 0.0 { 0.0 } else { self.value.abs() / self.tolerance }
+        self.times(self.value)
+    }
+
+    /// How bad it surely is: the same of the end of the interval that lies nearer to no effect.
+    pub fn surely_times_tolerance(&self) -> f64 {
+        self.times(match (self.is_ratio(), self.value > 0.0) {
+            (true, _) => self.high,
+            (false, true) => self.low.max(0.0),
+            (false, false) => self.high.min(0.0),
+        })
+    }
+
+    /// The name of effects of which small ones are bad.
+    pub const RATIO: &'static str = "selection_ratio";
+
+    /// True if it is a ratio: 1 is no effect, and less is worse.
+    pub fn is_ratio(&self) -> bool {
+        self.name == Effect::RATIO
+    }
+
+    fn times(&self, value: f64) -> f64 {
+        match (self.is_ratio(), value == 0.0) {
+            (true, _) => self.tolerance / value,
+            (false, true) => 0.0,
+            (false, false) => value.abs() / self.tolerance,
+        }
     }
 }
 

@@ -5,8 +5,9 @@
 //! Never: decides a verdict, sums floating point numbers.
 //! Comes from: `join` (verdicts), `codec` (values), `plan` (bins in force). Goes to: `partial`.
 
+use super::baseline::rarity::NAT;
 use super::cell::{CellId, CellKey, Cells};
-use super::definitions::Definitions;
+use super::definitions::{Definitions, Outliers};
 use super::join::{Decision, PairKind, Pairing};
 use super::partial::{Encoder, Origin};
 use super::plan::Plan;
@@ -17,11 +18,13 @@ use crate::codec::event::{FeatureIx, Prediction, Value};
 use crate::planted::{Bug, planted};
 use hashbrown::HashMap;
 use names::SignalNames;
+use outliers::{Outlier, Scorer};
 use rows::Rows;
 use signal::{Column, Signal};
 use std::rc::Rc;
 
 mod names;
+pub mod outliers;
 mod pairs;
 mod rows;
 mod signal;
@@ -37,8 +40,11 @@ pub const BIAS: &str = "bias";
 /// Signal of score − 1 where the observed class is the positive one, of the score itself where it is another.
 pub const CALIBRATION: &str = "calibration";
 
+/// Signal of how far out predictions lie, in nats.
+pub const OUTLIER_SCORE: &str = "outlier_score";
+
 /// Places of signals among those of an input entry; features follow.
-const INPUT: [&str; 2] = [SCORE, LABEL];
+const INPUT: [&str; 3] = [SCORE, LABEL, OUTLIER_SCORE];
 /// The same of a pair entry.
 const PAIR: [&str; 3] = [ABS_ERROR, BIAS, CALIBRATION];
 
@@ -74,6 +80,9 @@ pub struct Book {
     pair_names: SignalNames,
     spare: Vec<Entry<InputCounts>>,
     column: Column,
+    /// By pane and model, where outliers are looked for; the last one used at the end.
+    scorers: Vec<Scorer>,
+    outlier: Option<Outlier>,
 }
 
 impl Default for Book {
@@ -85,6 +94,8 @@ impl Default for Book {
             pair_names: SignalNames::of(&PAIR),
             spare: Vec::new(),
             column: Column::default(),
+            scorers: Vec::new(),
+            outlier: None,
         }
     }
 }
@@ -111,6 +122,27 @@ impl Book {
         self.pair.entry((pane, cell)).or_default()
     }
 
+    /// How far out a prediction of a pane lies, if that is known; remembers it if it is an outlier.
+    fn score(&mut self, pane: PaneId, p: &Prediction<'_>, plan: &Plan, width: usize, rule: Outliers) -> Option<i64> {
+        let model = p.model.as_ref();
+        match self.scorers.iter().rposition(|s| s.is_of(model, pane)) {
+            Some(known) => {
+                let last = self.scorers.len() - 1;
+                self.scorers.swap(known, last);
+            }
+            None => self.scorers.push(Scorer::of(plan, model, pane)?),
+        }
+        let scorer = self.scorers.last_mut()?;
+        let steps = scorer.score(p, plan, &self.input_names, width)?;
+        self.outlier = scorer.outlier(steps, rule.share, p, &self.input_names);
+        Some(steps)
+    }
+
+    /// The prediction that was accepted last, if it is an outlier.
+    pub fn take_outlier(&mut self) -> Option<Outlier> {
+        self.outlier.take()
+    }
+
     /// An accepted prediction.
     pub fn accepted(&mut self, pane: PaneId, cell: CellId, p: &Prediction<'_>, plan: &Plan, name: impl Fn(FeatureIx) -> String) {
         let (hash, model) = (p.key.sample_hash(), p.model.as_ref());
@@ -118,6 +150,7 @@ impl Book {
         let doubles = p.doubles.iter().map(|d| d.first.0 as usize + d.numbers.len()).max().unwrap_or(0);
         let width = INPUT.len() + singles.max(doubles);
         self.input_names.extend(width, name);
+        let far_out = plan.outliers().and_then(|rule| self.score(pane, p, plan, width, rule));
         let (names, column) = (&self.input_names, &mut self.column);
         let entry = self.input.entry((pane, cell)).or_insert_with(|| self.spare.pop().unwrap_or_default());
         entry.counts.rows += 1;
@@ -150,6 +183,9 @@ impl Book {
         };
         if let Some(score) = p.score {
             number(0, score, signals);
+        }
+        if let Some(steps) = far_out {
+            number(2, steps as f64 / NAT, signals);
         }
         for (ix, value) in &p.features {
             let place = INPUT.len() + ix.0 as usize;
@@ -224,6 +260,7 @@ impl Book {
         }
         let room = SPARE.saturating_sub(self.spare.len());
         self.spare.extend(entries.into_iter().filter_map(|(_, _, e)| e.emptied()).take(room));
+        self.scorers.clear();
         records
     }
 

@@ -4,8 +4,11 @@
 //! whatever a pod's own file says; equal definitions have equal bytes and so equal hashes.
 //! Never: holds anything about where data comes from (topics, formats, brokers): that may differ between pods.
 
+pub mod form;
+
 use super::types::{EventTime, PaneSize, Span};
-use crate::codec::wire::Malformed;
+use crate::codec::wire::{Kind, Malformed, Reader, Writer};
+use form::{Form1, Form2};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -14,6 +17,7 @@ pub const LONGEST: Span = Span::days(3_650_000);
 
 /// Everything that decides verdicts, summaries and alerts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(into = "Form2", try_from = "Form2")]
 pub struct Definitions {
     /// The application: prefix of its topics, part of each fingerprint.
     pub app: String,
@@ -45,6 +49,30 @@ pub struct Definitions {
     pub labels: BTreeMap<String, String>,
     /// Put on every alert.
     pub annotations: BTreeMap<String, String>,
+    /// Which groups are compared with each other.
+    pub fairness: Vec<Fairness>,
+    /// Whether outliers are looked for.
+    pub outliers: Option<Outliers>,
+}
+
+/// Which predictions are outliers.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outliers {
+    /// Those that lie as far out as this share of the reference at most (.001: one in a thousand).
+    pub share: f64,
+}
+
+/// Groups of people (or of anything) that a model must not treat too differently.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fairness {
+    /// The dimensions whose combinations of values are the groups, sorted; one of `Definitions::segments`.
+    pub groups: Vec<String>,
+    /// The group that each other one is compared with, by its values; `None`: all others together.
+    pub reference: Option<Vec<String>>,
+    /// The lowest tolerated ratio of the rates at which the favourable class is predicted (.8: four fifths).
+    pub ratio: f64,
+    /// The largest tolerated difference of rates of errors, and of observed rates at equal scores (.1 = 10 points).
+    pub difference: f64,
 }
 
 /// Rules of the join.
@@ -65,12 +93,14 @@ pub struct JoinRules {
 }
 
 /// What a model does.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelRules {
     /// Its task.
     pub task: Task,
     /// The positive class of a binary model.
     pub positive: Option<String>,
+    /// The class that people want to be given, if it is not the positive one.
+    pub favourable: Option<String>,
 }
 
 /// The kind of answer that a model gives.
@@ -134,16 +164,42 @@ impl Default for Tolerance {
 }
 
 impl Definitions {
-    /// Canonical bytes (postcard: field order, no maps without order).
+    /// Canonical bytes (postcard: field order, no maps without order), in the oldest format that can say them.
     pub fn to_bytes(&self) -> Vec<u8> {
-        postcard::to_stdvec(self).expect("definitions hold nothing that postcard refuses")
+        let bytes = match Form1::of(self) {
+            Some(form) => postcard::to_stdvec(&form),
+            None => postcard::to_stdvec(self),
+        };
+        bytes.expect("definitions hold nothing that postcard refuses")
     }
 
-    /// Reads what `to_bytes` wrote.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Definitions, Malformed> {
-        let read: Definitions = postcard::from_bytes(bytes).map_err(|_| Malformed::Value("the definitions' content"))?;
+    /// The format version of a record that holds them.
+    pub fn format(&self) -> u8 {
+        if Form1::of(self).is_some() { 1 } else { 2 }
+    }
+
+    /// Reads what `to_bytes` wrote in a format.
+    pub fn from_bytes(bytes: &[u8], format: u8) -> Result<Definitions, Malformed> {
+        let read = match format {
+            1 => postcard::from_bytes::<Form1>(bytes).map(Definitions::from),
+            _ => postcard::from_bytes::<Definitions>(bytes),
+        };
+        let read = read.map_err(|_| Malformed::Value("the definitions' content"))?;
         read.possible()?;
         Ok(read)
+    }
+
+    /// The record that proposes them.
+    pub fn to_proposal(&self) -> Vec<u8> {
+        Writer { bytes: self.to_bytes() }.sealed_as(Kind::Proposal, self.format())
+    }
+
+    /// Reads a proposal.
+    pub fn from_proposal(record: &[u8]) -> Result<Definitions, Malformed> {
+        match Reader::open_any(record)? {
+            (kind, version, mut body) if kind == Kind::Proposal as u8 => Definitions::from_bytes(body.rest_of(record.len())?, version),
+            _ => Err(Malformed::Value("a record of another kind")),
+        }
     }
 
     /// Refuses what no configuration says and no arithmetic stands: definitions come from a log, and everybody obeys them.
@@ -163,6 +219,8 @@ impl Definitions {
             (baseline, "definitions with such a baseline"),
             (tolerance, "definitions with such a tolerance"),
             (budget && (Span(1)..=LONGEST).contains(&self.budget.per), "definitions with such a budget"),
+            (self.outliers.is_none_or(|o| (0.0..=1.0).contains(&o.share)), "definitions with such a share of outliers"),
+            (self.fairness.iter().all(Fairness::possible), "definitions with such a rule of fairness"),
         ] {
             if !holds {
                 return Err(Malformed::Value(what));
@@ -179,12 +237,19 @@ impl Definitions {
 
     /// The rules of a model, listed or not.
     pub fn model(&self, name: &str) -> ModelRules {
-        self.models.get(name).cloned().unwrap_or(ModelRules { task: Task::Unknown, positive: None })
+        self.models.get(name).cloned().unwrap_or(ModelRules { task: Task::Unknown, positive: None, favourable: None })
     }
 
     /// Panes that a source may be ahead of the last closed one: 64 plus the allowed lateness.
     pub fn look_ahead(&self) -> i64 {
         64 + self.pane.panes_in(self.join.lateness[0].max(self.join.lateness[1]))
+    }
+}
+
+impl Fairness {
+    fn possible(&self) -> bool {
+        let as_many = self.reference.as_ref().is_none_or(|values| values.len() == self.groups.len());
+        !self.groups.is_empty() && as_many && (0.0..=1.0).contains(&self.ratio) && (0.0..=1.0).contains(&self.difference)
     }
 }
 
@@ -210,17 +275,19 @@ mod tests {
             reminder: wait,
             labels: empty.clone(),
             annotations: empty,
+            fairness: Vec::new(),
+            outliers: None,
         }
     }
 
     #[test]
     fn definitions_at_their_limits_are_read_and_others_are_refused() {
         let longer = Span(LONGEST.0 + 1);
-        assert_eq!(Definitions::from_bytes(&definitions().to_bytes()), Ok(definitions()));
+        assert_eq!(Definitions::from_bytes(&definitions().to_bytes(), 1), Ok(definitions()));
         let refused = |change: &dyn Fn(&mut Definitions)| {
             let mut changed = definitions();
             change(&mut changed);
-            assert!(Definitions::from_bytes(&changed.to_bytes()).is_err(), "{changed:?}");
+            assert!(Definitions::from_bytes(&changed.to_bytes(), changed.format()).is_err(), "{changed:?}");
         };
         for pane in [Span::ZERO, Span(-1), longer] {
             refused(&|d| d.pane = PaneSize(pane));
@@ -236,5 +303,34 @@ mod tests {
             refused(&|d| d.budget.false_alarms = number);
         }
         refused(&|d| d.tolerance.psi = f64::NAN);
+        for ratio in [-0.1, 1.1, f64::NAN] {
+            refused(&|d| d.fairness = vec![Fairness { ratio, ..by_gender() }]);
+            refused(&|d| d.fairness = vec![Fairness { difference: ratio, ..by_gender() }]);
+            refused(&|d| d.outliers = Some(Outliers { share: ratio }));
+        }
+        refused(&|d| d.fairness = vec![Fairness { groups: Vec::new(), ..by_gender() }]);
+        refused(&|d| d.fairness = vec![Fairness { reference: Some(Vec::new()), ..by_gender() }]);
+    }
+
+    fn by_gender() -> Fairness {
+        Fairness { groups: vec!["gender".into()], reference: None, ratio: 0.8, difference: 0.1 }
+    }
+
+    #[test]
+    fn only_what_the_first_format_has_no_place_for_is_written_in_the_second() {
+        let fair = Definitions { fairness: vec![by_gender()], ..definitions() };
+        let odd = Definitions { outliers: Some(Outliers { share: 0.001 }), ..definitions() };
+        let rules = |favourable: Option<&str>| ModelRules {
+            task: Task::Binary,
+            positive: Some("1".into()),
+            favourable: favourable.map(Into::into),
+        };
+        let with = |favourable| Definitions { models: BTreeMap::from([("m".to_string(), rules(favourable))]), ..definitions() };
+        for (definitions, format) in [(definitions(), 1), (with(None), 1), (with(Some("0")), 2), (fair, 2), (odd, 2)] {
+            assert_eq!(definitions.format(), format, "{definitions:?}");
+            assert_eq!(Definitions::from_bytes(&definitions.to_bytes(), format), Ok(definitions.clone()));
+            assert_eq!(Definitions::from_proposal(&definitions.to_proposal()), Ok(definitions.clone()));
+        }
+        assert_ne!(with(None).hash(), with(Some("0")).hash());
     }
 }

@@ -4,7 +4,10 @@
 //! Guarantees: by look-ahead no source has booked a pane at or after an entry's `effective_from` when the entry appears, and the
 //! plan's order (edges before the progress that allows those panes) makes every reader know it in time.
 
-use super::definitions::Definitions;
+use super::baseline::loda::{Loda, Projections};
+use super::baseline::rarity::{Rarity, Table};
+use super::book::OUTLIER_SCORE;
+use super::definitions::{Definitions, Outliers, form::Form1};
 use super::summary::category::Categories;
 use super::summary::numeric::NumericEdges;
 use super::types::{PaneId, PaneKind, Partition};
@@ -21,6 +24,10 @@ pub enum Bins {
     Numeric(NumericEdges),
     /// Pinned categories.
     Categories(Categories),
+    /// How rare values are; beside one of the others, where outliers are looked for.
+    Rarity(Rarity),
+    /// How far out all numbers of a model are together; of the signal of outlier scores.
+    Loda(Loda),
 }
 
 /// An entry of the plan for one signal.
@@ -56,13 +63,29 @@ impl From<PaneKind> for PlanKind {
 impl EdgesRecord {
     /// Key in the compacted plan topic.
     pub fn key(&self) -> Vec<u8> {
-        let form = if matches!(self.bins, Bins::Numeric(_)) { "numeric" } else { "categories" };
+        let form = match &self.bins {
+            Bins::Numeric(_) => "numeric",
+            Bins::Categories(_) => "categories",
+            Bins::Rarity(Rarity::Numbers { .. }) => "rarity-numbers",
+            Bins::Rarity(Rarity::Texts { .. }) => "rarity-texts",
+            Bins::Loda(_) => "loda",
+        };
         format!("edges/{}/{}/{form}/1", self.model, self.signal).into_bytes()
     }
 
     /// Its record.
     pub fn to_bytes(&self) -> Vec<u8> {
         sealed(Kind::Edges, self)
+    }
+
+    /// Refuses what no sample can have given.
+    fn checked(self) -> Result<EdgesRecord, Malformed> {
+        let possible = match &self.bins {
+            Bins::Rarity(rarity) => rarity.possible(),
+            Bins::Loda(loda) => loda.possible(),
+            Bins::Numeric(_) | Bins::Categories(_) => true,
+        };
+        if possible { Ok(self) } else { Err(Malformed::Value("the plan's rarities of a signal")) }
     }
 }
 
@@ -89,26 +112,50 @@ impl Progress {
 }
 
 /// Definitions in force.
+pub type Versioned = VersionedOf<Definitions>;
+
+/// Definitions in force, in one of their formats.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Versioned {
+pub struct VersionedOf<D> {
     /// Counted by the coordinator from 1.
     pub version: u32,
     /// First pane they hold for; version 1 holds from the first.
     pub effective_from: PaneId,
     /// The definitions.
-    pub definitions: Definitions,
+    pub definitions: D,
+}
+
+impl<D> VersionedOf<D> {
+    /// The same with the definitions in another format.
+    pub fn map<E>(self, f: impl FnOnce(D) -> E) -> VersionedOf<E> {
+        VersionedOf { version: self.version, effective_from: self.effective_from, definitions: f(self.definitions) }
+    }
 }
 
 impl Versioned {
     /// Key in the plan topic.
     pub const KEY: &'static [u8] = b"definitions";
-    /// Its record.
+    /// Its record, in the oldest format that can say it.
     pub fn to_bytes(&self) -> Vec<u8> {
-        sealed(Kind::Definitions, self)
+        match self.first_form() {
+            Some(first) => sealed_as(Kind::Definitions, 1, &first),
+            None => sealed(Kind::Definitions, self),
+        }
     }
-    /// Reads a record's body.
-    pub fn read(r: &mut Reader<'_>, len: usize) -> Result<Versioned, Malformed> {
-        let read: Versioned = opened(r, len)?;
+
+    /// In format 1, if that can say it.
+    pub fn first_form(&self) -> Option<VersionedOf<Form1>> {
+        let definitions = Form1::of(&self.definitions)?;
+        Some(VersionedOf { version: self.version, effective_from: self.effective_from, definitions })
+    }
+
+    /// Reads a record.
+    pub fn read(record: &[u8]) -> Result<Versioned, Malformed> {
+        let (_, format, mut r) = Reader::open_any(record)?;
+        let read: Versioned = match format {
+            1 => opened::<VersionedOf<Form1>>(&mut r, record.len())?.map(Definitions::from),
+            _ => opened(&mut r, record.len())?,
+        };
         read.definitions.possible()?;
         Ok(read)
     }
@@ -116,7 +163,11 @@ impl Versioned {
 
 /// Seals a serde value as a record body.
 pub fn sealed<T: Serialize>(kind: Kind, value: &T) -> Vec<u8> {
-    Writer { bytes: postcard::to_stdvec(value).expect("plain data encodes") }.sealed(kind)
+    sealed_as(kind, kind.version(), value)
+}
+
+fn sealed_as<T: Serialize>(kind: Kind, version: u8, value: &T) -> Vec<u8> {
+    Writer { bytes: postcard::to_stdvec(value).expect("plain data encodes") }.sealed_as(kind, version)
 }
 
 /// Opens what `sealed` wrote.
@@ -142,9 +193,9 @@ impl PlanRecord {
         let (kind, mut r) = Reader::open(bytes)?;
         let len = bytes.len();
         Ok(match kind {
-            k if k == Kind::Edges as u8 => PlanRecord::Edges(opened(&mut r, len)?),
+            k if k == Kind::Edges as u8 => PlanRecord::Edges(opened::<EdgesRecord>(&mut r, len)?.checked()?),
             k if k == Kind::Progress as u8 => PlanRecord::Progress(opened(&mut r, len)?),
-            k if k == Kind::Definitions as u8 => PlanRecord::Definitions(Box::new(Versioned::read(&mut r, len)?)),
+            k if k == Kind::Definitions as u8 => PlanRecord::Definitions(Box::new(Versioned::read(bytes)?)),
             _ => return Err(Malformed::Value("a record of another kind in the plan")),
         })
     }
@@ -167,6 +218,9 @@ type BinsTable<T> = BTreeMap<String, BTreeMap<String, Vec<(PaneId, Rc<T>)>>>;
 pub struct Plan {
     numeric: BinsTable<NumericEdges>,
     categories: BinsTable<Categories>,
+    /// Of numbers and of texts.
+    rarities: [BinsTable<Table>; 2],
+    together: BinsTable<Projections>,
     progress: BTreeMap<i32, Progress>,
     /// Definitions in force.
     pub definitions: Option<Rc<Versioned>>,
@@ -193,6 +247,13 @@ impl Plan {
                 let (model, signal, from) = (e.model, e.signal, e.effective_from);
                 match e.bins {
                     Bins::Numeric(edges) => add_version(self.numeric.entry(model).or_default().entry(signal).or_default(), from, edges),
+                    Bins::Loda(loda) => {
+                        add_version(self.together.entry(model).or_default().entry(signal).or_default(), from, Projections::of(&loda))
+                    }
+                    Bins::Rarity(rarity) => {
+                        let of = &mut self.rarities[usize::from(matches!(rarity, Rarity::Texts { .. }))];
+                        add_version(of.entry(model).or_default().entry(signal).or_default(), from, Table::of(rarity));
+                    }
                     Bins::Categories(c) => add_version(self.categories.entry(model).or_default().entry(signal).or_default(), from, c),
                 }
             }
@@ -215,6 +276,36 @@ impl Plan {
     /// Categories of a signal in `pane`, if they are fixed.
     pub fn categories(&self, model: &str, signal: &str, pane: PaneId) -> Option<Rc<Categories>> {
         in_force(self.categories.get(model)?.get(signal)?, pane)
+    }
+
+    /// Whether outliers are looked for.
+    pub fn outliers(&self) -> Option<Outliers> {
+        self.definitions.as_ref()?.definitions.outliers
+    }
+
+    /// How rare a signal's numbers (or `texts`) are, as it holds in `pane`.
+    pub fn rarity(&self, model: &str, signal: &str, texts: bool, pane: PaneId) -> Option<Rc<Table>> {
+        in_force(self.rarities[usize::from(texts)].get(model)?.get(signal)?, pane)
+    }
+
+    /// The first pane in which the rarity of a signal's numbers holds.
+    pub fn rare_since(&self, model: &str, signal: &str) -> Option<PaneId> {
+        self.rarities[0].get(model)?.get(signal)?.first().map(|v| v.0)
+    }
+
+    /// What a model's numbers are scored by together, as it holds in `pane`.
+    pub fn together(&self, model: &str, pane: PaneId) -> Option<Rc<Projections>> {
+        in_force(self.together.get(model)?.get(OUTLIER_SCORE)?, pane)
+    }
+
+    /// Whether a model's numbers are, or will be, scored together.
+    pub fn knows_together(&self, model: &str) -> bool {
+        self.together.contains_key(model)
+    }
+
+    /// Whether the rarity of anything of a model is known.
+    pub fn knows_rarity(&self, model: &str) -> bool {
+        self.rarities.iter().any(|of| of.contains_key(model))
     }
 }
 

@@ -7,6 +7,7 @@
 use super::patience::patiently;
 use crate::config::settings::{Kafka, Settings};
 use crate::log::Fatal;
+use crate::stage::join::OUTLIERS;
 use rdkafka::bindings as native;
 use rdkafka::bindings::rd_kafka_AclOperation_t as Native;
 use rdkafka::client::{Client, ClientContext};
@@ -64,6 +65,7 @@ pub fn needed(settings: &Settings) -> Vec<(Resource, Vec<Operation>)> {
     all.extend(["summaries", "plan", "state"].map(|t| (own(t), vec![Read, Write, DescribeConfigs])));
     all.push((Resource::Topic(settings.alerts.topic.clone()), vec![Write, DescribeConfigs]));
     all.push((own("dead-letters"), vec![Write, DescribeConfigs]));
+    all.extend(settings.definitions.outliers.map(|_| (own(OUTLIERS), vec![Write, DescribeConfigs])));
     all.extend(["join", "detect"].map(|stage| (group(stage), vec![Read])));
     all.push((Resource::TransactionalIds(format!("{}-", settings.app)), vec![Write]));
     all

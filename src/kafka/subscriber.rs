@@ -3,7 +3,7 @@
 //! Guarantees: each committed record is handed over once, a partition's in order; a topic that is not there, a missing right and a broker
 //! that does not answer end the start with a sentence that says what to do.
 //! Never: joins a group, commits a position, needs a right beyond Read on the topic, takes part in the record path.
-//! Comes from: `cli::tail`. Goes to: its sink.
+//! Comes from: `cli::tail`, `cli::forward`, `cli::connect`. Goes to: its sink.
 
 use super::client;
 use super::outage::{OUTAGE, is_absence};
@@ -38,13 +38,22 @@ pub struct Subscriber {
 impl Subscriber {
     /// Connects, finds the partitions, begins with the oldest record of each.
     pub fn new(kafka: &Kafka, group: &str, topic: &str) -> Result<Subscriber, Fatal> {
+        Subscriber::from(kafka, group, topic, At::Beginning, absent)
+    }
+
+    /// Of a topic of the user's, beginning with the newest `most` records of each partition.
+    pub fn newest(kafka: &Kafka, group: &str, topic: &str, most: i64) -> Result<Subscriber, Fatal> {
+        Subscriber::from(kafka, group, topic, At::OffsetTail(most), absent_input)
+    }
+
+    fn from(kafka: &Kafka, group: &str, topic: &str, at: At, absent: fn(&str) -> Fatal) -> Result<Subscriber, Fatal> {
         let mut config = client::reader(kafka, group);
         config.set("auto.offset.reset", "earliest"); // where retention has passed the reader, it goes on with what is left
         let consumer = BaseConsumer::from_config_and_context(&config, Ear::default()).map_err(|e| Fatal(no_client(&e)))?;
-        let partitions = partitions(kafka, &consumer, topic)?;
+        let partitions = partitions(kafka, &consumer, topic, absent)?;
         let mut list = TopicPartitionList::new();
         for p in 0..partitions {
-            list.add_partition_offset(topic, p, At::Beginning).map_err(|e| Fatal(format!("reading {topic}[{p}]: {e}")))?;
+            list.add_partition_offset(topic, p, at).map_err(|e| Fatal(format!("reading {topic}[{p}]: {e}")))?;
         }
         consumer.assign(&list).map_err(|e| Fatal(format!("reading {topic}: {e}")))?;
         let unread = (0..partitions).collect();
@@ -121,7 +130,7 @@ fn say_once_a_while(topic: &str, e: &KafkaError) {
 }
 
 /// Partitions of the topic, asked for until a broker answers or the patience ends.
-fn partitions(kafka: &Kafka, consumer: &BaseConsumer<Ear>, topic: &str) -> Result<i32, Fatal> {
+fn partitions(kafka: &Kafka, consumer: &BaseConsumer<Ear>, topic: &str, absent: fn(&str) -> Fatal) -> Result<i32, Fatal> {
     let began = Instant::now();
     loop {
         let e = match consumer.fetch_metadata(Some(topic), REQUEST) {
@@ -137,7 +146,8 @@ fn partitions(kafka: &Kafka, consumer: &BaseConsumer<Ear>, topic: &str) -> Resul
             }
             Err(e) => e,
         };
-        while consumer.poll(Duration::from_millis(100)).is_some() {} // errors go to the context, after what is only logged
+        let heard = Instant::now(); // errors go to the context, after what is only logged; they may come without a pause
+        while heard.elapsed() < Duration::from_secs(1) && consumer.poll(Duration::from_millis(100)).is_some() {}
         let (e, why) = consumer.context().take().unwrap_or_else(|| (e.clone(), e.to_string()));
         if let Some(end) = hopeless(kafka, &e, &why) {
             return Err(Fatal(end));
@@ -149,6 +159,12 @@ fn partitions(kafka: &Kafka, consumer: &BaseConsumer<Ear>, topic: &str) -> Resul
             )));
         }
     }
+}
+
+fn absent_input(topic: &str) -> Fatal {
+    Fatal(format!(
+        "topic {topic} does not exist: create it (it is yours, driftline never creates it), or correct the name in the configuration"
+    ))
 }
 
 fn absent(topic: &str) -> Fatal {

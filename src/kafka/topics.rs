@@ -8,6 +8,7 @@ use super::patience::patiently;
 use super::refusal::{Ear, hopeless, no_client};
 use super::rights::{Operation, Resource, missing, missing_on_topics, principal};
 use crate::config::settings::Settings;
+use crate::stage::join::OUTLIERS;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::{FromClientConfig, FromClientConfigAndContext};
@@ -54,8 +55,10 @@ pub fn own_topics(settings: &Settings, inputs: Inputs) -> Vec<TopicSpec> {
         config: config.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
     };
     let shards = settings.summaries_partitions;
+    let for_people = [("cleanup.policy", "delete"), ("retention.ms", "2592000000")];
+    let outliers = settings.definitions.outliers.map(|_| spec(settings.topic(OUTLIERS), sources, &for_people));
     let kept = ("retention.bytes", "-1");
-    vec![
+    let own = vec![
         spec(settings.topic("journal"), sources, &[("cleanup.policy", "delete"), ("retention.ms", "-1"), kept]),
         spec(settings.topic("summaries"), shards, &[("cleanup.policy", "delete"), ("retention.ms", "604800000"), kept]),
         spec(settings.topic("plan"), 1, &[("cleanup.policy", "compact")]),
@@ -70,7 +73,8 @@ pub fn own_topics(settings: &Settings, inputs: Inputs) -> Vec<TopicSpec> {
             sources,
             &[("cleanup.policy", "delete"), ("retention.ms", "2592000000"), ("max.message.bytes", &room(inputs).to_string())],
         ),
-    ]
+    ];
+    own.into_iter().chain(outliers).collect()
 }
 
 /// Room for any record of the inputs with the headers of a dead letter, though another codec may compress it less.
@@ -145,7 +149,8 @@ impl Cluster {
         let cluster = Cluster { consumer, admin };
         let mut told = None;
         while let Err(e) = cluster.consumer.fetch_metadata(None, Duration::from_secs(3)) {
-            while cluster.consumer.poll(Duration::from_millis(100)).is_some() {} // errors go to the context, after what is only logged
+            let heard = Instant::now(); // errors go to the context, after what is only logged; they may come without a pause
+            while heard.elapsed() < Duration::from_secs(1) && cluster.consumer.poll(Duration::from_millis(100)).is_some() {}
             let (e, why) = cluster.consumer.context().take().unwrap_or_else(|| (e.clone(), e.to_string()));
             if let Some(end) = hopeless(kafka, &e, &why) {
                 return Err(end);

@@ -61,6 +61,7 @@ struct Inputs {
     records: IntCounterVec,
     joined: IntCounter,
     late: IntCounterVec,
+    outliers: IntCounter,
     dead_letters: IntCounterVec,
     pending_rows: Shares,
     pending_bytes: Shares,
@@ -133,6 +134,9 @@ impl Maker<'_> {
     fn shares(&self, how: How, name: &str, help: &str, labels: &[&str]) -> Shares {
         Shares::new(self.floats(name, help, labels), how)
     }
+    fn delays(&self, name: &str, help: &str) -> Histogram {
+        kept(self.0, Histogram::with_opts(HistogramOpts::new(name, help).buckets(DELAY_BUCKETS.to_vec())))
+    }
     fn times(&self, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
         kept(self.0, HistogramVec::new(HistogramOpts::new(name, help).buckets(DURATIONS.to_vec()), labels))
     }
@@ -144,6 +148,7 @@ impl Inputs {
             records_read: make.counters("driftline_records_read_total", "Records handed over by Kafka", &["input"]),
             records: make.counters("driftline_records_total", "Records by what became of them", &["input", "verdict"]),
             joined: make.counter("driftline_joined_total", "Predictions that got their first outcome"),
+            outliers: make.counter("driftline_outliers_total", "Predictions that lie far out; each is on the outliers topic"),
             late: make.counters("driftline_late_total", "Rows that came too late, by reason: below_watermark or closed_pane", &["reason"]),
             dead_letters: make.counters(
                 "driftline_dead_letters_total",
@@ -169,13 +174,7 @@ impl Inputs {
                 "Wall clock less the highest event time read, per source partition",
                 &["input", "partition"],
             ),
-            label_delay: kept(
-                make.0,
-                Histogram::with_opts(
-                    HistogramOpts::new("driftline_label_delay_seconds", "Time from a prediction to its first outcome")
-                        .buckets(DELAY_BUCKETS.to_vec()),
-                ),
-            ),
+            label_delay: make.delays("driftline_label_delay_seconds", "Time from a prediction to its first outcome"),
             time_raised: make.counter(
                 "driftline_outcome_time_raised_total",
                 "Outcomes whose time was raised to the watermark: their topic is not sorted by time",
@@ -377,11 +376,12 @@ impl Metrics {
 
     fn describe(&self) -> Vec<(String, String, Vec<String>)> {
         let (i, e, p) = (&self.inputs, &self.epochs, &self.panes);
-        let inputs: [&dyn Collector; 18] = [
+        let inputs: [&dyn Collector; 19] = [
             &i.records_read,
             &i.records,
             &i.joined,
             &i.late,
+            &i.outliers,
             &i.dead_letters,
             &i.pending_rows,
             &i.pending_bytes,
@@ -452,6 +452,7 @@ impl Metrics {
         verdict(Input::Outcomes, "before_start", t.before_start);
         self.inputs.late.with_label_values(&["below_watermark"]).inc_by(t.late);
         self.inputs.joined.inc_by(t.joined);
+        self.inputs.outliers.inc_by(t.outliers);
         self.inputs.time_raised.inc_by(t.outcome_time_raised);
         self.inputs.time_jumped.inc_by(c.time_jumped);
         self.inputs.journal_bytes.inc_by(c.journal_bytes);

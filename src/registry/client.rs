@@ -6,14 +6,13 @@
 
 use crate::codec::writers::{SchemaKind, Written};
 use crate::config::settings::{Registry as Settings, RegistryAuth};
+use crate::outward;
 use base64::Engine;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 use ureq::http::Response;
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
 
 /// Bytes of an answer.
@@ -97,29 +96,8 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(settings: &Settings) -> Result<Client, Trouble> {
-        let roots = match &settings.ca {
-            None => RootCerts::WebPki,
-            Some(pem) => {
-                let items: Vec<_> = parse_pem(pem.as_bytes())
-                    .collect::<Result<_, _>>()
-                    .map_err(|e| Trouble::lasting(format!("registry.ca_file can't be read: {e}; it must be certificates in PEM")))?;
-                let certificates = items.into_iter().filter_map(|i| match i {
-                    PemItem::Certificate(c) => Some(c),
-                    _ => None,
-                });
-                RootCerts::Specific(Arc::new(certificates.collect()))
-            }
-        };
-        let agent = Agent::config_builder()
-            .timeout_global(Some(Duration::from_millis(settings.timeout.0.max(1) as u64)))
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .proxy(None)
-            .user_agent(concat!("driftline/", env!("CARGO_PKG_VERSION")))
-            .tls_config(TlsConfig::builder().root_certs(roots).build())
-            .build()
-            .new_agent();
+        let timeout = Duration::from_millis(settings.timeout.0.max(1) as u64);
+        let agent = outward::agent(timeout, settings.ca.as_deref()).map_err(|why| Trouble::lasting(format!("registry.ca_file {why}")))?;
         let (authorization, setting) = match &settings.auth {
             RegistryAuth::None => (None, "registry.auth"),
             RegistryAuth::Basic { user, password } => {

@@ -12,6 +12,8 @@ pub struct JoinTally {
     pub duplicates: u64,
     /// Predictions below their own watermark.
     pub late: u64,
+    /// Accepted predictions that are outliers.
+    pub outliers: u64,
     /// Pairs.
     pub joined: u64,
     /// Outcomes that repeat the first one.
@@ -70,6 +72,7 @@ impl JoinTally {
             accepted,
             duplicates,
             late,
+            outliers,
             joined,
             duplicate_outcomes,
             conflicting_outcomes,
@@ -85,6 +88,7 @@ impl JoinTally {
         self.accepted += accepted;
         self.duplicates += duplicates;
         self.late += late;
+        self.outliers += outliers;
         self.joined += joined;
         self.duplicate_outcomes += duplicate_outcomes;
         self.conflicting_outcomes += conflicting_outcomes;

@@ -15,7 +15,7 @@ use crate::codec::writers::Schemas;
 use crate::config::settings::Settings;
 use crate::engine::definitions::Definitions;
 use crate::engine::journal::Activity;
-use crate::engine::plan::{Plan, PlanRecord, Versioned, sealed};
+use crate::engine::plan::{Plan, PlanRecord, Versioned};
 use crate::engine::types::{EventTime, Input, Offset, Partition};
 use crate::flow;
 use crate::log::epoch::{Ended, NEWS, commit_epoch};
@@ -32,6 +32,8 @@ const TURN: u64 = 4_096;
 const ENTRIES: usize = 16 * 1024;
 /// Bytes of all outputs that end an epoch early.
 const BYTES: usize = 64 * 1024 * 1024;
+/// Where outliers are reported, after `<app>.`.
+pub const OUTLIERS: &str = "outliers";
 /// The journal is trimmed at most this often (ms).
 const TRIM_EVERY: i64 = 60_000;
 
@@ -338,6 +340,7 @@ impl JoinStage {
         let size = || {
             self.tasks.values().map(|t| t.join.changes.bytes()).sum::<usize>()
                 + self.dead_letters.iter().map(OutRecord::bytes).sum::<usize>()
+                + self.tasks.values().map(|t| t.outliers.iter().map(|o| o.0.len() + o.1.len()).sum::<usize>()).sum::<usize>()
         };
         let full = || {
             e.records >= self.settings.epoch.records
@@ -391,6 +394,12 @@ impl JoinStage {
             records.extend(out.partials.into_iter().map(|(model, value)| plain(&summaries, None, Some(model.into_bytes()), value)));
             self.running.journal_bytes += out.journal.iter().map(|j| j.len() as u64).sum::<u64>();
             records.extend(out.journal.into_iter().map(|value| plain(&journal, Some(task.partition), None, value)));
+            let outlier = |(id, value): (String, Vec<u8>)| {
+                let headers = vec![("content-type".to_string(), Some(b"application/json".to_vec()))];
+                let (topic, partition) = (s.topic(OUTLIERS), Some(task.partition));
+                OutRecord { topic, partition, key: Some(id.into_bytes()), value: Some(value), headers }
+            };
+            records.extend(task.outliers.drain(..).map(outlier));
             marks.push(out.mark.to_bytes());
             task.floor = out.floor;
             let metadata = Pointer { seq, floor: out.floor }.to_string();
@@ -485,7 +494,7 @@ pub fn plain(topic: &str, partition: Option<Partition>, key: Option<Vec<u8>>, va
 
 /// A proposal of this process's definitions, for the coordinator's partition.
 pub fn proposal(settings: &Settings) -> OutRecord {
-    plain(&settings.topic("summaries"), Some(Partition(0)), None, sealed(crate::codec::wire::Kind::Proposal, &settings.definitions))
+    plain(&settings.topic("summaries"), Some(Partition(0)), None, settings.definitions.to_proposal())
 }
 
 /// The word of an attempt to commit in metrics.

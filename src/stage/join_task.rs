@@ -57,6 +57,8 @@ pub struct JoinTask {
     pub tally: JoinTally,
     /// Outcomes with their effective times that are judged together, within one run.
     pub outcomes: Vec<(NewOutcome, EventTime)>,
+    /// Outliers of the running epoch: request id and record.
+    pub outliers: Vec<(String, Vec<u8>)>,
     /// Scratch.
     pub pairs: Vec<Pairing>,
     /// Scratch.
@@ -86,6 +88,7 @@ impl JoinTask {
             marked,
             tally: JoinTally::default(),
             outcomes: Vec::new(),
+            outliers: Vec::new(),
             pairs: Vec::new(),
             decisions: Vec::new(),
         }

@@ -35,6 +35,8 @@ pub fn driftline(arguments: &[&str]) -> Command {
 pub struct Exit {
     /// Exit code; `None` if a signal ended it.
     pub code: Option<i32>,
+    /// Standard output, where it is read.
+    pub out: String,
     /// Standard error.
     pub err: String,
 }
@@ -43,7 +45,7 @@ pub struct Exit {
 pub fn ended(arguments: &[&str]) -> Exit {
     let output = driftline(arguments).output().expect("the program starts");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-    Exit { code: output.status.code(), err: text(output.stderr) }
+    Exit { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
 /// A running `driftline run`. Killed when dropped.
@@ -160,7 +162,7 @@ impl Running {
     pub fn end(&mut self, patience: Duration) -> Exit {
         let status = within(patience, || self.child.try_wait().expect("a child"));
         let status = status.unwrap_or_else(|| panic!("still running after {patience:?}; log:\n{}", self.log()));
-        Exit { code: status.code(), err: self.log() }
+        Exit { code: status.code(), out: String::new(), err: self.log() }
     }
 
     /// Asks it to stop as Kubernetes does; it must do so within ten seconds, with code 0.

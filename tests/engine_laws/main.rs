@@ -1,8 +1,10 @@
 //! Laws of the pure engine: summaries are monoids, marks only move forward, a rebuilt monitor goes on as if nothing had happened.
 
 mod book;
+mod fairness;
 mod marks;
 mod monitor;
+mod outliers;
 mod state;
 mod summaries;
 mod volume;

@@ -4,7 +4,7 @@
 use driftline::codec::event::{FeatureIx, Prediction, Value};
 use driftline::engine::book::Book;
 use driftline::engine::cell::Cells;
-use driftline::engine::definitions::{BaselineRule, Budget, Definitions, JoinRules, ModelRules, Task, Tolerance};
+use driftline::engine::definitions::{BaselineRule, Budget, Definitions, Fairness, JoinRules, ModelRules, Outliers, Task, Tolerance};
 use driftline::engine::join::{Decision, PairKind, Pairing};
 use driftline::engine::journal::Activity;
 use driftline::engine::mark::Mark;
@@ -44,7 +44,7 @@ impl Draw {
 }
 
 pub fn definitions() -> Definitions {
-    let rules = |task, positive: Option<&str>| ModelRules { task, positive: positive.map(Into::into) };
+    let rules = |task, positive: Option<&str>| ModelRules { task, positive: positive.map(Into::into), favourable: None };
     Definitions {
         app: "laws".into(),
         revision: 0,
@@ -69,6 +69,8 @@ pub fn definitions() -> Definitions {
         reminder: Span::seconds(40),
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
+        fairness: vec![Fairness { groups: vec!["country".into()], reference: None, ratio: 0.8, difference: 0.1 }],
+        outliers: Some(Outliers { share: 0.01 }),
     }
 }
 
@@ -216,6 +218,7 @@ fn told(seed: u64) -> Told {
         said.add(&mut effects);
     };
     let first = Versioned { version: 1, effective_from: PaneId(i64::MIN), definitions: definitions.clone() };
+    plan.observe(PlanRecord::Definitions(Box::new(first.clone())));
     write(&mut monitor, &mut plan, first.to_bytes());
     let mut sources: Vec<Source> =
         (0..SOURCES).map(|n| Source { number: n as i32, pane: 0, seq: 0, book: Book::default(), cells: Cells::default() }).collect();
@@ -321,6 +324,10 @@ fn a_monitor_that_dies_anywhere_says_the_same_once() {
     for seed in 1..=3 {
         let Told { log, said } = told(seed);
         assert!(said.alerts.len() > 20 && said.edges.len() > 6, "{} alerts, {} edges", said.alerts.len(), said.edges.len());
+        for kind in ["DataDrift", "Performance", "Fairness"] {
+            assert!(said.alerts.iter().any(|a| a.contains(&format!("kind: {kind}"))), "no alert of the kind {kind}");
+        }
+        assert!(said.alerts.iter().any(|a| a.contains("signal: \"fairness:selection\"")), "a group that is selected less often");
         for (i, pace) in PACES.into_iter().enumerate() {
             let (again, crashes) = with_crashes(&log, &mut Draw(seed * 77 + i as u64), pace, false);
             assert!(crashes > 2, "{crashes} crashes");
@@ -343,10 +350,12 @@ fn a_replay_without_the_partials_of_open_panes_would_be_noticed() {
 fn the_scene_shows_every_kind_of_alert() {
     let Told { said, .. } = told(1);
     let of_pairs = ["\"error\"", "\"false_positive_rate\"", "\"false_discovery_rate\"", "\"calibration\"", "\"bias\""];
-    let of_inputs = ["\"score\"", "\"label\"", "null:t", "unseen:t", "feature:x"];
+    let of_inputs = ["\"score\"", "\"label\"", "null:t", "unseen:t", "feature:x", "fairness:selection"];
     for word in ["focus_version", "Opened", "Recovered", "Reminder", "\"FR\""].into_iter().chain(of_pairs).chain(of_inputs) {
         assert!(said.alerts.iter().any(|a| a.contains(word)), "no alert with {word}");
     }
-    let learnt: BTreeSet<_> = said.edges.iter().map(|e| e.split("bins").next().unwrap()).collect();
+    // a signal has bins and rarities, each once
+    let learnt: BTreeSet<_> =
+        said.edges.iter().map(|e| e.split_once("bins: ").unwrap()).map(|(of, what)| (of, what.split(['(', '{']).next())).collect();
     assert_eq!(learnt.len(), said.edges.len(), "bins of a signal are fixed once");
 }

@@ -39,6 +39,8 @@ fn definitions() -> Definitions {
         reminder: Span::hours(1),
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
+        fairness: Vec::new(),
+        outliers: None,
     }
 }
 
@@ -153,7 +155,7 @@ fn the_last_segment_of_the_cap_is_watched_and_the_next_is_not() {
 #[test]
 fn the_thousandth_unlisted_model_is_watched_and_the_next_is_not() {
     let listed = Definitions {
-        models: BTreeMap::from([("z".to_string(), ModelRules { task: Task::Unknown, positive: None })]),
+        models: BTreeMap::from([("z".to_string(), ModelRules { task: Task::Unknown, positive: None, favourable: None })]),
         segments: Vec::new(),
         ..definitions()
     };

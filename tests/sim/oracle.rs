@@ -91,6 +91,9 @@ impl<'s> Oracle<'s> {
     /// Summaries and dead letters under the bins that the run's plan gave to each pane.
     pub fn summaries(mut self, plan: Plan) -> (Published, Censuses) {
         self.plan = plan;
+        let definitions = self.settings.definitions.clone();
+        let first = Versioned { version: 1, effective_from: PaneId(i64::MIN), definitions };
+        self.plan.observe(PlanRecord::Definitions(Box::new(first)));
         for s in 0..self.sources.len() {
             for release in self.sources[s].releases {
                 self.read_up_to(s, release.next);

@@ -72,6 +72,10 @@ pub struct Scenario {
     pub memory: Option<u64>,
     /// How fast state is written again.
     pub pace: Pace,
+    /// Whether countries are compared as groups.
+    pub groups: bool,
+    /// Whether outliers are looked for.
+    pub outliers: bool,
     /// In the end a newer driftline has been at work.
     pub newer: bool,
 }
@@ -133,6 +137,8 @@ impl Scenario {
                 Pace { round: Span(5_000), closings: 16 },
                 Pace { round: Span(600_000), closings: 24 },
             ]),
+            groups: more.chance(0.5),
+            outliers: more.chance(0.5),
         }
     }
 
@@ -166,7 +172,7 @@ predictions: {{ topic: p, lateness: {lateness} }}
 outcomes: {{ topic: o, lateness: {lateness} }}
 join: {{ window: {window}, early: {early}, settle: {settle}, duplicates: {duplicates}, hold: {hold} }}
 models:
-{models}segments: {{ by: {by}, cap: {cap} }}
+{models}{further}segments: {{ by: {by}, cap: {cap} }}
 panes: {{ size: {pane}s }}
 baseline: {baseline}
 budget: {{ false_alarms: {alarms}, per: {per}, streams: 8 }}
@@ -183,6 +189,9 @@ alerts: {{ topic: sim.alerts, format: json, reminder: {reminder} }}
             settle = span(self.settle),
             duplicates = span(self.duplicates),
             hold = self.hold.map_or("24h".to_string(), span),
+            further = [("fairness: [ { groups: [country] } ]\n", self.groups), ("outliers: { share: 0.01 }\n", self.outliers)]
+                .map(|(lines, wanted)| if wanted { lines } else { "" })
+                .concat(),
             by = if changed { "[[country], [city]]" } else { "[[country]]" },
             cap = if changed { 2 } else { 4 },
             pane = self.pane_ms / 1_000,

@@ -5,6 +5,7 @@
 
 mod avro_paths;
 mod explode;
+mod fairness;
 mod fields;
 mod kafka;
 mod registry;

@@ -1,10 +1,10 @@
 //! What decides results: join, panes, models, segments, baseline, budget, tolerance.
 
-use super::{Context, sources};
+use super::{Context, fairness, sources};
 use crate::config::nearest::advice;
 use crate::config::settings::{FieldSource, Source};
 use crate::config::{duration, raw, shape::Path};
-use crate::engine::definitions::{BaselineRule, Budget, Definitions, JoinRules, ModelRules, Task, Tolerance};
+use crate::engine::definitions::{BaselineRule, Budget, Definitions, Fairness, JoinRules, ModelRules, Outliers, Task, Tolerance};
 use crate::engine::types::{EventTime, PaneSize, Span};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,15 +14,17 @@ const MAX_LATE_PANES: i64 = 10_000;
 /// Entries of `segments.by`.
 const MAX_SEGMENTATIONS: usize = 64;
 
-/// Every dimension that `segments.by` names.
+/// Every dimension that `segments.by` or `fairness` names.
 pub(super) fn dimensions_used(config: &raw::Config) -> BTreeSet<String> {
-    config.segments.by.iter().flatten().map(|d| d.0.clone()).collect()
+    let groups = config.fairness.iter().flat_map(|f| &f.groups);
+    config.segments.by.iter().flatten().chain(groups).map(|d| d.0.clone()).collect()
 }
 
 pub(super) fn definitions(config: &raw::Config, app: &str, predictions: &Source, context: &mut Context<'_>) -> Definitions {
     let texts = |map: &BTreeMap<String, raw::Text>| map.iter().map(|(k, v)| (k.clone(), v.0.clone())).collect();
     let pane = pane(config, context);
-    let segments = segments(config, predictions, context);
+    let fairness = fairness::fairness(config, predictions, context);
+    let segments = segments(config, &fairness, predictions, context);
     Definitions {
         app: app.to_string(),
         revision: config.revision,
@@ -39,6 +41,8 @@ pub(super) fn definitions(config: &raw::Config, app: &str, predictions: &Source,
         reminder: context.at_least(&["alerts", "reminder"], config.alerts.reminder.0, Span::minutes(1)),
         labels: texts(&config.alerts.labels),
         annotations: texts(&config.alerts.annotations),
+        fairness,
+        outliers: config.outliers.as_ref().map(|o| outliers(o, context)),
     }
 }
 
@@ -115,7 +119,12 @@ fn models(config: &raw::Config, predictions: &Source, context: &mut Context<'_>)
                 "remove it, or set task: binary",
             );
         }
-        models.insert(name.clone(), ModelRules { task, positive });
+        let favourable = typed.favourable.as_ref().map(|t| t.0.clone());
+        if favourable.is_some() && task == Task::Regression {
+            let message = format!("model \"{name}\" has a favourable class, but predicts a number");
+            context.problem(Path::of(&["models", name, "favourable"]), message, "remove it");
+        }
+        models.insert(name.clone(), ModelRules { task, positive, favourable });
     }
     if let Some(FieldSource::Const(name)) = &predictions.fields.model
         && !models.is_empty()
@@ -128,7 +137,8 @@ fn models(config: &raw::Config, predictions: &Source, context: &mut Context<'_>)
     models
 }
 
-fn segments(config: &raw::Config, predictions: &Source, context: &mut Context<'_>) -> Vec<Vec<String>> {
+/// Those of `segments.by`, and the groups that are compared.
+fn segments(config: &raw::Config, fairness: &[Fairness], predictions: &Source, context: &mut Context<'_>) -> Vec<Vec<String>> {
     let entries = config.segments.by.len();
     if entries > MAX_SEGMENTATIONS {
         let message = format!("segments.by has {entries} entries; at most {MAX_SEGMENTATIONS} are allowed");
@@ -152,6 +162,7 @@ fn segments(config: &raw::Config, predictions: &Source, context: &mut Context<'_
             context.problem(path, "an entry of segments.by is there twice", "");
         }
     }
+    all.extend(fairness.iter().map(|rule| rule.groups.clone()).filter(|groups| !groups.is_empty()));
     all.into_iter().collect()
 }
 
@@ -184,6 +195,14 @@ fn baseline(typed: &raw::Baseline, pane: PaneSize, context: &mut Context<'_>) ->
             BaselineRule::Learn { span: learn }
         }
     }
+}
+
+fn outliers(typed: &raw::Outliers, context: &mut Context<'_>) -> Outliers {
+    if !(0.0..=0.05).contains(&typed.share) {
+        let message = format!("outliers.share is {}: it must be 0 to 0.05", typed.share);
+        context.problem(Path::of(&["outliers", "share"]), message, "each outlier is a record of its own: 0.001 is one in a thousand");
+    }
+    Outliers { share: typed.share }
 }
 
 fn budget(typed: &raw::Budget, context: &mut Context<'_>) -> Budget {

@@ -88,6 +88,10 @@ pub struct Config {
     pub models: BTreeMap<String, Model>,
     /// Which parts of the traffic are watched on their own.
     pub segments: Segments,
+    /// Groups that no model may treat too differently. Each entry compares one kind of groups.
+    pub fairness: Vec<Fairness>,
+    /// Predictions that lie far out, one by one. Absent: nobody looks for them.
+    pub outliers: Option<Outliers>,
     /// Panes: the unit of event time in which summaries are compared.
     pub panes: Panes,
     /// Where normal comes from: a range of event time, or the first while of what is seen.
@@ -232,6 +236,8 @@ pub struct Model {
     pub task: Option<Task>,
     /// The positive class of a binary model, as it stands in labels.
     pub positive: Option<Text>,
+    /// The class that people want to be given, for `fairness`. Default: the positive class of a binary model.
+    pub favourable: Option<Text>,
 }
 
 /// The kind of answer that a model gives.
@@ -259,6 +265,41 @@ pub struct Segments {
 impl Default for Segments {
     fn default() -> Self {
         Segments { by: Vec::new(), cap: 500 }
+    }
+}
+
+/// Groups that no model may treat too differently, and how differently is too much.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["groups"]))]
+pub struct Fairness {
+    /// The dimensions whose combinations of values are the groups; they become segments as well. Rows without a value belong to no group.
+    pub groups: Vec<Text>,
+    /// The group that each other one is compared with: dimension → value. Default: each group is compared with all others together.
+    pub reference: BTreeMap<String, Text>,
+    /// The favourable class must be predicted for a group at least this many times as often as for those it is compared with.
+    pub ratio: f64,
+    /// Rates of errors, and observed rates at equal scores, may differ by this much (0.1 = 10 percentage points).
+    pub difference: f64,
+}
+
+impl Default for Fairness {
+    fn default() -> Self {
+        Fairness { groups: Vec::new(), reference: BTreeMap::new(), ratio: 0.8, difference: 0.1 }
+    }
+}
+
+/// Which predictions are outliers. They are reported on `<app>.outliers`, and their share is watched.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Outliers {
+    /// Those that lie as far out as this share of the reference at most (0.001: one in a thousand).
+    pub share: f64,
+}
+
+impl Default for Outliers {
+    fn default() -> Self {
+        Outliers { share: 0.001 }
     }
 }
 

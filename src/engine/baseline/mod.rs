@@ -2,8 +2,11 @@
 //!
 //! Guarantees: a function of the inputs alone; samples merge in any order to the same bytes.
 
+pub mod disparity;
 pub mod edges;
 pub mod gap;
+pub mod loda;
+pub mod rarity;
 pub mod reference;
 pub mod sample;
 pub mod volume;

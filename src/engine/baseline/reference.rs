@@ -3,6 +3,7 @@
 //! Guarantees: integers until it is finished; finished once, then pinned (only a redefinition or an operator replaces it).
 //! Comes from: panes of the reference range. Goes to: `detect::channels`, which derives scores and rates from it.
 
+use super::disparity::Disparity;
 use super::gap::Gap;
 use super::volume::Volume;
 use crate::engine::summary::aged::AgedCounts;
@@ -30,6 +31,8 @@ pub enum Observed<'a> {
     Volume(Volume),
     /// Errors beside those of others.
     Gap(Gap),
+    /// A group beside others.
+    Disparity(Disparity),
 }
 
 impl Observed<'_> {
@@ -38,7 +41,8 @@ impl Observed<'_> {
         match self {
             Observed::Numeric(_, edges) => edges.version,
             Observed::Categorical(_, categories) => categories.version,
-            Observed::Rate { .. } | Observed::Errors(_) | Observed::Volume(_) | Observed::Gap(_) => 0,
+            Observed::Rate { .. } | Observed::Errors(_) | Observed::Volume(_) => 0,
+            Observed::Gap(_) | Observed::Disparity(_) => 0,
         }
     }
 
@@ -51,6 +55,7 @@ impl Observed<'_> {
             Observed::Errors(counts) => Tally::Errors(*counts),
             Observed::Volume(volume) => Tally::Volume(volume),
             Observed::Gap(gap) => Tally::Gap(gap),
+            Observed::Disparity(disparity) => Tally::Disparity(disparity),
         }
     }
 }
@@ -75,6 +80,8 @@ pub enum Tally {
     Volume(Volume),
     /// Of errors beside those of others.
     Gap(Gap),
+    /// Of a group beside others.
+    Disparity(Disparity),
 }
 
 impl Tally {
@@ -86,7 +93,7 @@ impl Tally {
             Tally::Rate { n, .. } => *n,
             Tally::Errors(counts) => counts.n(),
             Tally::Volume(volume) => volume.rows,
-            Tally::Gap(gap) => gap.n,
+            Tally::Gap(gap) | Tally::Disparity(Disparity { gap, .. }) => gap.n,
         }
     }
 
@@ -111,6 +118,7 @@ impl Tally {
             (Tally::Errors(a), Tally::Errors(b)) => a.merge(b),
             (Tally::Volume(a), Tally::Volume(b)) => a.merge(b),
             (Tally::Gap(a), Tally::Gap(b)) => a.merge(b),
+            (Tally::Disparity(a), Tally::Disparity(b)) => a.gap.merge(&b.gap),
             _ => return false,
         }
         true

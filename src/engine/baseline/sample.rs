@@ -186,6 +186,11 @@ impl<T: Value> Pool<T> {
         self.threshold
     }
 
+    /// Hashes with their values, ascending.
+    pub fn kept(&self) -> &[(u64, T)] {
+        &self.kept
+    }
+
     /// The values, in the order of their hashes.
     pub fn values(&self) -> impl Iterator<Item = &T> {
         self.kept.iter().map(|(_, v)| v)

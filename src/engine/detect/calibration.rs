@@ -6,9 +6,11 @@ mod split_mix;
 
 use super::channels::{Detector, Watch};
 use super::learning::Learnt;
+use super::parity::side;
 use super::season::Place;
 use super::stream::Observed;
 use super::{FOLD_EVENTS, Gathered};
+use crate::engine::baseline::disparity::{Disparity, Limit};
 use crate::engine::baseline::edges::{categories, numeric_edges};
 use crate::engine::baseline::gap::Gap;
 use crate::engine::baseline::reference::Tally;
@@ -71,6 +73,8 @@ pub(super) fn definitions(panes: i64) -> Definitions {
         reminder: Span::days(1),
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
+        fairness: Vec::new(),
+        outliers: None,
     }
 }
 
@@ -195,6 +199,23 @@ fn versions_keep_the_false_alarm_promise() {
         // one side of a two-sided threshold
         let share = shares[0].1;
         assert!(share < NOMINAL + 3.0 * sigma() && share > least, "{pairs} pairs, {rate}: {share:.2}");
+    }
+}
+
+#[test]
+fn groups_at_the_limit_keep_the_false_alarm_promise() {
+    // events of the group a pane beside 60 others, the limit, both rates: at the limit itself
+    let cases = [
+        (8.0, Limit::Ratio(0.8), (0.24, 0.3), 0.05),
+        (40.0, Limit::Ratio(0.8), (0.72, 0.9), 0.1),
+        (10.0, Limit::Difference(0.1), (0.12, 0.02), 0.05),
+        (40.0, Limit::Difference(0.1), (0.4, 0.3), 0.1),
+    ];
+    for (n, limit, (group, others), least) in cases {
+        let shares =
+            false_alarms(&|draw| Tally::Disparity(Disparity::between(&[side(draw, n, group)], &[side(draw, 60.0, others)], limit)));
+        let share = shares[0].1;
+        assert!(share < NOMINAL + 3.0 * sigma() && share > least, "{n} events, {limit:?}: {share:.2}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! The statistics that watch one stream, and what they say after each fold.
 //!
 //! numeric: location, scale, shape (each with three times the stream's ARL); categorical: mix; rate and errors: one rate that
-//! may rise; volume: more or fewer rows, and none at all; versions: more errors than older ones. A channel alarms if some window's statistic reaches the threshold *and* its effect passes the tolerance.
+//! may rise; volume: more or fewer rows, and none at all; versions: more errors than older ones; groups: worse than others by more than a limit. A channel alarms if some window's statistic reaches the threshold *and* its effect passes the tolerance.
 //! Guarantees: everything but the folds is derived from the pinned reference, so that state stays small and equal.
 
 use super::bernoulli::RateUp;
@@ -16,8 +16,10 @@ use super::season::Place;
 use super::thresholds::Statistic;
 use super::versions::Versions;
 use super::volume::{LEAST_EXPOSURE, Silence, VolumeFolds};
-use super::{Candidate, FOLD_EVENTS, Fold, Gathered, bonus, effect};
+use super::{Candidate, FOLD_EVENTS, Fold, Gathered, bonus, disparity, effect};
 use crate::engine::alert::Effect;
+use crate::engine::baseline::disparity::Disparity;
+use crate::engine::baseline::gap::Gap;
 use crate::engine::baseline::reference::Tally;
 use crate::engine::budget::ln_arl_of_channel;
 use crate::engine::definitions::{Definitions, Tolerance};
@@ -34,6 +36,7 @@ pub(super) enum Folds {
     Errors(RateUp),
     Volume(VolumeFolds),
     Versions(Box<Versions>),
+    Disparity(Box<Versions>),
 }
 
 /// The three channels of a number.
@@ -139,6 +142,7 @@ fn start(derived: &Derived) -> Folds {
         Derived::Errors { n, k, .. } => Folds::Errors(RateUp::new(*n, *k)),
         Derived::Volume(volume) => Folds::Volume(VolumeFolds::new(volume)),
         Derived::Gap => Folds::Versions(Box::default()),
+        Derived::Disparity(_) => Folds::Disparity(Box::default()),
     }
 }
 
@@ -216,7 +220,7 @@ impl Watch {
         let there = |i: usize, unknown: f64| n * at.between(|h| hours.get(h).map_or(unknown, |means| f64::from(means[i])));
         match self.folds {
             Folds::Numeric(_) => [there(0, 0.0), there(1, 0.0)],
-            Folds::Categorical(_) | Folds::Versions(_) => [0.0; 2],
+            Folds::Categorical(_) | Folds::Versions(_) | Folds::Disparity(_) => [0.0; 2],
             Folds::Rate(_) | Folds::Errors(_) => [there(0, 1.0), 0.0],
             Folds::Volume(_) => {
                 let share = at.curved(|h| hours.get(h).map_or(1.0, |means| f64::from(means[0])));
@@ -227,7 +231,9 @@ impl Watch {
 
     /// Reads a gathered pane. `expected` is the sum of what was expected of its panes.
     pub fn observe(&mut self, pane: &Tally, expected: [f64; 2], at: Gathered) {
-        if let (Folds::Versions(folds), Tally::Gap(gap)) = (&mut self.folds, pane) {
+        if let (Folds::Versions(folds), Tally::Gap(gap)) | (Folds::Disparity(folds), Tally::Disparity(Disparity { gap, .. })) =
+            (&mut self.folds, pane)
+        {
             return folds.observe(gap, at);
         }
         let derived = self.derived.get_or_init(|| Derived::of(&self.reference));
@@ -277,6 +283,7 @@ impl Watch {
             Folds::Errors(_) => &[Detector::Errors],
             Folds::Volume(_) => &[Detector::Volume, Detector::Silence],
             Folds::Versions(_) => &[Detector::Version],
+            Folds::Disparity(_) => &[Detector::Disparity],
         }
     }
 
@@ -292,7 +299,7 @@ impl Watch {
             (Folds::Rate(rate) | Folds::Errors(rate), _) => self.verdict(*detector, rate, definitions, floor),
             (Folds::Volume(folds), Detector::Silence) => self.verdict(*detector, &folds.silence, definitions, floor),
             (Folds::Volume(folds), _) => self.verdict(*detector, &folds.rows, definitions, floor),
-            (Folds::Versions(folds), _) => self.verdict(*detector, &**folds, definitions, floor),
+            (Folds::Versions(folds) | Folds::Disparity(folds), _) => self.verdict(*detector, &**folds, definitions, floor),
         };
         let said = self.detectors().iter().map(verdict);
         if floor > 0.0 { said.filter(Verdict::alarms).collect() } else { said.collect() }
@@ -346,6 +353,9 @@ impl Watch {
                 let counts = self.mix().and_then(|mix| mix.since(c.first)).map_or([0; 4], |block| four(&block.counts));
                 effect::gap((c.n, c.sum, c.along), (counts[2] + counts[3], counts[3]), tolerance)
             }
+            (_, Derived::Disparity(limit)) => {
+                disparity::effect(&Gap { variance: c.n, excess: c.sum, weight: c.along, ..Gap::default() }, *limit)
+            }
             (_, Derived::Volume(v)) => {
                 effect::volume((c.n, c.sum), (v.panes as f64, v.rows as f64), self.phi(detector, c.folds, c.n), tolerance)
             }
@@ -393,7 +403,7 @@ impl Watch {
             (_, Derived::Rate { n, k } | Derived::Errors { n, k, .. }) => (Statistic::Rate, (k + 0.5) / (n + 1.0), 1),
             // counts of a fold are standardised values of one bin each, as far as the table cares
             (_, Derived::Volume(_)) => (Statistic::Location, 64.0, 2),
-            (_, Derived::Gap) => (Statistic::Location, 64.0, 1),
+            (_, Derived::Gap | Derived::Disparity(_)) => (Statistic::Location, 64.0, 1),
         };
         statistic.threshold(self.events_per_fold, class, ln_arl_of_channel(definitions, channels))
     }
@@ -405,7 +415,7 @@ impl Watch {
             Detector::Scale => Statistic::Scale.table().slope,
             Detector::Shape | Detector::Mix => Statistic::Mix.table().slope,
             Detector::Rate | Detector::Errors => Statistic::Rate.table().slope,
-            Detector::Volume | Detector::Version => Statistic::Location.table().slope,
+            Detector::Volume | Detector::Version | Detector::Disparity => Statistic::Location.table().slope,
             Detector::Silence => 1.0,
         }
     }
@@ -438,6 +448,10 @@ impl Watch {
                 let Tally::Gap(gap) = window else { unreachable!("a stream has one form") };
                 let effect = effect::gap((gap.variance, gap.excess, gap.weight), (gap.others_n, gap.others_k), tolerance);
                 (Versions::statistic_of(gap, folds), effect)
+            }
+            (Derived::Disparity(limit), _) => {
+                let Tally::Disparity(Disparity { gap, .. }) = window else { unreachable!("a stream has one form") };
+                (Versions::statistic_of(gap, folds), disparity::effect(gap, *limit))
             }
             (Derived::Volume(v), _) => {
                 let (reference, rows) = ((v.panes as f64, v.rows as f64), (expected[0], a));
@@ -474,7 +488,7 @@ impl Watch {
     fn mix(&self) -> Option<&Mix> {
         match &self.folds {
             Folds::Numeric(folds) => Some(&folds.shape),
-            Folds::Versions(folds) => Some(&folds.counts),
+            Folds::Versions(folds) | Folds::Disparity(folds) => Some(&folds.counts),
             Folds::Categorical(mix) => Some(mix),
             Folds::Rate(_) | Folds::Errors(_) | Folds::Volume(_) => None,
         }
@@ -517,7 +531,7 @@ impl Watch {
                 100.0 * sigma * libm::sqrt(p * (1.0 - p))
             }
             Derived::Volume(_) if detector == Detector::Silence && self.rung() > Rung::Short => 1.0,
-            Derived::Gap => f64::INFINITY, // it depends on how much the version gets
+            Derived::Gap | Derived::Disparity(_) => f64::INFINITY, // it depends on how much the version or group gets
             Derived::Volume(v) => sigma * libm::sqrt(v.panes as f64 / v.rows.max(1) as f64),
             _ => sigma * sigma,
         }

@@ -6,6 +6,7 @@ use super::category::Groups;
 use super::errors::AgeRates;
 use super::groups;
 use super::normal_scores::Scores;
+use crate::engine::baseline::disparity::{Disparity, Limit};
 use crate::engine::baseline::reference::Tally;
 use crate::engine::baseline::volume::Volume;
 use crate::engine::summary::category::CategoryCounts;
@@ -47,6 +48,8 @@ pub enum Derived {
     Volume(Volume),
     /// Of a difference: it is compared with none.
     Gap,
+    /// Of a group beside others: the limit.
+    Disparity(Limit),
 }
 
 /// Events per category, other and unseen last.
@@ -68,6 +71,7 @@ impl Derived {
             Tally::Errors(counts) => Derived::Errors { rates: AgeRates::of(counts), n: counts.n() as f64, k: counts.k() as f64 },
             Tally::Volume(volume) => Derived::Volume(*volume),
             Tally::Gap(_) => Derived::Gap,
+            Tally::Disparity(disparity) => Derived::Disparity(disparity.limit),
         }
     }
 
@@ -101,7 +105,9 @@ impl Derived {
                 let counts = groups::grouped(&bins.counts, groups);
                 Some(Groups { counts, sum: bins.sum, squares: bins.sum_squares })
             }
-            (_, Tally::Gap(gap)) => Some(Groups { counts: gap.counts().to_vec(), sum: 0, squares: 0 }),
+            (_, Tally::Gap(gap) | Tally::Disparity(Disparity { gap, .. })) => {
+                Some(Groups { counts: gap.counts().to_vec(), sum: 0, squares: 0 })
+            }
             (_, Tally::Categorical(counts)) => Some(Groups { counts: category_groups(counts), sum: 0, squares: 0 }),
             _ => None,
         }

@@ -18,7 +18,7 @@ pub fn describe(alert: &mut Alert, detector: Detector, watch: &Watch, now: &Cont
     let before = watch.content(watch.reference());
     alert.baseline = side(&before, seen);
     alert.current = side(now, seen);
-    if let (Observed::Gap(_), Content::Groups(groups)) = (seen, now)
+    if let (Observed::Gap(_) | Observed::Disparity(_), Content::Groups(groups)) = (seen, now)
         && let [right, wrong, others_right, others_wrong] = groups.counts[..]
     {
         let side = |k: u64, right: u64| side(&Content::Rate { n: k + right, k }, seen);
@@ -172,6 +172,18 @@ fn summary(alert: &Alert, detector: Detector, now: &Content) -> String {
             signed(e.value),
             interval(1.0)
         ),
+        Detector::Disparity => {
+            let (size, tolerated) = match e.is_ratio() {
+                true => (format!("{} times", number(e.value)), format!("at least {}", number(e.tolerance))),
+                false => (format!("{} points", signed(e.value)), format!("at most {}", number(e.tolerance))),
+            };
+            let interval = format!("95 % interval {} to {}", number(e.low), number(e.high));
+            let others = percent(&alert.baseline);
+            format!(
+                "{subject}: {} against {others} of those it is compared with, {size} ({interval}; {tolerated} is tolerated)",
+                percent(&alert.current)
+            )
+        }
         Detector::Rate | Detector::Errors => format!(
             "{subject}: {} instead of {}, {} points ({})",
             percent(&alert.current),
@@ -189,6 +201,15 @@ fn subject(alert: &Alert) -> String {
     let signal = match alert.signal.split_once(':') {
         Some(("feature", name)) => name.to_owned(),
         Some(("null", name)) => format!("Share of missing {name}"),
+        Some(("fairness", measure)) => match measure {
+            "selection" => "Share given the favourable class".to_owned(),
+            "error" => "Error rate".to_owned(),
+            "miss_rate" => "Missed share of the positive class".to_owned(),
+            "false_positive_rate" => "Share called positive of the other class".to_owned(),
+            "underscored" => "Share of the positive class at equal scores".to_owned(),
+            "overscored" => "Share of the other class at equal scores".to_owned(),
+            other => other.to_owned(),
+        },
         Some(("unseen", name)) => format!("Share of never seen values of {name}"),
         _ => match alert.signal.as_str() {
             "score" => "Score".to_owned(),
@@ -201,6 +222,7 @@ fn subject(alert: &Alert) -> String {
             "abs_error" => "Absolute error".to_owned(),
             "bias" => "Bias".to_owned(),
             "volume" => "Predictions".to_owned(),
+            "outliers" => "Share of predictions that lie far out".to_owned(),
             "labels" => "Labels".to_owned(),
             other => other.to_owned(),
         },

@@ -25,6 +25,8 @@ pub enum Detector {
     Silence,
     /// Errors of a version beside those of older ones.
     Version,
+    /// A group beside others, against a limit.
+    Disparity,
 }
 
 impl Detector {
@@ -34,7 +36,7 @@ impl Detector {
             Detector::Location => "sigma",
             Detector::Scale | Detector::Volume | Detector::Silence => "relative",
             Detector::Shape | Detector::Mix => "psi",
-            Detector::Rate | Detector::Errors | Detector::Version => "points",
+            Detector::Rate | Detector::Errors | Detector::Version | Detector::Disparity => "points",
         }
     }
 
@@ -59,6 +61,7 @@ impl Detector {
             Detector::Volume => "focus_volume",
             Detector::Silence => "silence",
             Detector::Version => "focus_version",
+            Detector::Disparity => "focus_disparity",
         }
     }
 }

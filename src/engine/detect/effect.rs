@@ -111,6 +111,9 @@ pub fn wilson(n: f64, k: f64) -> (f64, f64) {
 
 /// True if an effect passes its tolerance in the direction that its detector watches.
 pub fn beyond(effect: &Effect) -> bool {
+    if effect.is_ratio() {
+        return effect.value <= effect.tolerance;
+    }
     let size = if effect.name == "rate_difference" || effect.name == "psi" { effect.value } else { effect.value.abs() };
     size > 0.0 && size >= effect.tolerance
 }

@@ -16,6 +16,7 @@ use super::derived::Derived;
 use super::noise::Noise;
 use super::season::{HOURS, Overall, PSEUDO_EVENTS, Season};
 use super::versions::LEAST_VARIANCE;
+use crate::engine::baseline::disparity::Disparity;
 use crate::engine::baseline::reference::Tally;
 use crate::engine::definitions::Tolerance;
 use crate::engine::types::{PaneId, PaneSize, Span};
@@ -324,7 +325,7 @@ fn larger((folds, mut excess): (u32, Vec<f64>), other: &[f64]) -> (u32, Vec<f64>
 pub(super) fn makes_a_fold(gathered: &Tally) -> bool {
     match gathered {
         Tally::Volume(_) => true,
-        Tally::Gap(gap) => gap.variance >= LEAST_VARIANCE,
+        Tally::Gap(gap) | Tally::Disparity(Disparity { gap, .. }) => gap.variance >= LEAST_VARIANCE,
         _ => gathered.n() >= FOLD_EVENTS,
     }
 }

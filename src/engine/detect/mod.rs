@@ -12,6 +12,7 @@ pub mod channels;
 pub mod derived;
 pub mod describe;
 pub mod detector;
+pub mod disparity;
 pub mod distance;
 pub mod dyadic;
 pub mod effect;
@@ -42,6 +43,9 @@ mod chance;
 mod laws;
 #[cfg(test)]
 mod life;
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)]
+mod parity;
 #[cfg(test)]
 #[allow(clippy::disallowed_methods)]
 mod rollout;

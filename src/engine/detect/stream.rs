@@ -15,6 +15,7 @@ pub use super::stream_key::StreamKey;
 use super::volume::SLEEP;
 use super::{FOLD_EVENTS, Gathered, effect};
 use crate::engine::alert::{Alert, Effect, Identity, Kind, Reason, Severity, Side, Status, alert_id};
+use crate::engine::baseline::disparity::Disparity;
 use crate::engine::baseline::gap::Gap;
 use crate::engine::baseline::reference::Tally;
 use crate::engine::budget::per_day;
@@ -47,6 +48,8 @@ pub enum Form {
     Volume,
     /// Errors beside those of others.
     Gap,
+    /// A group beside others.
+    Disparity,
 }
 
 impl Form {
@@ -59,6 +62,7 @@ impl Form {
             Form::Errors => "errors",
             Form::Volume => "volume",
             Form::Gap => "gap",
+            Form::Disparity => "disparity",
         }
     }
 }
@@ -208,9 +212,14 @@ impl Stream {
     }
 
     fn grow(&mut self, pane: PaneId, tally: Tally, rules: &Rules<'_>) -> Option<Tally> {
-        if matches!(tally, Tally::Gap(_)) {
+        let beside = match &tally {
+            Tally::Gap(_) => Some(Tally::Gap(Gap::default())),
+            Tally::Disparity(disparity) => Some(Tally::Disparity(Disparity::none(disparity.limit))),
+            _ => None,
+        };
+        if let Some(nothing) = beside {
             // what it is compared with comes along
-            let watch = Box::new(Watch::new(Tally::Gap(Gap::default()), 1, Learnt::NOTHING));
+            let watch = Box::new(Watch::new(nothing, 1, Learnt::NOTHING));
             self.state = State::Watching { watch, episode: None, learning: None };
             return Some(tally);
         }
@@ -316,8 +325,9 @@ impl Stream {
             if now.since(episode.written_at) < rules.definitions.reminder {
                 return;
             }
-            // a version that nobody uses any more is no worse than others
-            let gone = self.key.form == Form::Gap && now.since(episode.last.window_end) >= rules.definitions.reminder;
+            // a version that nobody uses any more is no worse than others, and so is a group without members
+            let gone =
+                matches!(self.key.form, Form::Gap | Form::Disparity) && now.since(episode.last.window_end) >= rules.definitions.reminder;
             let (status, reason) = if gone { (Status::Resolved, Reason::Gone) } else { (Status::Firing, Reason::Reminder) };
             out.push(next(episode, status, reason, now));
             if gone {
@@ -405,7 +415,7 @@ fn next(episode: &mut Episode, status: Status, reason: Reason, now: EventTime) -
 /// What the reference can promise.
 fn rung(watch: &Watch, rule: BaselineRule) -> &'static str {
     match (watch.rung(), rule) {
-        _ if matches!(watch.reference(), Tally::Gap(_)) => "concurrent",
+        _ if matches!(watch.reference(), Tally::Gap(_) | Tally::Disparity(_)) => "concurrent",
         (Rung::Unknown, BaselineRule::Learn { span }) if span < Span::days(1) => Rung::Short.word(),
         (Rung::Unknown, BaselineRule::Learn { .. }) => Rung::Days.word(),
         (known, _) => known.word(),
@@ -504,9 +514,7 @@ fn persist(
     let (statistic, effect) = watch.compare(detector, &window.tally, window.expected, window.folds, &definitions.tolerance);
     let threshold = watch.threshold(detector, definitions);
     let over = statistic < 0.5 * threshold && !effect::beyond(&effect);
-    // how bad it surely is: the end of the interval that lies nearer to zero
-    let sure = if effect.value > 0.0 { effect.low.max(0.0) } else { effect.high.min(0.0) };
-    let severity = Severity::of(sure.abs() / effect.tolerance);
+    let severity = Severity::of(effect.surely_times_tolerance());
     episode.statistic = statistic;
     let end = definitions.pane.end(at.last);
     let last = &mut episode.last;

@@ -1,15 +1,17 @@
 //! Closing a pane: cells become segments, segments feed streams, samples feed learners.
 
 use super::chunks::{of_learner, of_stream};
-use super::learn::{Learner, has_begun};
+use super::fairness::SELECTION;
+use super::learn::{Fixed, Learner, has_begun, published};
 use super::shared::{Closing, Segment};
 use super::{Effects, Kept, Monitor, Raised, at};
 
 use crate::engine::baseline::volume::Volume;
+use crate::engine::book::OUTLIER_SCORE;
 use crate::engine::cell::CellKey;
 use crate::engine::definitions::Definitions;
 use crate::engine::detect::stream::{Form, Observed, Rules, Stream, StreamKey};
-use crate::engine::plan::{Bins, EdgesRecord, PlanRecord};
+use crate::engine::plan::{EdgesRecord, PlanRecord};
 use crate::engine::summary::cell::{CellSummary, Counts, SignalSummary};
 use crate::engine::summary::form::{CategoryForm, NumericForm};
 use crate::engine::types::{PaneId, PaneKind};
@@ -25,9 +27,13 @@ fn kind_of(signal: &str) -> PaneKind {
     match signal {
         "error" | "miss_rate" | "false_positive_rate" | "false_discovery_rate" => PaneKind::Pair,
         "abs_error" | "bias" | "calibration" | LABELS => PaneKind::Pair,
+        s if s.starts_with("fairness:") && s != SELECTION => PaneKind::Pair,
         _ => PaneKind::Input,
     }
 }
+
+/// Signal of the share of predictions that are far out.
+const OUTLIERS: &str = "outliers";
 
 /// Signal of predictions a pane.
 const VOLUME: &str = "volume";
@@ -133,11 +139,12 @@ impl Monitor {
             for (segment, summary) in &segments {
                 self.feed(model, pane, segment, summary, &rules, kind, effects);
             }
+            let mut out = Vec::new();
             if kind == PaneKind::Pair && !segments.is_empty() {
-                let mut out = Vec::new();
                 self.compare_versions((model, pane), &cells, &rules, &mut out);
-                effects.alerts.extend(out.into_iter().map(|alert| Raised { kind, alert }));
             }
+            self.compare_groups((model, kind, pane), &segments, &rules, &mut out);
+            effects.alerts.extend(out.into_iter().map(|alert| Raised { kind, alert }));
         }
     }
 
@@ -208,15 +215,17 @@ impl Monitor {
         let margin = if kind == PaneKind::Pair { definitions.pane.panes_in(definitions.join.early) + 1 } else { 0 };
         let ahead = if planted(Bug::EdgesAtOnce) { 0 } else { definitions.look_ahead() };
         let effective_from = pane.offset(ahead + 1 + margin);
-        let mut fixed: Vec<(String, Bins)> = Vec::new();
+        let mut fixed: Vec<(String, Fixed)> = Vec::new();
         let (replaying, ages, now) = (self.replaying, &self.ages, self.now);
         for (key, learner) in self.learners.iter_mut().filter(|(k, _)| k.0 == model && kind_of(&k.1) == kind) {
             if !replaying || ages.lacks(of_learner(key), now) {
-                fixed.extend(learner.fix(pane, definitions).map(|bins| (key.1.clone(), bins)));
+                fixed.extend(learner.fix(pane, definitions).map(|learnt| (key.1.clone(), learnt)));
             }
         }
         // a replay finds the same bins once more; they are known
-        for (signal, bins) in fixed.into_iter().filter(|_| !replaying) {
+        let outliers = definitions.outliers.is_some() && kind == PaneKind::Input;
+        let together = self.plan.knows_together(model);
+        for (signal, bins) in published(fixed, outliers, together).into_iter().filter(|_| !replaying) {
             let record = EdgesRecord { model: model.to_string(), signal, kind: kind.into(), effective_from, bins };
             self.plan.observe(PlanRecord::Edges(record.clone()));
             self.shared.edges.push(record.clone());
@@ -306,7 +315,10 @@ impl Monitor {
             }
             match &*form {
                 NumericForm::Bins { version, bins } if *version == edges.version => {
-                    if bins.n > 0 {
+                    if name == OUTLIER_SCORE {
+                        let far_out = Observed::Rate { n: bins.n, k: bins.counts.last().copied().unwrap_or(0) };
+                        self.close_stream(model, segment, OUTLIERS, pane, &far_out, rules, out);
+                    } else if bins.n > 0 {
                         self.close_stream(model, segment, name, pane, &Observed::Numeric(bins, &edges), rules, out);
                     }
                 }
@@ -327,7 +339,7 @@ impl Monitor {
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn close_stream(
+    pub(super) fn close_stream(
         &mut self,
         model: &str,
         segment: &Segment,
@@ -344,6 +356,7 @@ impl Monitor {
             Observed::Errors(_) => Form::Errors,
             Observed::Volume(_) => Form::Volume,
             Observed::Gap(_) => Form::Gap,
+            Observed::Disparity(_) => Form::Disparity,
         };
         let (replaying, now, ages) = (self.replaying, self.now, &self.ages);
         if let Some(kept) = self.streams.get_mut(model, None, segment, signal, form) {

@@ -3,9 +3,13 @@
 //! Guarantees: what is fixed, and from which pane on, is a function of the closed panes alone.
 
 use crate::engine::baseline::edges::{categories, numeric_edges};
+use crate::engine::baseline::loda::{Loda, Sampled};
+use crate::engine::baseline::rarity::Rarity;
 use crate::engine::baseline::sample::{Pool, Sample};
+use crate::engine::book::OUTLIER_SCORE;
 use crate::engine::definitions::{BaselineRule, Definitions};
 use crate::engine::plan::Bins;
+use crate::engine::summary::numeric::NumericEdges;
 use crate::engine::types::PaneId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -27,6 +31,14 @@ pub struct Learner {
     events: u64,
     pool: LearnerPool,
     fixed: bool,
+}
+
+/// What a learner has learnt.
+pub struct Fixed {
+    bins: Bins,
+    rarity: Rarity,
+    /// Of numbers: their edges, and what those were made of.
+    sample: Option<(NumericEdges, Pool<f64>)>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -68,8 +80,8 @@ impl Learner {
         }
     }
 
-    /// The bins, once: after 200 panes and 2,000 events, or at the end of a given range that has fewer.
-    pub fn fix(&mut self, pane: PaneId, definitions: &Definitions) -> Option<Bins> {
+    /// What it has learnt, once: after 200 panes and 2,000 events, or at the end of a given range that has fewer.
+    pub fn fix(&mut self, pane: PaneId, definitions: &Definitions) -> Option<Fixed> {
         let enough = pane.0 - self.first.0 + 1 >= LEARN_PANES && self.events >= LEARN_EVENTS;
         let range_over = match definitions.baseline {
             BaselineRule::Range { to, .. } => {
@@ -82,14 +94,41 @@ impl Learner {
         }
         self.fixed = true;
         Some(match std::mem::replace(&mut self.pool, LearnerPool::Numeric(Pool::default())) {
-            LearnerPool::Numeric(pool) => Bins::Numeric(numeric_edges(1, &pool.values().copied().collect::<Vec<_>>())),
+            LearnerPool::Numeric(pool) => {
+                let values: Vec<f64> = pool.values().copied().collect();
+                let edges = numeric_edges(1, &values);
+                let rarity = Rarity::of_numbers(&edges, &values);
+                Fixed { bins: Bins::Numeric(edges.clone()), rarity, sample: Some((edges, pool)) }
+            }
             LearnerPool::Categories(pool) => {
                 let mut counts: BTreeMap<String, u64> = BTreeMap::new();
                 pool.values().for_each(|v| *counts.entry(v.clone()).or_default() += 1);
-                Bins::Categories(categories(1, &counts))
+                let categories = categories(1, &counts);
+                let rarity = Rarity::of_texts(&categories, &counts);
+                Fixed { bins: Bins::Categories(categories), rarity, sample: None }
             }
         })
     }
+}
+
+/// What is published of signals that were fixed in one pane, in the order of their names. With `outliers`, how rare values are as well, and
+/// unless a model's numbers are scored `together` already, how far out they are together.
+pub fn published(fixed: Vec<(String, Fixed)>, outliers: bool, together: bool) -> Vec<(String, Bins)> {
+    let numbers = fixed.iter().filter(|(signal, _)| signal != OUTLIER_SCORE);
+    let sampled: Vec<Sampled<'_>> = numbers
+        .filter_map(|(signal, f)| {
+            let (edges, pool) = f.sample.as_ref()?;
+            Some(Sampled { signal, edges, kept: pool.kept(), threshold: pool.threshold() })
+        })
+        .collect();
+    let loda = if outliers && !together { Loda::of(&sampled) } else { None };
+    let mut all = Vec::new();
+    for (signal, Fixed { bins, rarity, .. }) in fixed {
+        let rarity = outliers.then(|| (signal.clone(), Bins::Rarity(rarity)));
+        all.extend([(signal, bins)].into_iter().chain(rarity));
+    }
+    all.extend(loda.map(|loda| (OUTLIER_SCORE.to_string(), Bins::Loda(loda))));
+    all
 }
 
 /// Whether panes of the reference have begun: earlier ones teach nothing.

@@ -7,6 +7,7 @@
 
 pub mod chunks;
 mod close;
+mod fairness;
 mod learn;
 mod recent;
 pub mod restore;
@@ -159,8 +160,8 @@ impl Monitor {
                 self.marks.observe(Mark::read(&mut body)?);
                 self.advance(offset, effects);
             }
-            k if k == Kind::Definitions as u8 => self.adopt(Versioned::read(&mut body, bytes.len())?),
-            k if k == Kind::Proposal as u8 => self.consider(Definitions::from_bytes(body.rest_of(bytes.len())?)?, effects),
+            k if k == Kind::Definitions as u8 => self.adopt(Versioned::read(bytes)?),
+            k if k == Kind::Proposal as u8 => self.consider(Definitions::from_proposal(bytes)?, effects),
             k if k == Kind::Command as u8 || k == Kind::Census as u8 => {} // of a later version
             _ => return Err(Malformed::Value("a record of this kind in the summaries topic")),
         }

@@ -7,7 +7,7 @@
 
 use super::chunks::{CHUNKS, ChunkIx, Written};
 use super::shared::{Shared, SharedForm};
-use super::state::{Chunk, ChunkV1, Head};
+use super::state::{Chunk, ChunkV1, Head, HeadV1};
 use super::{Effects, Kept, Monitor, Tally};
 use crate::codec::wire::{Kind, Malformed, Reader};
 use crate::engine::journal::read_seq;
@@ -93,7 +93,10 @@ impl Restore {
 
     /// Prepares the replay of summaries.
     pub fn begin(self, partition: Partition) -> Result<Replay, Malformed> {
-        let head: Head = self.head.whole(self.head.seq, "the state's head")?;
+        let head = match self.head.version {
+            1 => Head::from(self.head.whole::<HeadV1>(self.head.seq, "the state's head")?),
+            _ => self.head.whole(self.head.seq, "the state's head")?,
+        };
         if head.chunks.len() != CHUNKS {
             return Err(Malformed::Value("another number of chunks"));
         }

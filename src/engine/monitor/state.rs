@@ -10,21 +10,22 @@ use super::Monitor;
 use super::chunks::{CHUNKS, ChunkIx, Written, of_learner};
 use super::learn::{Learner, LearnerKey};
 use crate::codec::wire::{Kind, Writer};
+use crate::engine::definitions::{Definitions, form::Form1};
 use crate::engine::detect::stream::{Stream, StreamKey};
 use crate::engine::detect::v1::StreamV1;
 use crate::engine::mark::Marks;
-use crate::engine::plan::Versioned;
+use crate::engine::plan::{Versioned, VersionedOf};
 use crate::engine::types::{EpochSeq, Offset, PaneId};
 use serde::{Deserialize, Serialize};
 
 const PART_BYTES: usize = 480 * 1024;
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct Head {
+pub(super) struct HeadOf<V> {
     pub seq: EpochSeq,
     pub next: Offset,
-    pub definitions: Option<Versioned>,
-    pub assigned: Option<Versioned>,
+    pub definitions: Option<V>,
+    pub assigned: Option<V>,
     pub marks: Marks,
     pub closed: Option<[PaneId; 2]>,
     pub closings: Vec<(Offset, [PaneId; 2])>,
@@ -32,6 +33,35 @@ pub(super) struct Head {
     pub shared: EpochSeq,
     /// The epochs that wrote the chunks (0: none).
     pub chunks: Vec<EpochSeq>,
+}
+
+pub(super) type Head = HeadOf<Versioned>;
+/// With definitions in format 1.
+pub(super) type HeadV1 = HeadOf<VersionedOf<Form1>>;
+
+impl<V> HeadOf<V> {
+    fn with<W>(self, definitions: Option<W>, assigned: Option<W>) -> HeadOf<W> {
+        let HeadOf { seq, next, marks, closed, closings, shared, chunks, .. } = self;
+        HeadOf { seq, next, definitions, assigned, marks, closed, closings, shared, chunks }
+    }
+}
+
+impl From<HeadV1> for Head {
+    fn from(mut old: HeadV1) -> Head {
+        let [definitions, assigned] = [old.definitions.take(), old.assigned.take()].map(|v| v.map(|v| v.map(Definitions::from)));
+        old.with(definitions, assigned)
+    }
+}
+
+impl Head {
+    /// Format and bytes, in the oldest format that can say it.
+    fn encoded(self) -> (u8, Vec<u8>) {
+        let [definitions, assigned] = [&self.definitions, &self.assigned].map(|v| v.as_ref().map(Versioned::first_form));
+        if matches!(definitions, Some(None)) || matches!(assigned, Some(None)) {
+            return (2, encoded(&self));
+        }
+        (1, encoded(&self.with(definitions.flatten(), assigned.flatten())))
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -75,7 +105,7 @@ impl Rewrite {
     pub const ALL: Rewrite = Rewrite { chunks: CHUNKS, bytes: usize::MAX };
 }
 
-fn parts(kind: Kind, name: &str, id: ChunkIx, seq: EpochSeq, body: &[u8]) -> Vec<StateRecord> {
+fn parts((kind, version): (Kind, u8), name: &str, id: ChunkIx, seq: EpochSeq, body: &[u8]) -> Vec<StateRecord> {
     let pieces: Vec<&[u8]> = body.chunks(PART_BYTES).collect();
     let part = |(k, piece): (usize, &&[u8])| {
         let mut w = Writer::new();
@@ -84,9 +114,14 @@ fn parts(kind: Kind, name: &str, id: ChunkIx, seq: EpochSeq, body: &[u8]) -> Vec
         w.uint(k as u64);
         w.uint(pieces.len() as u64);
         w.blob(piece);
-        StateRecord { key: format!("{name}/{k:04}").into_bytes(), value: w.sealed(kind) }
+        StateRecord { key: format!("{name}/{k:04}").into_bytes(), value: w.sealed_as(kind, version) }
     };
     pieces.iter().enumerate().map(part).collect()
+}
+
+/// A kind in its newest format.
+fn of(kind: Kind) -> (Kind, u8) {
+    (kind, kind.version())
 }
 
 fn encoded<T: Serialize>(value: &T) -> Vec<u8> {
@@ -103,13 +138,13 @@ impl Monitor {
             }
             let body = encoded(&self.chunk(chunk, seq, next));
             (bytes, written) = (bytes + body.len(), written + 1);
-            records.extend(parts(Kind::Chunk, &format!("chunk/{chunk:04}"), chunk, seq, &body));
+            records.extend(parts(of(Kind::Chunk), &format!("chunk/{chunk:04}"), chunk, seq, &body));
         }
         self.forget_closings();
         if self.shared.changed || written == CHUNKS {
             self.shared.changed = false;
             self.shared_seq = seq;
-            records.extend(parts(Kind::Shared, "shared", 0, seq, &encoded(&self.shared.form())));
+            records.extend(parts(of(Kind::Shared), "shared", 0, seq, &encoded(&self.shared.form())));
         }
         records.extend(self.head(seq, next));
         (records, written)
@@ -127,7 +162,8 @@ impl Monitor {
             shared: self.shared_seq,
             chunks: self.ages.0.iter().map(|w| w.seq).collect(),
         };
-        parts(Kind::Head, "head", 0, seq, &encoded(&head))
+        let (format, body) = head.encoded();
+        parts((Kind::Head, format), "head", 0, seq, &body)
     }
 
     fn chunk(&mut self, chunk: ChunkIx, seq: EpochSeq, next: Offset) -> Chunk {
