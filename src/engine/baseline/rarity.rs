@@ -224,13 +224,16 @@ mod tests {
             let rarity = Rarity::of_numbers(&numeric_edges(1, sample), sample);
             assert!(rarity.possible(), "{rarity:?}");
         }
-        let changes: [fn(&mut Vec<u64>, &mut Vec<f64>); 4] =
-            [|counts, _| counts.clear(), |counts, _| counts.fill(u64::MAX), |_, top| top[0] = f64::NAN, |_, top| top[0] = f64::INFINITY];
-        for change in changes {
+        for change in 0..4 {
             let sample: Vec<f64> = (0..640).map(f64::from).collect();
             let mut rarity = Rarity::of_numbers(&numeric_edges(1, &sample), &sample);
             let Rarity::Numbers { counts, top, .. } = &mut rarity else { unreachable!() };
-            change(counts, top);
+            match change {
+                0 => counts.clear(),
+                1 => counts.fill(u64::MAX),
+                2 => top[0] = f64::NAN,
+                _ => top[0] = f64::INFINITY,
+            }
             assert!(!rarity.possible(), "{rarity:?}");
         }
         assert!(!Rarity::Texts { pinned: vec![("a".into(), u64::MAX)], other: 1 }.possible());
