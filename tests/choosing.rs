@@ -14,8 +14,10 @@ use std::sync::Arc;
 const T: i64 = 1_760_000_000_000;
 
 fn load(predictions: &str, outcomes: &str) -> Result<Settings, String> {
-    let head = "app: a\nkafka: { brokers: 'b:1' }\nregistry: { url: 'http://r:1' }\n";
-    let text = format!("{head}predictions:\n  topic: p\n{predictions}\noutcomes:\n  topic: o\n{outcomes}\n");
+    let registry = if predictions.contains("registry") { "registry: { url: 'http://r:1' }\n" } else { "" };
+    let text = format!(
+        "app: a\nkafka: {{ brokers: 'b:1' }}\n{registry}predictions:\n  topic: p\n{predictions}\noutcomes:\n  topic: o\n{outcomes}\n"
+    );
     load_text("d.yaml", &text, &|_| None, Path::new("")).map_err(|e| e.to_string())
 }
 
@@ -69,6 +71,22 @@ fn only_records_count_that_are_what_when_says() {
         ("{ id: 1 }", "counts"), // a field's place, too
     ] {
         assert_eq!(verdict(when, &record(Some(b"k"), Some(good.as_bytes()), &response)), expected, "{when}");
+    }
+}
+
+#[test]
+fn a_text_that_can_not_be_read_is_a_fault_unless_the_record_does_not_count_anyway() {
+    let none = headers(&[]);
+    let value = format!(r#"{{"id":1,"at":{T},"body":"no json","csv":"\"a","status":500}}"#);
+    let record = record(None, Some(value.as_bytes()), &none);
+    for (when, expected) in [
+        ("{ json(body).k: v, status: 200 }", "skipped"),
+        ("{ json(body).k: v, status: 500 }", "undecodable"),
+        ("{ json(body).k: { present: false } }", "undecodable"),
+        ("{ 'csv(csv)[0]': b, status: 200 }", "skipped"),
+        ("{ json(base64(body)).k: v, status: 500 }", "undecodable"),
+    ] {
+        assert_eq!(verdict(when, &record), expected, "{when}");
     }
 }
 

@@ -4,10 +4,10 @@
 //! Comes from: `check`. Goes to: `findings`, the screen.
 
 use super::findings::{Event, Field, Finding, Seen, of_ids, of_records, of_size, of_times};
-use crate::codec::decoder::{OutcomeDecoder, PredictionDecoder};
-use crate::codec::event::{BadRecord, Prediction, Value};
+use crate::codec::decoder::{Events, OutcomeDecoder, PredictionDecoder};
+use crate::codec::event::{BadRecord, Outcome, Prediction, Value};
 use crate::config::settings::{Format, Settings, Source};
-use crate::engine::types::Input;
+use crate::engine::types::{EventTime, Input, RequestKey};
 use crate::kafka::subscriber::Subscriber;
 use crate::kafka::topics;
 use crate::log::{Fatal, Record};
@@ -109,26 +109,56 @@ impl Decoder {
     }
 
     fn look_at(&mut self, record: &Record<'_>, settings: &Settings, seen: &mut Seen) {
-        let looked = match self {
-            Decoder::Predictions(decoder) => decoder.decode(record).map(|p| {
-                prediction(&p, settings, seen, |ix| decoder.feature_name(ix).to_string());
-                (p.key, p.time)
-            }),
-            Decoder::Outcomes(decoder) => decoder.decode(record).map(|o| {
-                note(seen, "request_id", text(&o.request_id));
-                o.label.iter().for_each(|label| note(seen, "label", text(label)));
-                o.value.iter().for_each(|value| note(seen, "value", value.to_string()));
-                (o.key, o.time)
-            }),
-        };
-        match looked {
-            Ok((key, time)) => seen.events.push(Event { key, partition: record.partition.0, time, timestamp: record.timestamp }),
-            Err(BadRecord { reason, detail }) => {
-                let place = format!("[{}]@{}: {detail}", record.partition.0, record.offset.0);
-                seen.faults.entry(reason.word()).or_insert_with(|| (0, place)).0 += 1;
-            }
+        match self {
+            Decoder::Predictions(decoder) => match decoder.events(record, |_| {}) {
+                Ok(Events::One(p)) => {
+                    prediction(&p, settings, seen, |ix| decoder.feature_name(ix).to_string());
+                    heard(seen, record, Ok((p.key, p.time)));
+                }
+                Ok(Events::Skipped) => seen.skipped += 1,
+                Ok(Events::Rows(mut rows)) => {
+                    for row in 0..rows.count() {
+                        let p = decoder.row(record, &mut rows, row);
+                        p.iter().for_each(|p| prediction(p, settings, seen, |ix| decoder.feature_name(ix).to_string()));
+                        heard(seen, record, p.map(|p| (p.key, p.time)));
+                    }
+                }
+                Err(bad) => heard(seen, record, Err(bad)),
+            },
+            Decoder::Outcomes(decoder) => match decoder.events(record) {
+                Ok(Events::One(o)) => {
+                    outcome(&o, seen);
+                    heard(seen, record, Ok((o.key, o.time)));
+                }
+                Ok(Events::Skipped) => seen.skipped += 1,
+                Ok(Events::Rows(mut rows)) => {
+                    for row in 0..rows.count() {
+                        let o = decoder.row(record, &mut rows, row);
+                        o.iter().for_each(|o| outcome(o, seen));
+                        heard(seen, record, o.map(|o| (o.key, o.time)));
+                    }
+                }
+                Err(bad) => heard(seen, record, Err(bad)),
+            },
         }
     }
+}
+
+/// An event, or why there is none.
+fn heard(seen: &mut Seen, record: &Record<'_>, looked: Result<(RequestKey, EventTime), BadRecord>) {
+    match looked {
+        Ok((key, time)) => seen.events.push(Event { key, partition: record.partition.0, time, timestamp: record.timestamp }),
+        Err(BadRecord { reason, detail }) => {
+            let place = format!("[{}]@{}: {detail}", record.partition.0, record.offset.0);
+            seen.faults.entry(reason.word()).or_insert_with(|| (0, place)).0 += 1;
+        }
+    }
+}
+
+fn outcome(o: &Outcome<'_>, seen: &mut Seen) {
+    note(seen, "request_id", text(&o.request_id));
+    o.label.iter().for_each(|label| note(seen, "label", text(label)));
+    o.value.iter().for_each(|value| note(seen, "value", value.to_string()));
 }
 
 fn prediction(p: &Prediction<'_>, settings: &Settings, seen: &mut Seen, name: impl Fn(crate::codec::event::FeatureIx) -> String) {

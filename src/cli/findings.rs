@@ -84,6 +84,8 @@ pub struct Seen {
     pub events: Vec<Event>,
     /// By reason: how many, and what the first one said.
     pub faults: BTreeMap<&'static str, (usize, String)>,
+    /// Records that `when` leaves out.
+    pub skipped: usize,
     /// By name, as in the configuration.
     pub fields: BTreeMap<String, Field>,
     /// Combinations of dimensions that are segments (predictions).
@@ -93,6 +95,7 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// Records; of exploded ones, their rows.
     fn records(&self) -> usize {
         self.events.len() + self.faults.values().map(|f| f.0).sum::<usize>()
     }
@@ -117,6 +120,10 @@ fn percent(part: usize, all: usize) -> String {
 /// Whether the records of an input can be used, and what is in them.
 pub fn of_records(input: &str, topic: &str, seen: &Seen) -> Vec<Finding> {
     let all = seen.records();
+    if all == 0 && seen.skipped > 0 {
+        let text = format!("{input}: `when` leaves out each of the newest {} records of {topic}", seen.skipped);
+        return vec![Finding::wrong(text, "compare it with the records that are there")];
+    }
     if all == 0 {
         return vec![Finding::note(
             format!("{input}: {topic} is empty"),
@@ -133,6 +140,9 @@ pub fn of_records(input: &str, topic: &str, seen: &Seen) -> Vec<Finding> {
         let level = if bad * 20 > all { Level::Wrong } else { Level::Note };
         Finding::new(level, text, "correct the mapping under `fields`, the `format`, or the producer")
     }];
+    if seen.skipped > 0 {
+        found.push(Finding::fine(format!("{input}: `when` leaves out {} of the newest records of {topic}", seen.skipped)));
+    }
     let n = seen.events.len();
     for (name, field) in seen.fields.iter().filter(|_| n > 0) {
         let text = format!("{input}.fields.{name}: in {} of the records, for example {}", percent(field.present, n), field.example);

@@ -23,6 +23,8 @@ pub struct Found<'a> {
     pub no_features: Option<&'static str>,
     /// What rows have for themselves.
     pub rows: RowsFound<'a>,
+    /// Why a text could not be read.
+    pub unread: Option<Stop>,
 }
 
 impl Found<'_> {
@@ -63,7 +65,7 @@ impl<'a> Sink<'_, 'a> {
     pub fn begin(&mut self) {
         self.found.slots.clear();
         self.found.slots.resize_with(self.plan.slot_count(), Scalar::default);
-        self.found.no_features = None;
+        (self.found.no_features, self.found.unread) = (None, None);
         self.found.rows.clear();
         self.forget_features();
     }

@@ -20,18 +20,21 @@ const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new().with_decode_pa
 const USUAL: GeneralPurpose = GeneralPurpose::new(&STANDARD, LENIENT);
 const FOR_URLS: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, LENIENT);
 
-/// Opens what was found at `node`, if it is a text, in every way that is wanted.
+/// Opens what was found at `node`, if it is a text, in every way that is wanted. What can't be read is remembered: perhaps the record does
+/// not count anyway.
 pub(super) fn open<'a>(sink: &mut Sink<'_, 'a>, node: NodeIx, found: &Scalar<'a>) -> Result<(), Stop> {
     let Scalar::Text(text) = found else { return Ok(()) };
     for k in 0..sink.plan.node(node).payloads.len() {
         let (payload, to) = sink.plan.node(node).payloads[k];
-        match (payload, text) {
+        let opened = match (payload, text) {
             (Payload::Base64, text) => {
-                let inner = decoded(text)?;
-                sink.put(Role { node: Some(to), feature: None }, Scalar::Text(Cow::Owned(inner)))?;
+                decoded(text).and_then(|inner| sink.put(Role { node: Some(to), feature: None }, Scalar::Text(Cow::Owned(inner))))
             }
-            (_, Cow::Borrowed(text)) => walk(sink, payload, to, text)?,
-            (_, Cow::Owned(text)) => apart(sink, payload, to, text)?,
+            (_, Cow::Borrowed(text)) => walk(sink, payload, to, text),
+            (_, Cow::Owned(text)) => apart(sink, payload, to, text),
+        };
+        if let Err(stop) = opened {
+            sink.found.unread.get_or_insert(stop);
         }
     }
     Ok(())
@@ -57,7 +60,8 @@ fn apart(sink: &mut Sink<'_, '_>, payload: Payload, to: NodeIx, text: &str) -> R
     let mut found = Found::default();
     found.slots.resize_with(sink.plan.slot_count(), Scalar::default);
     walk(&mut Sink { plan: sink.plan, found: &mut found, marks: sink.marks }, payload, to, text)?;
-    let Found { features, no_features, rows, .. } = found;
+    let Found { features, no_features, rows, unread, .. } = found;
+    sink.found.unread = sink.found.unread.take().or(unread);
     let node = sink.plan.node(to);
     sink.found.rows.adopt(sink.plan.rows.as_ref(), rows, &node.below, node.features_below);
     let mut slots = found.slots;

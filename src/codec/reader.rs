@@ -124,6 +124,9 @@ impl Reader {
         };
         walked.map_err(|Stop { reason, detail }| BadRecord { reason, detail })?;
         sink.end();
+        if let Some(Stop { reason, detail }) = found.unread.take() {
+            return if self.left_out_by_what_was_read(found) { Ok(Read::Skipped) } else { Err(bad(reason, detail)) };
+        }
         if !self.mapping.conditions.iter().all(|(slot, wanted)| wanted.holds(&found.slots[slot.ix()])) {
             return Ok(Read::Skipped);
         }
@@ -143,6 +146,12 @@ impl Reader {
                 ))
             }
         }
+    }
+
+    /// Whether conditions on places outside of texts leave the record out: of a text that can't be read nobody knows what it holds.
+    fn left_out_by_what_was_read(&self, found: &Found<'_>) -> bool {
+        let in_text = |slot: &Slot| self.mapping.paths.iter().any(|(s, path)| s == slot && place::outside(path).len() < path.len());
+        self.mapping.conditions.iter().any(|(slot, wanted)| !in_text(slot) && !wanted.holds(&found.slots[slot.ix()]))
     }
 
     /// The rows of an exploded record.
@@ -252,6 +261,7 @@ impl Reader {
             doubles: emptied(doubles),
             no_features: None,
             rows: RowsFound::default(),
+            unread: None,
         };
     }
 }

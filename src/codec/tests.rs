@@ -354,6 +354,8 @@ fn a_schema_that_is_none_is_an_error() {
         topic: "p".to_string(),
         format: crate::config::settings::Format::Avro { path: "x".into(), schema: "{".to_string(), confluent: false },
         fields: Default::default(),
+        when: Vec::new(),
+        explode: None,
     };
     assert!(PredictionDecoder::new(&source, &[]).is_err());
 }

@@ -198,6 +198,7 @@ fn lacks(name: &str, types: &Types<'_>, mapping: &Mapping, may_lack: &[String]) 
     let features = mapping.features.as_ref()?;
     let path = place::shown(&features.path);
     match types.find(&features.path) {
+        Err(_) if may_lack.iter().any(|setting| setting == "features") => None,
         Err(absent) => {
             let hint = advice(&absent.name, absent.known.iter().map(String::as_str));
             Some(format!("{name} has no field \"{path}\"{}", remedy("features", hint)))

@@ -312,7 +312,7 @@ const ROW_BITS: u32 = 14;
 const _: () = assert!(MAX_ROWS <= 1 << ROW_BITS);
 
 /// By what the join knows a row: its record's offset and its number, in the order of both; never the offset of a record that is an event
-/// itself, so that `explode` can come and go (docs/adr/0029).
+/// itself, so that `explode` can come and go (docs/adr/0031).
 fn offset_of_row(offset: Offset, row: usize) -> Offset {
     Offset(1 << 62 | offset.0 << ROW_BITS | row as i64)
 }

@@ -45,7 +45,10 @@ pub(super) fn check(input: Input, text: &str, file: &FilePath, source: &mut Sour
     }
     if let Some(features) = &fields.features {
         let excluded: Vec<&str> = features.exclude.iter().map(String::as_str).collect();
-        checker.features(&features.path, &excluded);
+        match !explicit.contains(&"features") && types.find(&features.path).is_err() {
+            true => fields.features = None,
+            false => checker.features(&features.path, &excluded),
+        }
     }
 }
 

@@ -132,7 +132,7 @@ fn with_format(input: Input, mut source: Source, typed: &raw::Format, explicit: 
 
 /// What an event can do without, and nobody asked for: a schema of the registry need not have it, as with a schema file.
 fn may_lack(explicit: &[&str]) -> Vec<String> {
-    ["version", "score", "label", "value"].into_iter().filter(|n| !explicit.contains(n)).map(str::to_string).collect()
+    ["version", "score", "label", "value", "features"].into_iter().filter(|n| !explicit.contains(n)).map(str::to_string).collect()
 }
 
 fn schema_file(input: Input, typed: &raw::AvroSource, context: &mut Context<'_>) -> Option<Format> {
