@@ -9,6 +9,7 @@ pub mod demo_data;
 mod demo_show;
 mod findings;
 pub mod forward;
+pub mod infer;
 pub mod run;
 pub mod schema;
 pub mod tail;
@@ -49,6 +50,11 @@ pub enum Verb {
         after_help = "Example:\n  driftline check -c driftline.yaml\n  driftline check -c driftline.yaml -o json\n  driftline check -c driftline.yaml --connect"
     )]
     Check(check::CheckArgs),
+    /// Propose a configuration from the newest records of two topics, with the reason beside each line
+    #[command(
+        after_help = "Example:\n  driftline infer --brokers localhost:9092 --predictions fraud.predictions --outcomes fraud.labels > driftline.yaml\n  driftline infer -c kafka-only.yaml --records 20000"
+    )]
+    Infer(infer::InferArgs),
     /// Print the JSON Schema of the configuration
     #[command(after_help = "Example:\n  driftline schema > driftline.schema.json")]
     Schema,

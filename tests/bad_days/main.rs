@@ -14,6 +14,7 @@ mod limits;
 mod metrics_page;
 mod numbers;
 mod probes;
+mod proposals;
 mod registries;
 #[path = "../kit/registry.rs"]
 mod registry;
