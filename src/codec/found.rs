@@ -29,6 +29,7 @@ pub struct Found<'a> {
 
 impl Found<'_> {
     /// Features of the record, or of the row that is being walked.
+    #[inline]
     fn feature_count(&self) -> usize {
         let (from, doubles_from) = self.rows.features_from();
         self.features.len() - from + self.doubles[doubles_from..].iter().map(|d| d.numbers.len()).sum::<usize>()

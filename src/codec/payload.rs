@@ -21,7 +21,8 @@ const USUAL: GeneralPurpose = GeneralPurpose::new(&STANDARD, LENIENT);
 const FOR_URLS: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, LENIENT);
 
 /// Opens what was found at `node`, if it is a text, in every way that is wanted. What can't be read is remembered: perhaps the record does
-/// not count anyway.
+/// not count anyway. Apart, so that `put` stays small.
+#[inline(never)]
 pub(super) fn open<'a>(sink: &mut Sink<'_, 'a>, node: NodeIx, found: &Scalar<'a>) -> Result<(), Stop> {
     let Scalar::Text(text) = found else { return Ok(()) };
     for k in 0..sink.plan.node(node).payloads.len() {

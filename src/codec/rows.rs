@@ -50,6 +50,7 @@ impl<'a> RowsFound<'a> {
     }
 
     /// Where the features of the row that is being walked begin.
+    #[inline]
     pub fn features_from(&self) -> (usize, usize) {
         self.ends.last().copied().unwrap_or((0, 0))
     }

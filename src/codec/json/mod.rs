@@ -170,7 +170,8 @@ impl<'a> Walk<'_, '_, 'a> {
         Ok(self.sink.put(role, scalar)?)
     }
 
-    /// The list that begins here. An element that several look for is walked several times.
+    /// The list that begins here. An element that several look for is walked several times. Apart, so that `entry` stays small.
+    #[inline(never)]
     fn list(&mut self, node: NodeIx) -> Result<(), Ended> {
         self.down()?;
         self.lexer.advance();
