@@ -17,4 +17,5 @@ mod outward;
 pub mod planted;
 mod prefetch;
 pub mod registry;
+pub mod sizing;
 pub mod stage;

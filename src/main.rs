@@ -1,7 +1,7 @@
 //! The command line: parse, load settings, call one function per verb.
 
 use clap::Parser;
-use driftline::cli::{Cli, Verb, check, demo, forward, infer, run, schema, tail, topics};
+use driftline::cli::{Cli, Verb, check, demo, forward, infer, run, schema, size, tail, topics};
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         Verb::Run(args) => run::run(&args),
         Verb::Demo(args) => demo::demo(&args),
         Verb::Check(args) => check::check(&args),
+        Verb::Size(args) => size::size(&args),
         Verb::Infer(args) => infer::infer(&args),
         Verb::Schema => schema::schema(),
         Verb::Topics(args) => topics::topics(&args),

@@ -4,10 +4,9 @@
 //! Comes from: `connect` (what was read). Goes to: the screen.
 
 use crate::config::settings::Settings;
-use crate::engine::budget::ln_arl_of_channel;
 use crate::engine::detect::describe::number;
-use crate::engine::detect::thresholds::Statistic;
 use crate::engine::types::{EventTime, RequestKey, Span};
+use crate::sizing::{Load, ROW, smallest};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -110,8 +109,6 @@ impl Seen {
 
 /// Fewer records show nothing of rates and orders.
 const ENOUGH: usize = 200;
-/// Bytes of a row in the join's memory (docs/limits.md).
-const ROW: f64 = 104.0;
 
 fn percent(part: usize, all: usize) -> String {
     format!("{} %", number(100.0 * part as f64 / all.max(1) as f64))
@@ -261,8 +258,8 @@ pub fn of_size(settings: &Settings, predictions: &Seen) -> Vec<Finding> {
     let mut found = Vec::new();
     let features = predictions.fields.keys().filter(|name| name.starts_with("features.")).count();
     if features > 0 {
-        // a feature has its own stream and its nulls'; the model has score, class, volume, labels and four of errors
-        let streams = (predictions.segments.len() + 1) * (2 * features + 8) * predictions.models.len().max(1);
+        let (segments, models) = (predictions.segments.len(), predictions.models.len());
+        let streams = Load { rate: 0.0, features, segments, models }.streams();
         let what = format!("about {streams} streams ({features} features, {} segments among these records)", predictions.segments.len());
         found.push(if streams as u64 > u64::from(d.streams_cap) {
             let remedy = format!(
@@ -293,11 +290,7 @@ pub fn of_size(settings: &Settings, predictions: &Seen) -> Vec<Finding> {
     } else {
         Finding::fine(format!("{what}; {have}"))
     });
-    let a_day = rate * 86_400.0;
-    let panes = Span::days(1).0 as f64 / d.pane.0.0 as f64;
-    let nats = Statistic::Location.threshold((a_day / panes).max(32.0), 64.0, ln_arl_of_channel(d, 3))
-        - 0.5 * libm::log(panes.clamp(1.0, 1_000.0));
-    let smallest = libm::sqrt(2.0 * nats.max(1.0) / a_day);
+    let smallest = smallest(rate, d);
     found.push(Finding::fine(format!(
         "a change of a feature's mean by {} sigma would be found within a day, if panes are independent (docs/detectors.md); smaller ones than tolerance.location, {}, never alert",
         number(smallest),

@@ -12,6 +12,7 @@ pub mod forward;
 pub mod infer;
 pub mod run;
 pub mod schema;
+pub mod size;
 pub mod tail;
 mod tail_line;
 pub mod topics;
@@ -55,6 +56,11 @@ pub enum Verb {
         after_help = "Example:\n  driftline infer --brokers localhost:9092 --predictions fraud.predictions --outcomes fraud.labels > driftline.yaml\n  driftline infer -c kafka-only.yaml --records 20000"
     )]
     Infer(infer::InferArgs),
+    /// How many processes, how much memory and CPU a stream asks for, and how small a change would be found in it
+    #[command(
+        after_help = "Example:\n  driftline size --rate 2000 --window 30d --features 40 --segments 25\n  driftline size -c driftline.yaml --rate 2000"
+    )]
+    Size(size::SizeArgs),
     /// Print the JSON Schema of the configuration
     #[command(after_help = "Example:\n  driftline schema > driftline.schema.json")]
     Schema,
