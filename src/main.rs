@@ -1,7 +1,7 @@
 //! The command line: parse, load settings, call one function per verb.
 
 use clap::Parser;
-use driftline::cli::{Cli, Verb, check, demo, forward, infer, run, schema, size, tail, topics};
+use driftline::cli::{Cli, Verb, check, demo, explain, forward, infer, run, schema, size, tail, topics};
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         Verb::Schema => schema::schema(),
         Verb::Topics(args) => topics::topics(&args),
         Verb::Tail(args) => tail::tail(&args),
+        Verb::Explain(args) => explain::explain(&args),
         Verb::Forward(args) => forward::forward(&args),
     };
     done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)

@@ -37,6 +37,17 @@ fn short(x: f64) -> String {
     format!("{x:.digits$}")
 }
 
+/// What a suggested action means; a word of a later version is shown as it is.
+pub fn advice(action: &str) -> &str {
+    match action {
+        "retrain" => "retrain the model on recent data, or check what changed upstream",
+        "rollback" => "roll the model back to the version that was there before",
+        "fix_pipeline" => "look at the pipeline that fills this field",
+        "none" => "look at what changed upstream; nothing may be wrong with the model",
+        other => other,
+    }
+}
+
 /// One block: what, where, since when, from what to what, how sure, what to do.
 pub fn block(alert: &Value) -> String {
     let mut out = String::new();
@@ -64,13 +75,7 @@ pub fn block(alert: &Value) -> String {
     let threshold = number(alert, "/threshold").unwrap_or_default();
     let rate = number(alert, "/false_alarms_per_day").unwrap_or_default();
     line(&mut out, "how sure", format!("{statistic:.1} nats against {threshold:.1}; by chance {rate:.1e} times a day in the whole app"));
-    let action = match text(alert, "action") {
-        "retrain" => "retrain the model on recent data, or check what changed upstream",
-        "rollback" => "roll the model back to the version that was there before",
-        "fix_pipeline" => "look at the pipeline that fills this field",
-        _ => "look at what changed upstream; nothing may be wrong with the model",
-    };
-    line(&mut out, "do", action.to_string());
+    line(&mut out, "do", advice(text(alert, "action")).to_string());
     out
 }
 

@@ -7,11 +7,17 @@ mod connect;
 pub mod demo;
 pub mod demo_data;
 mod demo_show;
+mod events;
+pub mod explain;
+mod explain_life;
+mod explain_page;
+mod explain_words;
 mod findings;
 pub mod forward;
 pub mod infer;
 pub mod run;
 pub mod schema;
+mod sheet;
 pub mod size;
 pub mod tail;
 mod tail_line;
@@ -72,6 +78,11 @@ pub enum Verb {
         after_help = "Example:\n  driftline tail -c driftline.yaml --since 7d --severity warning\n  driftline tail -c driftline.yaml -f\n  driftline tail -c driftline.yaml --model fraud -o json | jq .summary"
     )]
     Tail(tail::TailArgs),
+    /// Show one alert of the alerts topic on a page: since when, from what to what, where in the distribution, how sure
+    #[command(
+        after_help = "Example:\n  driftline explain -c driftline.yaml 40676ea85575c45b4e36f86801ee8522-71946\n  driftline explain -c driftline.yaml 40676e\n  driftline explain -c driftline.yaml 40676e -o json | jq .effect"
+    )]
+    Explain(explain::ExplainArgs),
     /// Tell Alertmanager what fires, until it is resolved
     #[command(
         after_help = "Example:\n  driftline forward -c driftline.yaml --alertmanager http://alertmanager:9093\n  driftline forward -c driftline.yaml --alertmanager https://am-0:9093 --alertmanager https://am-1:9093 --ca-file ca.pem --token-file token"
@@ -135,6 +146,15 @@ impl From<ServiceError> for Failure {
 /// Loads the settings of a file.
 pub fn settings(config: &ConfigArg) -> Result<Arc<Settings>, Failure> {
     load(&config.config).map(Arc::new).map_err(Failure::Config)
+}
+
+/// Whether somebody still reads standard output after this was written; a full one ends the verb with a message.
+fn still_read(written: std::io::Result<()>) -> Result<bool, Failure> {
+    match written {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(e) => Err(Failure::Runtime(format!("writing to standard output: {e}"))),
+    }
 }
 
 /// Prints a line; a full or closed standard output ends the verb with a message.

@@ -1,28 +1,19 @@
 //! `driftline tail`: the alerts topic as people read it.
 //!
-//! Guarantees: shows committed events only, each once, sorted by the time they were detected at as far as they are at hand; a record that is
-//! no alert is told on standard error, with its place, and the rest is shown.
-//! Never: joins a group, commits anything, needs more than Read on the topic.
+//! Guarantees: shows committed events only, each once, sorted by the time they were detected at as far as they are at hand.
+//! Never: shows what was not asked for; ends because nobody reads its output any more with anything but success.
+//! Comes from: `cli::events`. Goes to: standard output, a line by `cli::tail_line`.
 
-use super::{ConfigArg, Failure, Output, settings, tail_line};
-use crate::codec::alert::{Format, decode, encode};
+use super::events::{Event, Reading, detected_at};
+use super::{ConfigArg, Failure, Output, settings, sheet, still_read, tail_line};
 use crate::config::duration;
 use crate::config::raw::Time;
-use crate::config::settings::{AlertFormat, Settings};
 use crate::engine::types::Span;
-use crate::kafka::subscriber::Subscriber;
-use crate::log::{Fatal, Record};
 use crate::ops::http::now_ms;
 use crate::ops::logs;
 use clap::{Args, ValueEnum};
 use serde_json::Value;
-use std::io::{ErrorKind, IsTerminal, Write};
-use std::time::Duration;
-
-/// The wait for a record.
-const STEP: Duration = Duration::from_millis(200);
-/// Without `--follow`, reading ends with an error if Kafka has said nothing for so long.
-const PATIENCE: Duration = Duration::from_secs(60);
+use std::io::Write;
 
 /// Flags of `tail`.
 #[derive(Debug, Args)]
@@ -94,38 +85,24 @@ struct Wanted<'a> {
 impl Wanted<'_> {
     /// A time that can't be read is shown: better than missed.
     fn takes(&self, event: &Value) -> bool {
-        let time = || tail_line::detected_at(event).parse::<jiff::Timestamp>().map_or(i64::MAX, |t| t.as_millisecond());
+        let time = || detected_at(event).parse::<jiff::Timestamp>().map_or(i64::MAX, |t| t.as_millisecond());
         self.model.is_none_or(|model| event.get("model").and_then(Value::as_str) == Some(model))
             && self.severity.is_none_or(|least| tail_line::severity(event) >= least)
             && self.since_ms.is_none_or(|since| time() >= since)
     }
 }
 
-/// An event that was read: what it says, and its text in JSON.
-struct Event {
-    value: Value,
-    json: String,
-}
-
 /// Prints what is in the topic, and with `--follow` what comes.
 pub fn tail(args: &TailArgs) -> Result<(), Failure> {
     let settings = settings(&args.config)?;
     logs::start("warn");
-    let fatal = |e: Fatal| Failure::Runtime(e.0);
-    let topic = &settings.alerts.topic;
-    // the client wants a group's name; nobody is in it
-    let mut subscriber = Subscriber::new(&settings.kafka, &format!("{}-tail", settings.app), topic).map_err(fatal)?;
+    let mut reading = Reading::begin(&settings, "tail")?;
     let wanted = Wanted { model: args.model.as_deref(), severity: args.severity, since_ms: args.since.map(|s| s.ms(now_ms())) };
-    let screen = Screen::new(args.output);
-    let (mut fresh, mut read, mut shown) = (Vec::new(), 0u64, 0u64);
+    let screen = Screen { output: args.output, coloured: sheet::coloured() };
+    let (mut fresh, mut shown) = (Vec::new(), 0u64);
     loop {
-        subscriber
-            .poll(STEP, &mut |record| {
-                read += 1;
-                fresh.extend(event(&settings, &record).filter(|e| wanted.takes(&e.value)));
-            })
-            .map_err(fatal)?;
-        if subscriber.has_caught_up() {
+        let caught_up = reading.step(&mut |event| fresh.extend(Some(event).filter(|e| wanted.takes(&e.value))))?;
+        if caught_up {
             shown += fresh.len() as u64;
             if !screen.show(&mut fresh)? {
                 return Ok(()); // nobody reads any more
@@ -133,43 +110,17 @@ pub fn tail(args: &TailArgs) -> Result<(), Failure> {
             if !args.follow {
                 break;
             }
-        } else if subscriber.silence() > PATIENCE && !args.follow {
-            let (s, brokers) = (PATIENCE.as_secs(), &settings.kafka.brokers);
-            return Err(Failure::Runtime(format!(
-                "reading {topic} made no progress for {s} s: are all of the brokers at {brokers} there?"
-            )));
+        } else if !args.follow {
+            reading.moves()?;
         }
     }
     if shown == 0 {
+        let (topic, read) = (&settings.alerts.topic, reading.records);
         let filtered = args.model.is_some() || args.severity.is_some() || args.since.is_some();
         let why = if read > 0 && filtered { "none of them matches --model, --severity and --since" } else { "no alert yet" };
         writeln!(std::io::stderr(), "{topic} holds {read} record(s): {why}").ok();
     }
     Ok(())
-}
-
-/// The event in a record; what is none is told.
-fn event(settings: &Settings, record: &Record<'_>) -> Option<Event> {
-    let value = record.value?; // a tombstone
-    let read = match settings.alerts.format {
-        AlertFormat::Json => String::from_utf8(value.to_vec()).map_err(|e| e.to_string()),
-        AlertFormat::Avro => decode(value, Format::Avro)
-            .and_then(|alert| encode(&alert, Format::Json))
-            .map_err(|e| e.to_string())
-            .and_then(|json| String::from_utf8(json).map_err(|e| e.to_string())),
-    };
-    let parsed = read.and_then(|json| match serde_json::from_str::<Value>(&json) {
-        // a line of its own, whoever wrote it
-        Ok(value) if value.is_object() => Ok(Event { json: if json.contains('\n') { value.to_string() } else { json }, value }),
-        Ok(_) => Err("no JSON object".to_string()),
-        Err(e) => Err(e.to_string()),
-    });
-    parsed
-        .inspect_err(|why| {
-            let (topic, p, offset) = (&settings.alerts.topic, record.partition.0, record.offset.0);
-            tracing::warn!("{topic}[{p}]@{offset} is passed over, it is no alert ({why}). Is alerts.format what its writer has?");
-        })
-        .ok()
 }
 
 /// Standard output.
@@ -179,24 +130,15 @@ struct Screen {
 }
 
 impl Screen {
-    fn new(output: Output) -> Screen {
-        let coloured = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        Screen { output, coloured }
-    }
-
     /// Prints events in order of time; false if nobody reads them any more (`driftline tail | head`).
     fn show(&self, events: &mut Vec<Event>) -> Result<bool, Failure> {
-        events.sort_by(|a, b| tail_line::detected_at(&a.value).cmp(tail_line::detected_at(&b.value))); // stable: a partition's order stays
+        events.sort_by(|a, b| detected_at(&a.value).cmp(detected_at(&b.value))); // stable: a partition's order stays
         let mut out = std::io::BufWriter::new(std::io::stdout().lock());
         let written = events.drain(..).try_for_each(|event| match self.output {
             Output::Json => writeln!(out, "{}", event.json),
             Output::Text => writeln!(out, "{}", tail_line::line(&event.value, self.coloured)),
         });
-        match written.and_then(|()| out.flush()) {
-            Ok(()) => Ok(true),
-            Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(false),
-            Err(e) => Err(Failure::Runtime(format!("writing to standard output: {e}"))),
-        }
+        still_read(written.and_then(|()| out.flush()))
     }
 }
 

@@ -3,39 +3,16 @@
 //! Guarantees: every event is one line, whatever its texts hold: a control character is shown, never obeyed by a terminal. Words that this
 //! version does not know are shown as they are (docs/alerts.md says that new ones may come).
 //! Never: shortens a text; colours unless it is asked to.
-//! Comes from: `cli::tail`, which has read the event. Goes to: standard output.
+//! Comes from: `cli::tail`. Goes to: standard output.
 
+use super::events::detected_at;
+use super::sheet::{GREEN, OFF, colour, harmless};
 use super::tail::SeverityArg;
 use serde_json::Value;
 use std::borrow::Cow;
 
-/// How a severity looks on a terminal, an unknown one plainly.
-fn colour(severity: &str) -> &'static str {
-    match severity {
-        "CRITICAL" => "\x1b[1;31m",
-        "WARNING" => "\x1b[33m",
-        "INFO" => "\x1b[36m",
-        _ => "",
-    }
-}
-
-/// A text that no terminal obeys and no reader of lines splits.
-fn harmless(text: &str) -> Cow<'_, str> {
-    match text.contains(char::is_control) {
-        true => {
-            text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect::<String>().into()
-        }
-        false => text.into(),
-    }
-}
-
 fn field<'a>(event: &'a Value, pointer: &str) -> Cow<'a, str> {
     event.pointer(pointer).and_then(Value::as_str).map_or(Cow::Borrowed("-"), harmless)
-}
-
-/// When it was detected, as RFC 3339: the first column, and what events are sorted by.
-pub fn detected_at(event: &Value) -> &str {
-    event.get("detected_at").and_then(Value::as_str).unwrap_or("")
 }
 
 /// The rank of its severity; one that this version does not know counts as the highest: better shown than missed.
@@ -75,8 +52,8 @@ pub fn line(event: &Value, coloured: bool) -> String {
     };
     let time = time.strip_suffix(".000Z").map_or_else(|| time.to_string(), |whole| format!("{whole}Z"));
     let (on, off) = match (coloured, colour(&severity)) {
-        (true, on) if !on.is_empty() && !status.starts_with("RESOLVED") => (on, "\x1b[0m"),
-        (true, _) if status.starts_with("RESOLVED") => ("\x1b[32m", "\x1b[0m"),
+        (true, on) if !on.is_empty() && !status.starts_with("RESOLVED") => (on, OFF),
+        (true, _) if status.starts_with("RESOLVED") => (GREEN, OFF),
         _ => ("", ""),
     };
     format!(
