@@ -86,7 +86,7 @@ fn several_are_listed_and_an_unknown_one_says_where_to_look() {
     let said = scene.explain(&["28ecce"]);
     assert_eq!((said.code, said.out.as_str()), (Some(1), ""));
     let listed: Vec<&str> = said.err.lines().filter(|l| l.starts_with("  28ecce")).map(|l| l.split_whitespace().next().unwrap()).collect();
-    assert_eq!(listed, [format!("{ONE}-5"), format!("{ALIKE}-2"), format!("{ONE}-1")], "{}", said.err);
+    assert_eq!(listed, [&format!("{ONE}-5"), "28ecce00", &format!("{ONE}-1")], "{}", said.err);
     let said = scene.explain(&["ffff"]);
     assert_eq!((said.code, said.out.as_str()), (Some(1), ""));
     for words in ["no alert in shop.alerts", "\"ffff\"", "7 record(s) read", "driftline tail", "retention"] {

@@ -144,13 +144,24 @@ fn several(episodes: &[Episode], fitting: &[usize], typed: &str) -> String {
         let field = |pointer| text(event, pointer).unwrap_or("-");
         let opened = time(event, "/opened_at").unwrap_or_default();
         let about = [field("/severity"), field("/status"), field("/model"), field("/signal"), &explain_page::segment(event)].join(" ");
-        let line = format!("{}  {opened}  {about}", episodes[*i].id);
+        let line = format!("{}  {opened}  {about}", enough(episodes, fitting, *i, typed));
         write!(out, "\n  {}", clip(&harmless(&line), width().saturating_sub(2))).unwrap_or_default();
     }
     if fitting.len() > NAMED {
         write!(out, "\n  and {} older ones", fitting.len() - NAMED).unwrap_or_default();
     }
     out
+}
+
+/// As much of an episode's id as has to be typed: all of it if its fingerprint has others, else at least eight characters.
+fn enough<'a>(episodes: &'a [Episode], fitting: &[usize], i: usize, typed: &str) -> &'a str {
+    let (id, fingerprint) = (episodes[i].id.as_str(), episodes[i].fingerprint());
+    let others = || fitting.iter().filter(|o| **o != i).map(|o| &episodes[*o]);
+    if others().any(|o| o.fingerprint() == fingerprint) {
+        return id;
+    }
+    let beginnings = (typed.len().max(8)..id.len()).filter_map(|n| id.get(..n));
+    beginnings.into_iter().find(|b| !others().any(|o| o.id.starts_with(b))).unwrap_or(id)
 }
 
 fn nothing(topic: &str, records: u64, typed: &str) -> String {
@@ -209,6 +220,18 @@ mod tests {
         let episodes = read("aa11-12");
         let shown: String = show(&episodes, episodes.len() - 1, Output::Json);
         assert_eq!(shown, format!("{}\n{}\n", event("aa11", 12, 0).json, event("aa11", 12, 1).json));
+    }
+
+    #[test]
+    fn what_is_named_is_enough_to_be_typed() {
+        let all = ["aaaaaaaaaa11", "aaaaaaaaab22", "aaaaaaaaac33"].map(|f| event(f, 1, 0)).into_iter();
+        let episodes = episodes(all.chain([event("aaaaaaaaac33", 2, 0), event("abbbbbbbbbbb", 3, 0)]).collect());
+        let fitting: Vec<usize> = (0..episodes.len()).collect();
+        let named: Vec<&str> = fitting.iter().map(|i| enough(&episodes, &fitting, *i, "a")).collect();
+        assert_eq!(named, ["aaaaaaaaaa", "aaaaaaaaab", "aaaaaaaaac33-1", "aaaaaaaaac33-2", "abbbbbbb"]);
+        for (i, name) in named.iter().enumerate() {
+            assert!(matches!(find(&episodes, name), Found::One(found) if found == i), "{name}");
+        }
     }
 
     #[test]
