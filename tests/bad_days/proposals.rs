@@ -95,3 +95,23 @@ fn what_can_not_be_looked_at_is_told_with_what_to_do() {
     let usage = ended(&["infer", "--brokers", "b:1"]);
     assert!(usage.code == Some(2) && usage.err.contains("--predictions"), "{}{}", usage.out, usage.err);
 }
+
+#[test]
+fn sizes_follow_the_configuration_unless_something_else_is_typed() {
+    let scene = Scene::new("size").with("join: { window: 2h }");
+    let config = scene.config();
+    let said = |flags: &[&str]| -> Value {
+        let exit = ended(&[&["size", "--rate", "2000", "-o", "json"], flags].concat());
+        serde_json::from_str(&exit.out).unwrap_or_else(|e| panic!("{e}: {}{}", exit.out, exit.err))
+    };
+    assert_eq!(said(&["-c", &config])["rows"], json!(2_000.0 * 7_200.0));
+    assert_eq!(said(&["-c", &config, "--window", "30d"])["rows"], json!(2_000.0 * 30.0 * 86_400.0));
+    assert_eq!(said(&["--features", "40", "--segments", "25"])["streams"], json!(26 * 88));
+    let text = ended(&["size", "--rate", "2000", "--window", "30d", "--features", "400", "--segments", "25"]);
+    assert_eq!(text.code, Some(0), "{}", text.err);
+    for part in ["processes  ", "set budget.streams to 21008 or more", "sigma within a day", "replicas: "] {
+        assert!(text.out.contains(part), "no {part} in {}", text.out);
+    }
+    let none = ended(&["size", "--rate", "0"]);
+    assert!(none.code == Some(1) && none.err.contains("--rate must be more than 0"), "{}{}", none.out, none.err);
+}
