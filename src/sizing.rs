@@ -4,7 +4,7 @@
 //! Never: promises more than the benches showed: other models have other records. Comes from: `cli::size`, `cli::findings`. Goes to: the screen.
 
 use crate::engine::budget::ln_arl_of_channel;
-use crate::engine::definitions::Definitions;
+use crate::engine::definitions::{Definitions, JoinRules};
 use crate::engine::detect::thresholds::Statistic;
 use crate::engine::types::Span;
 
@@ -38,6 +38,10 @@ pub struct Load {
     pub segments: usize,
     /// Models.
     pub models: usize,
+    /// Share of predictions whose outcome comes, 0 to 1.
+    pub labelled: f64,
+    /// How long it takes to come, on average.
+    pub delay: Span,
 }
 
 impl Load {
@@ -46,9 +50,13 @@ impl Load {
         (self.segments + 1) * (2 * self.features + 8) * self.models.max(1)
     }
 
-    /// Live rows of the join: at most those of the window.
-    pub fn rows(&self, window: Span) -> f64 {
-        self.rate * (window.0 as f64 / 1_000.0)
+    /// Live rows of the join: of labelled predictions until `settle` after the match and as long as duplicates are looked for, of others until
+    /// the window has passed.
+    pub fn rows(&self, rules: &JoinRules) -> f64 {
+        let seconds = |span: Span| span.0 as f64 / 1_000.0;
+        let window = seconds(rules.window);
+        let matched = (seconds(self.delay) + seconds(rules.settle)).max(seconds(rules.duplicates)).min(window);
+        self.rate * (self.labelled * matched + (1.0 - self.labelled) * window)
     }
 }
 
@@ -73,7 +81,7 @@ pub struct Need {
 
 /// What a load asks for, with processes of `memory` bytes.
 pub fn need(load: &Load, definitions: &Definitions, memory: f64) -> Need {
-    let rows = load.rows(definitions.join.window);
+    let rows = load.rows(&definitions.join);
     let streams = load.streams();
     let (row_bytes, stream_bytes) = (rows * ROW, streams as f64 * STREAM);
     let panes = 1_000.0 / definitions.pane.0.0 as f64;
@@ -107,7 +115,7 @@ pub fn smallest(rate: f64, definitions: &Definitions) -> f64 {
 mod tests {
     use super::*;
 
-    const LOAD: Load = Load { rate: 1_000.0, features: 20, segments: 4, models: 1 };
+    const LOAD: Load = Load { rate: 1_000.0, features: 20, segments: 4, models: 1, labelled: 0.0, delay: Span(0) };
 
     fn definitions(window: Span) -> Definitions {
         let text = "app: a\nkafka: { brokers: 'b:1' }\npredictions: { topic: p }\noutcomes: { topic: o }\n";
@@ -133,8 +141,22 @@ mod tests {
         let fast = Load { rate: 1e6, ..LOAD };
         // 3.24 cores, twice that on two a process; an hour's rows would fit into a process of 1 TiB
         assert_eq!(need(&fast, &definitions(Span::minutes(60)), 1_024.0 * gib).processes, 4);
-        let nothing = Load { rate: 0.001, features: 0, segments: 0, models: 0 };
+        let nothing = Load { rate: 0.001, features: 0, segments: 0, models: 0, ..LOAD };
         assert_eq!(need(&nothing, &definitions(Span::days(1)), gib / 100.0).processes.min(2), 2, "a process that is too small for itself");
+    }
+
+    #[test]
+    fn labels_that_come_soon_free_their_rows() {
+        let mut rules = definitions(Span::days(30)).join;
+        (rules.settle, rules.duplicates) = (Span::minutes(60), Span::minutes(30));
+        let rows = |labelled, delay| Load { labelled, delay, ..LOAD }.rows(&rules);
+        // by hand: 1,000 a second · (.9 · (3 d + 1 h) + .1 · 30 d), days of 86,400 s
+        let by_hand = 1_000.0 * (0.9 * (3.0 * 86_400.0 + 3_600.0) + 0.1 * 30.0 * 86_400.0);
+        assert!((rows(0.9, Span::days(3)) - by_hand).abs() < 1.0);
+        assert_eq!(rows(0.0, Span::days(3)), 1_000.0 * 30.0 * 86_400.0);
+        assert_eq!(rows(1.0, Span::days(300)), rows(0.0, Span(0)), "no row outlives the window");
+        rules.duplicates = Span::days(2);
+        assert_eq!(Load { labelled: 1.0, ..LOAD }.rows(&rules), 1_000.0 * 2.0 * 86_400.0, "as long as duplicates are looked for");
     }
 
     #[test]

@@ -259,7 +259,7 @@ pub fn of_size(settings: &Settings, predictions: &Seen) -> Vec<Finding> {
     let features = predictions.fields.keys().filter(|name| name.starts_with("features.")).count();
     if features > 0 {
         let (segments, models) = (predictions.segments.len(), predictions.models.len());
-        let streams = Load { rate: 0.0, features, segments, models }.streams();
+        let streams = Load { rate: 0.0, features, segments, models, labelled: 0.0, delay: Span(0) }.streams();
         let what = format!("about {streams} streams ({features} features, {} segments among these records)", predictions.segments.len());
         found.push(if streams as u64 > u64::from(d.streams_cap) {
             let remedy = format!(

@@ -24,6 +24,12 @@ pub struct SizeArgs {
     /// How long predictions wait for their outcomes (instead of the configuration's join.window)
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     pub window: Option<Span>,
+    /// Share of predictions whose outcome comes; 0 is the worst for memory
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    pub labelled: f64,
+    /// How long outcomes take to come, on average
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "0s")]
+    pub delay: Span,
     /// Features of a prediction
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub features: usize,
@@ -49,12 +55,22 @@ pub fn size(args: &SizeArgs) -> Result<(), Failure> {
     if !(args.rate > 0.0 && args.rate.is_finite()) {
         return wrong("--rate must be more than 0: predictions a second");
     }
+    if !(0.0..=1.0).contains(&args.labelled) {
+        return wrong("--labelled is a share of 1: .9 if nine of ten predictions get their outcome");
+    }
     if !(args.memory > 0.0 && args.memory.is_finite()) {
         return wrong("--memory must be more than 0: GiB of one process");
     }
     let mut definitions = settings(args.config.as_deref())?.definitions;
     definitions.join.window = args.window.unwrap_or(definitions.join.window);
-    let load = Load { rate: args.rate, features: args.features, segments: args.segments, models: args.models };
+    let load = Load {
+        rate: args.rate,
+        features: args.features,
+        segments: args.segments,
+        models: args.models,
+        labelled: args.labelled,
+        delay: args.delay,
+    };
     let need = need(&load, &definitions, args.memory * GIB);
     let mib = |bytes: f64| format!("{} MiB", number((bytes / 1_048_576.0).ceil()));
     match args.output {

@@ -112,6 +112,7 @@ fn sizes_follow_the_configuration_unless_something_else_is_typed() {
     for part in ["processes  ", "set budget.streams to 21008 or more", "sigma within a day", "replicas: "] {
         assert!(text.out.contains(part), "no {part} in {}", text.out);
     }
+    assert_eq!(said(&["-c", &config, "--labelled", "1", "--delay", "30m"])["rows"], json!(2_000.0 * 5_400.0), "half an hour, and settle");
     let none = ended(&["size", "--rate", "0"]);
     assert!(none.code == Some(1) && none.err.contains("--rate must be more than 0"), "{}{}", none.out, none.err);
 }
