@@ -12,6 +12,10 @@ use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
 
+#[path = "../tests/kit/avro.rs"]
+mod avro_bytes;
+use avro_bytes::{long, text};
+
 /// The example's shape: 577 bytes, ids and times as they come, doubles of 16 digits.
 fn json() -> Vec<u8> {
     let features: Vec<String> = (0..20).map(|i| format!("\"f{i:02}\":{}", (i * 7919 + 13) as f64 / 9973.0)).collect();
@@ -19,18 +23,7 @@ fn json() -> Vec<u8> {
     format!("{{{head},\"features\":{{{}}},\"segments\":{{\"country\":\"DE\"}}}}", features.join(",")).into_bytes()
 }
 
-fn long(n: i64) -> Vec<u8> {
-    let (mut z, mut out) = (((n << 1) ^ (n >> 63)) as u64, Vec::new());
-    while z > 0x7f {
-        out.push(z as u8 | 0x80);
-        z >>= 7;
-    }
-    out.push(z as u8);
-    out
-}
-
 fn avro() -> Vec<u8> {
-    let text = |t: &str| [long(t.len() as i64), t.as_bytes().to_vec()].concat();
     let mut bytes = [text("7c9e6679-7425-40de"), long(1_760_000_000_123), text("fraud"), long(0)].concat();
     bytes.extend([long(1), 0.8125f64.to_le_bytes().to_vec(), long(1), text("1"), long(0), long(20)].concat());
     for i in 0..20 {

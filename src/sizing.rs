@@ -12,7 +12,7 @@ use crate::engine::types::Span;
 pub const ROW: f64 = 104.0;
 /// Bytes of a numeric stream while it learns its reference, the most it ever has (`cargo bench --bench detect`).
 pub const STREAM: f64 = 12_300.0;
-/// Bytes of a process without rows and streams, the client's queues included (`cargo bench --bench end_to_end`, peak).
+/// Bytes of a process besides, more than enough: the peak of `cargo bench --bench end_to_end`, the client's queues and its few rows included.
 pub const PROCESS: f64 = 223e6;
 /// CPU seconds of a pair with `USUAL_FEATURES` features, both stages (`cargo bench --bench end_to_end`).
 pub const PAIR: f64 = 1.0 / 309_000.0;

@@ -14,6 +14,10 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::path::Path;
 
+#[path = "kit/avro.rs"]
+mod avro_bytes;
+use avro_bytes::{long, text};
+
 struct Counting;
 
 thread_local! {
@@ -89,16 +93,6 @@ fn json(i: usize) -> Vec<u8> {
 }
 
 fn avro(i: usize) -> Vec<u8> {
-    let long = |n: i64| {
-        let (mut z, mut out) = (((n << 1) ^ (n >> 63)) as u64, Vec::new());
-        while z > 0x7f {
-            out.push(z as u8 | 0x80);
-            z >>= 7;
-        }
-        out.push(z as u8);
-        out
-    };
-    let text = |t: &str| [long(t.len() as i64), t.as_bytes().to_vec()].concat();
     let mut bytes = [text(&format!("request-{i:08}")), long(1_760_000_000_000 + i as i64), text("fraud"), long(1), text("7")].concat();
     bytes.extend([long(1), 0.5f64.to_le_bytes().to_vec(), long(1), text("legit"), long(0), long(20)].concat());
     for f in 0..20 {

@@ -14,26 +14,6 @@ const ONE: &str = "28ecce93372b4d19e4659aa3040bffb1";
 const ALIKE: &str = "28ecce00000000000000000000000000";
 const OTHER: &str = "aa11ce00000000000000000000000000";
 
-/// What a finished process has said.
-struct Said {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-/// `driftline explain` in a scene, 90 columns wide.
-trait Explain {
-    fn explain(&self, flags: &[&str]) -> Said;
-}
-
-impl Explain for Scene {
-    fn explain(&self, flags: &[&str]) -> Said {
-        let output = self.command("explain", flags).env("COLUMNS", "90").output().expect("the program starts");
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-        Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
-    }
-}
-
 /// An event of the episode of `fingerprint` that opened at an hour.
 fn event(fingerprint: &str, opened: u32, sequence: u32, status: &str, reason: &str) -> Vec<u8> {
     let at = |hour: u32| format!("2026-03-01T{hour:02}:00:00.000Z");
@@ -57,7 +37,7 @@ fn scene() -> Scene {
 
 #[test]
 fn a_beginning_of_a_fingerprint_shows_its_newest_episode_whole() {
-    let said = scene().explain(&["28ecce9"]);
+    let said = scene().said("explain", &["28ecce9"]);
     assert_eq!(said.code, Some(0), "{}", said.err);
     for words in ["CRITICAL FIRING  since 2026-03-01 05:00 UTC", "FIRING/opened", "FIRING/escalated", "1 other episode(s)"] {
         assert!(said.out.contains(words), "{words}:\n{}", said.out);
@@ -72,9 +52,9 @@ fn a_beginning_of_a_fingerprint_shows_its_newest_episode_whole() {
 fn an_id_shows_that_episode_and_json_prints_its_events_as_published() {
     let scene = scene();
     let id = format!("{ONE}-1");
-    let said = scene.explain(&[&id]);
+    let said = scene.said("explain", &[&id]);
     assert!(said.out.starts_with("CRITICAL RESOLVED  2026-03-01 02:00 UTC (recovered), after 1 h\n"), "{}", said.out);
-    let said = scene.explain(&[&id, "-o", "json"]);
+    let said = scene.said("explain", &[&id, "-o", "json"]);
     let events = [event(ONE, 1, 0, "FIRING", "opened"), event(ONE, 1, 1, "RESOLVED", "recovered")];
     let expected: Vec<u8> = events.into_iter().flat_map(|e| [e, b"\n".to_vec()].concat()).collect();
     assert_eq!(said.out.as_bytes(), expected);
@@ -83,16 +63,16 @@ fn an_id_shows_that_episode_and_json_prints_its_events_as_published() {
 #[test]
 fn several_are_listed_and_an_unknown_one_says_where_to_look() {
     let scene = scene();
-    let said = scene.explain(&["28ecce"]);
+    let said = scene.said("explain", &["28ecce"]);
     assert_eq!((said.code, said.out.as_str()), (Some(1), ""));
     let listed: Vec<&str> = said.err.lines().filter(|l| l.starts_with("  28ecce")).map(|l| l.split_whitespace().next().unwrap()).collect();
     assert_eq!(listed, [&format!("{ONE}-5"), "28ecce00", &format!("{ONE}-1")], "{}", said.err);
-    let said = scene.explain(&["ffff"]);
+    let said = scene.said("explain", &["ffff"]);
     assert_eq!((said.code, said.out.as_str()), (Some(1), ""));
     for words in ["no alert in shop.alerts", "\"ffff\"", "7 record(s) read", "driftline tail", "retention"] {
         assert!(said.err.contains(words), "{words}: {}", said.err);
     }
-    assert_eq!(scene.explain(&[""]).code, Some(2), "an empty variable of a shell is a mistake");
+    assert_eq!(scene.said("explain", &[""]).code, Some(2), "an empty variable of a shell is a mistake");
 }
 
 #[test]
@@ -101,10 +81,10 @@ fn avro_is_read_as_well() {
     scene.configure(&scene.broker.address(), "avro");
     let frozen = decode(include_bytes!("fixtures/alert.json"), Format::Json).expect("the fixture is an alert");
     scene.publish(&[(1, &encode(&frozen, Format::Avro).expect("Avro"))], true);
-    let said = scene.explain(&["28ec", "-o", "json"]);
+    let said = scene.said("explain", &["28ec", "-o", "json"]);
     assert_eq!((said.code, said.out.as_str()), (Some(0), include_str!("fixtures/alert.json")), "{}", said.err);
     let value: Value = serde_json::from_str(include_str!("fixtures/alert.json")).expect("JSON");
-    let said = scene.explain(&["28ec"]).out.replace("\n", " ");
+    let said = scene.said("explain", &["28ec"]).out.replace("\n", " ");
     assert!(said.contains(value["summary"].as_str().expect("a sentence")), "{said}");
 }
 
@@ -119,7 +99,7 @@ fn a_reader_that_goes_away_ends_it_quietly() {
 
 #[test]
 fn a_missing_topic_says_what_makes_it() {
-    let said = Scene::without_topic().explain(&[ONE]);
+    let said = Scene::without_topic().said("explain", &[ONE]);
     assert_eq!(said.code, Some(1), "{}", said.err);
     assert!(said.err.contains("topic shop.alerts does not exist") && said.err.contains("driftline topics create"), "{}", said.err);
 }

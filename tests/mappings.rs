@@ -5,7 +5,7 @@
 
 use apache_avro::types::Value as Avro;
 use apache_avro::writer::datum::GenericDatumWriter;
-use driftline::codec::decoder::{Events, OutcomeDecoder, PredictionDecoder};
+use driftline::codec::decoder::{OutcomeDecoder, PredictionDecoder};
 use driftline::codec::event::{BadRecord, Outcome, Prediction, Value};
 use driftline::config::load;
 use driftline::config::settings::{Format, Source};
@@ -115,26 +115,17 @@ fn events(name: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut decoder = PredictionDecoder::new(&settings.predictions, dimensions).unwrap();
     for written in written(&fixture, "predictions", &settings.predictions) {
-        let record = written.record();
-        match decoder.events(&record, |_| {}) {
-            Ok(Events::One(p)) => lines.push(prediction(&decoder, dimensions, &p)),
-            Ok(Events::Skipped) => lines.push("skipped prediction".to_string()),
-            Ok(Events::Rows(mut rows)) => {
-                for row in 0..rows.count() {
-                    let line = decoder.row(&record, &mut rows, row).map(|p| prediction(&decoder, dimensions, &p)).unwrap_or_else(bad);
-                    lines.push(line);
-                }
-            }
-            Err(e) => lines.push(bad(e)),
+        let mut line = |decoder: &PredictionDecoder, p: Result<Prediction<'_>, BadRecord>| {
+            lines.push(p.map(|p| prediction(decoder, dimensions, &p)).unwrap_or_else(bad));
+        };
+        if !decoder.each(&written.record(), &mut line) {
+            lines.push("skipped prediction".to_string());
         }
     }
     let mut decoder = OutcomeDecoder::new(&settings.outcomes).unwrap();
     for written in written(&fixture, "outcomes", &settings.outcomes) {
-        match decoder.events(&written.record()) {
-            Ok(Events::One(o)) => lines.push(outcome(&o)),
-            Ok(Events::Skipped) => lines.push("skipped outcome".to_string()),
-            Ok(Events::Rows(rows)) => panic!("{name}: no recipe has {} outcomes in a record", rows.count()),
-            Err(e) => lines.push(bad(e)),
+        if !decoder.each(&written.record(), |_, o| lines.push(o.map(|o| outcome(&o)).unwrap_or_else(bad))) {
+            lines.push("skipped outcome".to_string());
         }
     }
     lines

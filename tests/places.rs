@@ -10,6 +10,10 @@ use driftline::log::{NoHeaders, Record, TopicIx};
 use std::collections::BTreeMap;
 use std::path::Path;
 
+#[path = "kit/avro.rs"]
+mod avro_bytes;
+use avro_bytes::{long, text};
+
 const T: i64 = 1_760_000_000_000;
 
 fn load(predictions: &str, folder: &Path) -> Result<Settings, String> {
@@ -174,20 +178,6 @@ const AVRO: &str = r#"{"type":"record","name":"Log","fields":[
     {"name":"outputs","type":{"type":"array","items":["null",{"type":"record","name":"Out","fields":[
         {"name":"data","type":{"type":"array","items":"double"}},{"name":"name","type":"string"}]}]}},
     {"name":"payload","type":["null","string"]},{"name":"raw","type":"bytes"},{"name":"row","type":{"type":"array","items":"double"}}]}"#;
-
-fn long(n: i64) -> Vec<u8> {
-    let (mut z, mut out) = (((n << 1) ^ (n >> 63)) as u64, Vec::new());
-    while z > 0x7f {
-        out.push(z as u8 | 0x80);
-        z >>= 7;
-    }
-    out.push(z as u8);
-    out
-}
-
-fn text(t: &str) -> Vec<u8> {
-    [long(t.len() as i64), t.as_bytes().to_vec()].concat()
-}
 
 fn doubles(numbers: &[f64]) -> Vec<u8> {
     let bytes: Vec<u8> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();

@@ -12,26 +12,6 @@ mod wait;
 
 use alerts_topic::{PATIENCE, Scene, alert};
 
-/// What a finished process has said.
-struct Said {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-/// `driftline tail` in a scene.
-trait Tail {
-    fn tail(&self, flags: &[&str]) -> Said;
-}
-
-impl Tail for Scene {
-    fn tail(&self, flags: &[&str]) -> Said {
-        let output = self.command("tail", flags).output().expect("the program starts");
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-        Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
-    }
-}
-
 fn at(hour: u32, model: &str, severity: &str) -> Vec<u8> {
     alert(
         json!({ "detected_at": format!("2026-03-01T{hour:02}:00:00.000Z"), "model": model, "severity": severity, "summary": format!("at {hour}") }),
@@ -50,7 +30,7 @@ fn what_is_committed_is_shown_a_line_each_in_order_of_time() {
     scene.publish(&[(0, &late), (1, &early)], true);
     scene.publish(&[(0, &at(4, "fraud", "CRITICAL"))], false);
     scene.publish(&[(1, &middle)], true);
-    let said = scene.tail(&[]);
+    let said = scene.said("tail", &[]);
     assert_eq!((said.code, hours(&said.out)), (Some(0), vec!["01", "02", "03"]), "{}{}", said.out, said.err);
     let expected = "2026-03-01T02:00:00Z CRITICAL FIRING/escalated   fraud channel=web,country=FR feature:amount focus_location \
                     [location 0.625 sigma] at 2";
@@ -63,12 +43,12 @@ fn flags_choose_by_model_severity_and_time() {
     let scene = Scene::new();
     let events = [at(1, "fraud", "CRITICAL"), at(2, "churn", "CRITICAL"), at(3, "fraud", "WARNING"), at(4, "fraud", "INFO")];
     scene.publish(&[(0, &events[0]), (1, &events[1]), (0, &events[2]), (1, &events[3])], true);
-    let shown = |flags: &[&str]| scene.tail(flags).out.lines().map(|l| l[11..13].to_string()).collect::<Vec<_>>();
+    let shown = |flags: &[&str]| scene.said("tail", flags).out.lines().map(|l| l[11..13].to_string()).collect::<Vec<_>>();
     assert_eq!(shown(&["--model", "fraud"]), ["01", "03", "04"]);
     assert_eq!(shown(&["--severity", "warning"]), ["01", "02", "03"]);
     assert_eq!(shown(&["--severity", "CRITICAL", "--model", "fraud"]), ["01"]);
     assert_eq!(shown(&["--since", "2026-03-01T03:00:00Z"]), ["03", "04"]);
-    let none = scene.tail(&["--model", "spam"]);
+    let none = scene.said("tail", &["--model", "spam"]);
     assert_eq!((none.code, none.out.as_str()), (Some(0), ""));
     assert!(none.err.contains("holds 4 record(s): none of them matches --model"), "{}", none.err);
 }
@@ -78,21 +58,21 @@ fn json_is_what_was_published_and_avro_becomes_json() {
     let scene = Scene::new();
     let event = at(1, "fraud", "INFO");
     scene.publish(&[(0, &event)], true);
-    assert_eq!(scene.tail(&["-o", "json"]).out.as_bytes(), [event.as_slice(), b"\n"].concat());
+    assert_eq!(scene.said("tail", &["-o", "json"]).out.as_bytes(), [event.as_slice(), b"\n"].concat());
 
     let scene = Scene::new();
     scene.configure(&scene.broker.address(), "avro");
     let frozen = decode(include_bytes!("fixtures/alert.json"), Format::Json).expect("the fixture is an alert");
     scene.publish(&[(1, &encode(&frozen, Format::Avro).expect("Avro"))], true);
-    assert_eq!(scene.tail(&["-o", "json"]).out, include_str!("fixtures/alert.json"));
-    assert!(scene.tail(&[]).out.starts_with("2025-11-24T17:01:00Z CRITICAL FIRING/escalated "));
+    assert_eq!(scene.said("tail", &["-o", "json"]).out, include_str!("fixtures/alert.json"));
+    assert!(scene.said("tail", &[]).out.starts_with("2025-11-24T17:01:00Z CRITICAL FIRING/escalated "));
 }
 
 #[test]
 fn a_record_that_is_no_alert_is_told_with_its_place_and_the_rest_is_shown() {
     let scene = Scene::new();
     scene.publish(&[(1, b"\xff\x00"), (1, &at(5, "fraud", "INFO")), (1, b"[1]")], true);
-    let said = scene.tail(&[]);
+    let said = scene.said("tail", &[]);
     assert_eq!((said.code, hours(&said.out)), (Some(0), vec!["05"]));
     for place in ["shop.alerts[1]@0", "shop.alerts[1]@2"] {
         assert!(said.err.contains(place) && said.err.contains("alerts.format"), "{}", said.err);
@@ -152,21 +132,21 @@ fn a_reader_that_goes_away_ends_it_quietly() {
 
 #[test]
 fn an_empty_topic_says_that_there_is_nothing_yet() {
-    let said = Scene::new().tail(&[]);
+    let said = Scene::new().said("tail", &[]);
     assert_eq!((said.code, said.out.as_str()), (Some(0), ""));
     assert_eq!(said.err, "shop.alerts holds 0 record(s): no alert yet\n");
 }
 
 #[test]
 fn a_missing_topic_and_an_absent_broker_end_with_what_to_do() {
-    let said = Scene::without_topic().tail(&[]);
+    let said = Scene::without_topic().said("tail", &[]);
     assert_eq!(said.code, Some(1), "{}", said.err);
     for words in ["topic shop.alerts does not exist", "driftline topics create -c FILE"] {
         assert!(said.err.contains(words), "{}", said.err);
     }
     let scene = Scene::new();
     scene.broker.pause(true);
-    let said = scene.tail(&["-f"]);
+    let said = scene.said("tail", &["-f"]);
     assert_eq!(said.code, Some(1), "{}", said.err);
     for words in [format!("no broker answers at {}", scene.broker.address()).as_str(), "kafka.brokers", "security.protocol"] {
         assert!(said.err.contains(words), "{}", said.err);
@@ -175,7 +155,7 @@ fn a_missing_topic_and_an_absent_broker_end_with_what_to_do() {
 
 #[test]
 fn a_time_that_is_none_is_refused_with_examples() {
-    let said = Scene::without_topic().tail(&["--since", "yesterday"]);
+    let said = Scene::without_topic().said("tail", &["--since", "yesterday"]);
     assert_eq!(said.code, Some(2));
     assert!(said.err.contains("neither a length of time (30m, 2h, 7d) nor a time (2026-01-31T08:00:00Z)"), "{}", said.err);
 }

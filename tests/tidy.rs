@@ -144,3 +144,15 @@ fn no_function_is_longer_than_70_lines() {
     }
     assert!(long.is_empty(), "{long:#?}");
 }
+
+#[test]
+fn the_rules_that_kubernetes_gets_are_those_of_prometheus() {
+    let read = |name: &str| -> serde_json::Value {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name)).unwrap();
+        serde_saphyr::from_str(&text).unwrap_or_else(|e| panic!("{name}: {e}"))
+    };
+    let groups = |name: &str| read(name)["groups"].as_array().unwrap().clone();
+    let ours = [groups("prometheus/rules.yml"), groups("prometheus/rules-kubernetes.yml")].concat();
+    let theirs = read("kubernetes/components/monitoring/prometheusrule.yaml")["spec"]["groups"].as_array().unwrap().clone();
+    assert!(ours == theirs && !ours.is_empty(), "the bundle is old: run deploy/check --write");
+}

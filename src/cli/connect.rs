@@ -4,7 +4,7 @@
 //! Comes from: `check`. Goes to: `findings`, the screen.
 
 use super::findings::{Event, Field, Finding, Seen, of_ids, of_records, of_size, of_times};
-use crate::codec::decoder::{Events, OutcomeDecoder, PredictionDecoder};
+use crate::codec::decoder::{OutcomeDecoder, PredictionDecoder};
 use crate::codec::event::{BadRecord, Outcome, Prediction, Value};
 use crate::config::settings::{Format, Settings, Source};
 use crate::engine::types::{EventTime, Input, RequestKey};
@@ -109,38 +109,17 @@ impl Decoder {
     }
 
     fn look_at(&mut self, record: &Record<'_>, settings: &Settings, seen: &mut Seen) {
-        match self {
-            Decoder::Predictions(decoder) => match decoder.events(record, |_| {}) {
-                Ok(Events::One(p)) => {
-                    prediction(&p, settings, seen, |ix| decoder.feature_name(ix).to_string());
-                    heard(seen, record, Ok((p.key, p.time)));
-                }
-                Ok(Events::Skipped) => seen.skipped += 1,
-                Ok(Events::Rows(mut rows)) => {
-                    for row in 0..rows.count() {
-                        let p = decoder.row(record, &mut rows, row);
-                        p.iter().for_each(|p| prediction(p, settings, seen, |ix| decoder.feature_name(ix).to_string()));
-                        heard(seen, record, p.map(|p| (p.key, p.time)));
-                    }
-                }
-                Err(bad) => heard(seen, record, Err(bad)),
-            },
-            Decoder::Outcomes(decoder) => match decoder.events(record) {
-                Ok(Events::One(o)) => {
-                    outcome(&o, seen);
-                    heard(seen, record, Ok((o.key, o.time)));
-                }
-                Ok(Events::Skipped) => seen.skipped += 1,
-                Ok(Events::Rows(mut rows)) => {
-                    for row in 0..rows.count() {
-                        let o = decoder.row(record, &mut rows, row);
-                        o.iter().for_each(|o| outcome(o, seen));
-                        heard(seen, record, o.map(|o| (o.key, o.time)));
-                    }
-                }
-                Err(bad) => heard(seen, record, Err(bad)),
-            },
-        }
+        let counts = match self {
+            Decoder::Predictions(decoder) => decoder.each(record, |decoder, p| {
+                p.iter().for_each(|p| prediction(p, settings, seen, |ix| decoder.feature_name(ix).to_string()));
+                heard(seen, record, p.map(|p| (p.key, p.time)));
+            }),
+            Decoder::Outcomes(decoder) => decoder.each(record, |_, o| {
+                o.iter().for_each(|o| outcome(o, seen));
+                heard(seen, record, o.map(|o| (o.key, o.time)));
+            }),
+        };
+        seen.skipped += usize::from(!counts);
     }
 }
 

@@ -4,7 +4,8 @@
 //! Never: joins a group, commits, writes. Comes from: the command line. Goes to: standard output (the page), standard error (how it fits).
 
 use super::{Failure, say};
-use crate::codec::decoder::{Events, OutcomeDecoder, PredictionDecoder};
+use crate::codec::decoder::{OutcomeDecoder, PredictionDecoder};
+use crate::codec::event::BadRecord;
 use crate::codec::framing::unframe;
 use crate::config::settings::{Kafka, Settings};
 use crate::config::{load, load_text};
@@ -28,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Flags of `infer`.
 #[derive(Debug, Args)]
 pub struct InferArgs {
-    /// A configuration file whose `kafka` section (and topics) are taken; no more has to be right in it
+    /// A configuration file of which `kafka` and both topics are taken; app, kafka and topics are enough
     #[arg(short = 'c', long = "config", value_name = "FILE", required_unless_present = "brokers")]
     pub config: Option<PathBuf>,
     /// Addresses of brokers that need neither TLS nor a password
@@ -188,10 +189,9 @@ fn tried(text: &str, file: Option<&Path>, p: &[Stored], o: &[Stored]) -> String 
         return "The proposal can't be tried".to_string();
     };
     let mut why = None;
-    let mut fits =
-        |fault: Result<bool, crate::codec::event::BadRecord>| fault.unwrap_or_else(|bad| why.get_or_insert(bad.detail).is_empty());
-    let good_p = p.iter().filter(|s| fits(predictions.events(&s.record(), |_| {}).map(|e| matches!(e, Events::One(_))))).count();
-    let good_o = o.iter().filter(|s| fits(outcomes.events(&s.record()).map(|e| matches!(e, Events::One(_))))).count();
+    let mut fits = |fault: Option<BadRecord>| fault.map(|bad| why.get_or_insert(bad.detail)).is_none();
+    let good_p = p.iter().filter(|s| fits(predictions.decode(&s.record()).err())).count();
+    let good_o = o.iter().filter(|s| fits(outcomes.decode(&s.record()).err())).count();
     let why = why.map_or(String::new(), |why| format!("\nThe first that can't: {why}"));
     format!("With it {good_p} of {} predictions and {good_o} of {} outcomes can be read.{why}", p.len(), o.len())
 }

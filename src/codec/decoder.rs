@@ -109,6 +109,22 @@ impl PredictionDecoder {
         })
     }
 
+    /// All events of a record, one after the other, each or why there is none; false if the record does not count.
+    pub fn each<'a>(&mut self, record: &Record<'a>, mut sink: impl FnMut(&Self, Result<Prediction<'a>, BadRecord>)) -> bool {
+        match self.events(record, |_| {}) {
+            Ok(Events::One(event)) => sink(self, Ok(event)),
+            Ok(Events::Skipped) => return false,
+            Ok(Events::Rows(mut rows)) => {
+                for row in 0..rows.count() {
+                    let event = self.row(record, &mut rows, row);
+                    sink(self, event);
+                }
+            }
+            Err(bad) => sink(self, Err(bad)),
+        }
+        true
+    }
+
     /// Makes an event of a row; each row once.
     pub fn row<'a>(&mut self, record: &Record<'a>, rows: &mut Rows<'a>, at: usize) -> Result<Prediction<'a>, BadRecord> {
         guarded(|| {
@@ -215,6 +231,22 @@ impl OutcomeDecoder {
             self.reader.keep(found);
             events
         })
+    }
+
+    /// All events of a record, one after the other, each or why there is none; false if the record does not count.
+    pub fn each<'a>(&mut self, record: &Record<'a>, mut sink: impl FnMut(&Self, Result<Outcome<'a>, BadRecord>)) -> bool {
+        match self.events(record) {
+            Ok(Events::One(event)) => sink(self, Ok(event)),
+            Ok(Events::Skipped) => return false,
+            Ok(Events::Rows(mut rows)) => {
+                for row in 0..rows.count() {
+                    let event = self.row(record, &mut rows, row);
+                    sink(self, event);
+                }
+            }
+            Err(bad) => sink(self, Err(bad)),
+        }
+        true
     }
 
     /// Makes an event of a row; each row once.

@@ -5,8 +5,8 @@
 
 use super::counters::Counters;
 use super::join_task::JoinTask;
-use crate::codec::decoder::{Events, OutcomeDecoder, PredictionDecoder, Rows};
-use crate::codec::event::{BadRecord, Reason};
+use crate::codec::decoder::{Events, OutcomeDecoder, PredictionDecoder};
+use crate::codec::event::{BadRecord, Prediction, Reason};
 use crate::codec::rows::MAX_ROWS;
 use crate::config::settings::Settings;
 use crate::engine::definitions::Definitions;
@@ -160,17 +160,34 @@ impl Judge<'_> {
         let p = match self.predictions.events(r, |key| task.join.expect_prediction(key))? {
             Events::One(p) => p,
             Events::Skipped => return Ok(Judged::Skipped),
-            Events::Rows(rows) => return self.prediction_rows(task, r, rows, latest),
+            Events::Rows(mut rows) => {
+                return self.rows(
+                    task,
+                    (r, Input::Predictions, rows.count()),
+                    latest,
+                    |judge, row| {
+                        judge.predictions.row(r, &mut rows, row).map(|p| {
+                            let time = p.time;
+                            (p, time)
+                        })
+                    },
+                    |judge, task, offset, p| judge.take_prediction(task, offset, p),
+                );
+            }
         };
         let waits = admitted(task, Input::Predictions, p.time, self.definitions, self.limit, latest);
         if let Ok(None) = waits {
             let jumped = jumped(task, Input::Predictions, p.time);
-            flow::prediction(task, r.offset, &p, self.definitions, self.plan, |ix| self.predictions.feature_name(ix).to_string());
-            self.predictions.recycle(p);
+            self.take_prediction(task, r.offset, p);
             return Ok(Judged::Done { jumped });
         }
         self.predictions.recycle(p);
         waits.map(|w| w.unwrap_or(Judged::Waits(false)))
+    }
+
+    fn take_prediction(&mut self, task: &mut JoinTask, offset: Offset, p: Prediction<'_>) {
+        flow::prediction(task, offset, &p, self.definitions, self.plan, |ix| self.predictions.feature_name(ix).to_string());
+        self.predictions.recycle(p);
     }
 
     fn outcome(&mut self, task: &mut JoinTask, r: &Record<'_>, latest: EventTime) -> Result<Judged, BadRecord> {
@@ -180,7 +197,20 @@ impl Judge<'_> {
         let o = match self.outcomes.events(r)? {
             Events::One(o) => o,
             Events::Skipped => return Ok(Judged::Skipped),
-            Events::Rows(rows) => return self.outcome_rows(task, r, rows, latest),
+            Events::Rows(mut rows) => {
+                return self.rows(
+                    task,
+                    (r, Input::Outcomes, rows.count()),
+                    latest,
+                    |judge, row| {
+                        judge.outcomes.row(r, &mut rows, row).map(|o| {
+                            let time = o.time;
+                            (o, time)
+                        })
+                    },
+                    |judge, task, offset, o| flow::outcome(task, offset, &o, judge.definitions, judge.plan),
+                );
+            }
         };
         if let Some(waits) = admitted(task, Input::Outcomes, o.time, self.definitions, self.limit, latest)? {
             return Ok(waits);
@@ -190,74 +220,39 @@ impl Judge<'_> {
         Ok(Judged::Done { jumped })
     }
 
-    /// The rows of a record: all of one time, so that all are admitted or none is. A bad row is set aside and the others go on.
-    fn prediction_rows<'r>(
+    /// The rows of a record, each by its number: all of one time, so that all are admitted or none is. A bad row is set aside and the others
+    /// go on.
+    fn rows<E>(
         &mut self,
         task: &mut JoinTask,
-        r: &Record<'r>,
-        mut rows: Rows<'r>,
+        (r, input, count): (&Record<'_>, Input, usize),
         latest: EventTime,
+        mut decode: impl FnMut(&mut Self, usize) -> Result<(E, EventTime), BadRecord>,
+        mut take: impl FnMut(&mut Self, &mut JoinTask, Offset, E),
     ) -> Result<Judged, BadRecord> {
         let (mut bad, mut jump) = (BadRows::default(), None);
-        for row in 0..rows.count() {
-            let p = match self.predictions.row(r, &mut rows, row) {
-                Ok(p) => p,
+        for row in 0..count {
+            let (event, time) = match decode(self, row) {
+                Ok(event) => event,
                 Err(e) => {
                     bad.add(row, e);
                     continue;
                 }
             };
             if jump.is_none() {
-                match admitted(task, Input::Predictions, p.time, self.definitions, self.limit, latest) {
-                    Ok(None) => jump = Some(jumped(task, Input::Predictions, p.time)),
-                    waits => {
-                        self.predictions.recycle(p);
-                        return waits.map(|w| w.unwrap_or(Judged::Waits(false)));
-                    }
-                }
-            }
-            let offset = offset_of_row(r.offset, row);
-            flow::prediction(task, offset, &p, self.definitions, self.plan, |ix| self.predictions.feature_name(ix).to_string());
-            self.predictions.recycle(p);
-        }
-        Ok(self.rows_done(task, Input::Predictions, r, rows.count(), bad, jump))
-    }
-
-    /// The same for outcomes.
-    fn outcome_rows<'r>(
-        &mut self,
-        task: &mut JoinTask,
-        r: &Record<'r>,
-        mut rows: Rows<'r>,
-        latest: EventTime,
-    ) -> Result<Judged, BadRecord> {
-        let (mut bad, mut jump) = (BadRows::default(), None);
-        for row in 0..rows.count() {
-            let o = match self.outcomes.row(r, &mut rows, row) {
-                Ok(o) => o,
-                Err(e) => {
-                    bad.add(row, e);
-                    continue;
-                }
-            };
-            if jump.is_none() {
-                if let Some(waits) = admitted(task, Input::Outcomes, o.time, self.definitions, self.limit, latest)? {
+                if let Some(waits) = admitted(task, input, time, self.definitions, self.limit, latest)? {
                     return Ok(waits);
                 }
-                jump = Some(jumped(task, Input::Outcomes, o.time));
+                jump = Some(jumped(task, input, time));
             }
-            flow::outcome(task, offset_of_row(r.offset, row), &o, self.definitions, self.plan);
+            take(self, task, offset_of_row(r.offset, row), event);
         }
-        Ok(self.rows_done(task, Input::Outcomes, r, rows.count(), bad, jump))
-    }
-
-    fn rows_done(&mut self, task: &mut JoinTask, input: Input, r: &Record<'_>, count: usize, bad: BadRows, jump: Option<bool>) -> Judged {
         if let Some(bad) = bad.letter(count) {
             self.set_aside(task, input, r, &bad);
         }
         // a turn ends after so many events, however many records they come in; the record itself is counted by the caller
         self.judged += (count as u64).saturating_sub(1);
-        Judged::Done { jumped: jump.unwrap_or(false) }
+        Ok(Judged::Done { jumped: jump.unwrap_or(false) })
     }
 
     /// A bad record: counted, shown, kept.

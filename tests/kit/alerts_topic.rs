@@ -80,6 +80,21 @@ impl Scene {
         command.arg(verb).arg("-c").arg(self.config()).args(flags).env_remove("DRIFTLINE_LOG").stdin(Stdio::null());
         command
     }
+
+    /// What the program has said when it has ended; on a screen of 90 columns.
+    pub fn said(&self, verb: &str, flags: &[&str]) -> Said {
+        let output = self.command(verb, flags).env("COLUMNS", "90").output().expect("the program starts");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+        Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+}
+
+/// What a finished process has said.
+#[allow(dead_code)] // not all who use it need all of it
+pub struct Said {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
 }
 
 /// The alert whose bytes are frozen, with these fields.
