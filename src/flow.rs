@@ -27,7 +27,8 @@ pub fn prediction(
     plan: &Plan,
     name: impl Fn(crate::codec::event::FeatureIx) -> String,
 ) {
-    let cell = task.join.cells.intern(&p.model, p.version.as_deref(), &p.dimensions);
+    let dimensions = plan.dimensions_in(d.pane.pane_of(p.time), &p.dimensions);
+    let cell = task.join.cells.intern(&p.model, p.version.as_deref(), dimensions);
     let new =
         NewPrediction { offset, key: p.key, time: p.time, cell, score: p.score.unwrap_or(f64::NAN), label: class_hash(p.label.as_deref()) };
     let mut pairs = std::mem::take(&mut task.pairs);

@@ -97,6 +97,10 @@ pub enum Bug {
     PairByOutcome,
     /// Bins are used as soon as they are seen.
     PlanWhenSeen,
+    /// Joins obey new definitions as soon as they see them.
+    DefinitionsWhenSeen,
+    /// A rebuilt monitor obeys the newest definitions in all panes.
+    DefinitionsNotRestored,
     /// Rows that meet bins are dropped.
     MergeForgets,
     /// Merged samples keep what lies above the smallest threshold.
@@ -195,6 +199,8 @@ impl Bug {
         (Bug::LateInItsOwnPane, "a late prediction is counted in its own, closed pane"),
         (Bug::PairByOutcome, "a pair belongs to the pane of its outcome"),
         (Bug::PlanWhenSeen, "bins are used as soon as they are seen"),
+        (Bug::DefinitionsWhenSeen, "joins obey new definitions as soon as they see them"),
+        (Bug::DefinitionsNotRestored, "a rebuilt monitor obeys the newest definitions in all panes"),
         (Bug::MergeForgets, "rows that meet bins are dropped"),
         (Bug::PoolNotThinned, "merged samples keep what lies above the smallest threshold"),
         (Bug::OneTime, "input panes wait for labels, too"),

@@ -414,6 +414,15 @@ fn monitor() -> (Monitor, Offset) {
     (monitor, Offset(log.len() as i64))
 }
 
+/// Definitions that take the place of the first ones while a pane of theirs is open: the proposal and its answer.
+fn amendment() -> Vec<Vec<u8>> {
+    let mut next = Definitions { segments: vec![vec!["country".into()], vec!["city".into()]], revision: 4, ..definitions() };
+    next.dimensions = vec!["city".into(), "country".into()];
+    let proposal = next.to_proposal();
+    next.dimensions = vec!["channel".into(), "country".into(), "city".into()]; // cells have the first two
+    vec![proposal, Versioned { version: 2, effective_from: PaneId(159), definitions: next }.to_bytes()]
+}
+
 /// The whole state of a monitor: chunks, shared part and head, one record after the other.
 fn state(monitor: &mut Monitor, next: Offset) -> Vec<u8> {
     monitor.state(EpochSeq(9), next, Rewrite::ALL).0.into_iter().flat_map(|r| r.value).collect()
@@ -435,7 +444,7 @@ fn restored(state: &[u8]) -> Monitor {
     let mut restore = Restore::default();
     records(state).into_iter().for_each(|record| restore.observe(record).unwrap());
     let mut replay = restore.begin(Partition(0)).unwrap();
-    let (log, from) = (log(), replay.from.unwrap().0);
+    let (log, from) = ([log(), amendment()].concat(), replay.from.unwrap().0);
     (from..replay.next.0).for_each(|o| replay.observe(Offset(o), &log[o as usize]).unwrap());
     replay.finish().unwrap()
 }
@@ -449,6 +458,15 @@ fn the_state_of_a_monitor_is_frozen() {
     // the same with streams that count rows
     write_if_new("state_2_volume", &state(&mut live, next));
     assert_frozen("state_2_volume", &frozen("state_2_volume"), |bytes| state(&mut restored(bytes), next));
+    // with two versions of definitions, of which both still count
+    let mut effects = Effects::default();
+    let more = amendment();
+    more.iter().zip(next.0..).for_each(|(bytes, o)| live.observe(Offset(o), bytes, &mut effects).unwrap());
+    assert!(effects.definitions.iter().map(Versioned::to_bytes).eq(more[1..].iter().cloned()), "the answer is {:?}", effects.definitions);
+    let next = Offset(next.0 + more.len() as i64);
+    write_if_new("state_3", &state(&mut live, next));
+    assert_frozen("state_3", &frozen("state_3"), |bytes| state(&mut restored(bytes), next));
+    assert_eq!(restored(&frozen("state_3")).versions().len(), 2);
 }
 
 #[test]

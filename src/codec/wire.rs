@@ -44,7 +44,9 @@ impl Kind {
             Kind::Chunk => 2,   // 1: streams whose panes were taken as independent
             Kind::Partial => 2, // 1: without counts by class; still written where there are none
             // 1: definitions that are a fixed list of fields; still written where that can say them
-            Kind::Definitions | Kind::Proposal | Kind::Head => 2,
+            Kind::Definitions | Kind::Proposal => 2,
+            // 2: one version of definitions for all panes; 1: the same with definitions of format 1
+            Kind::Head => 3,
             _ => 1,
         }
     }

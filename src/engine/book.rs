@@ -220,7 +220,7 @@ impl Book {
                 entry.counts.matched += 1;
                 entry.counts.delay_ms += delay.0 as u64;
                 let model = &cells.key(pair.cell).model;
-                if let Some(rules) = definitions.models.get(model) {
+                if let Some(rules) = plan.definitions_in(pane).unwrap_or(definitions).models.get(model) {
                     entry.judged(pair, delay, rules, &mut self.column, |place| plan.numeric(model, PAIR[place], pane));
                 }
             }

@@ -4,6 +4,7 @@
 //! whatever a pod's own file says; equal definitions have equal bytes and so equal hashes.
 //! Never: holds anything about where data comes from (topics, formats, brokers): that may differ between pods.
 
+pub mod change;
 pub mod form;
 
 use super::types::{EventTime, PaneSize, Span};
@@ -257,7 +258,7 @@ impl Fairness {
 mod tests {
     use super::*;
 
-    fn definitions() -> Definitions {
+    pub(super) fn definitions() -> Definitions {
         let (wait, empty) = (LONGEST, BTreeMap::new());
         Definitions {
             app: "a".into(),

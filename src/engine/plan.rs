@@ -133,8 +133,14 @@ impl<D> VersionedOf<D> {
 }
 
 impl Versioned {
-    /// Key in the plan topic.
-    pub const KEY: &'static [u8] = b"definitions";
+    /// Key in the plan topic: each version has its own, because whoever comes later books old panes by what held in them.
+    pub fn key(&self) -> Vec<u8> {
+        match self.version {
+            1 => b"definitions".to_vec(),
+            version => format!("definitions/{version:06}").into_bytes(),
+        }
+    }
+
     /// Its record, in the oldest format that can say it.
     pub fn to_bytes(&self) -> Vec<u8> {
         match self.first_form() {
@@ -222,8 +228,10 @@ pub struct Plan {
     rarities: [BinsTable<Table>; 2],
     together: BinsTable<Projections>,
     progress: BTreeMap<i32, Progress>,
-    /// Definitions in force.
+    /// The newest definitions. What can't change is the same in all of them; for the rest see `definitions_in`.
     pub definitions: Option<Rc<Versioned>>,
+    /// Those before it, newest first.
+    superseded: Vec<Rc<Versioned>>,
     /// Grows with each change of bins: caches compare it.
     pub generation: u64,
 }
@@ -238,7 +246,8 @@ impl Plan {
             }
             PlanRecord::Definitions(d) => {
                 if self.definitions.as_ref().is_none_or(|known| known.version < d.version) {
-                    self.definitions = Some(Rc::new(*d));
+                    let before = self.definitions.replace(Rc::new(*d));
+                    before.into_iter().for_each(|d| self.superseded.insert(0, d));
                     self.generation += 1;
                 }
             }
@@ -276,6 +285,22 @@ impl Plan {
     /// Categories of a signal in `pane`, if they are fixed.
     pub fn categories(&self, model: &str, signal: &str, pane: PaneId) -> Option<Rc<Categories>> {
         in_force(self.categories.get(model)?.get(signal)?, pane)
+    }
+
+    /// Definitions as they hold in `pane` for what joins book.
+    pub fn definitions_in(&self, pane: PaneId) -> Option<&Definitions> {
+        let newest = self.definitions.as_ref()?;
+        if newest.effective_from <= pane || planted(Bug::DefinitionsWhenSeen) {
+            return Some(&newest.definitions);
+        }
+        let then = self.superseded.iter().find(|d| d.effective_from <= pane).or(self.superseded.last());
+        Some(&then.unwrap_or(newest).definitions)
+    }
+
+    /// Those of a prediction's dimensions that a cell of `pane` has.
+    pub fn dimensions_in<'a, T>(&self, pane: PaneId, dimensions: &'a [T]) -> &'a [T] {
+        let has = self.definitions_in(pane).map_or(dimensions.len(), |d| d.dimensions.len());
+        &dimensions[..has.min(dimensions.len())]
     }
 
     /// Whether outliers are looked for.

@@ -16,8 +16,9 @@ use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::AtomicI64;
 
+mod budget;
 mod performance;
 mod shares;
 
@@ -101,7 +102,7 @@ struct Panes {
     mixed: IntCounter,
     refused_segments: IntCounter,
     refused_models: IntCounter,
-    definitions_stale: IntCounter,
+    definitions_stale: IntCounterVec,
 }
 
 fn kept<C: Collector + Clone + 'static>(registry: &Registry, metric: Result<C, prometheus::Error>) -> C {
@@ -271,8 +272,11 @@ impl Panes {
                 "driftline_refused_models_total",
                 "Closed panes of models that are not listed and came after a thousand others; nothing of them is watched",
             ),
-            definitions_stale: make
-                .counter("driftline_definitions_stale_total", "Proposed definitions that differ from those in force and were not adopted"),
+            definitions_stale: make.counters(
+                "driftline_definitions_stale_total",
+                "Proposed definitions that differ from those in force and were not adopted",
+                &["reason"],
+            ),
         }
     }
 }
@@ -303,9 +307,7 @@ impl Metrics {
             max_series: settings.max_series,
             registry,
         };
-        let b = settings.definitions.budget;
-        metrics.budget.set(b.false_alarms * 86_400_000.0 / b.per.0 as f64);
-        metrics.budget_streams.set(i64::from(settings.definitions.streams_cap));
+        metrics.show_budget(&settings.definitions);
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         metrics.registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self())).ok();
         metrics.begin_at_zero();
@@ -533,7 +535,9 @@ impl Metrics {
         self.panes.mixed.inc_by(c.monitor.mixed);
         self.panes.refused_segments.inc_by(c.monitor.refused_segments);
         self.panes.refused_models.inc_by(c.monitor.refused_models);
-        self.panes.definitions_stale.inc_by(c.monitor.other_definitions);
+        for (reason, n) in [("superseded", c.monitor.stale_definitions), ("fixed", c.monitor.refused_definitions)] {
+            self.panes.definitions_stale.with_label_values(&[reason]).inc_by(n);
+        }
         self.performance.outside.inc_by(c.monitor.outside);
         self.panes.labels.with_label_values(&["labelled"]).inc_by(c.monitor.labels.0);
         self.panes.labels.with_label_values(&["unlabelled"]).inc_by(c.monitor.labels.1);
@@ -549,18 +553,6 @@ impl Metrics {
         self.show_monitors(member, stage, now_ms);
     }
 
-    /// Says when there are more streams than thresholds are made for, and again when there are twice as many.
-    fn compare_with_budget(&self, streams: i64) {
-        let meant = self.budget_streams.get();
-        if streams > meant.max(self.warned_of.load(Ordering::Relaxed)) {
-            self.warned_of.store(2 * streams, Ordering::Relaxed);
-            tracing::warn!(
-                "this process alone watches {streams} streams, and budget.streams is {meant}: there will be up to {:.1} times as many false alarms as budget.false_alarms allows. Set budget.streams to what `sum(driftline_streams)` shows over all processes, with room to grow, and give it another `app`: a running one keeps its definitions",
-                streams as f64 / meant.max(1) as f64
-            );
-        }
-    }
-
     fn show_monitors(&self, member: &str, stage: &DetectStage, now_ms: i64) {
         let mut open = [0, 0];
         // of each kind the pane that is furthest behind, and what holds it back
@@ -569,6 +561,7 @@ impl Metrics {
             let panes = monitor.open_panes();
             open = [open[0] + panes[0], open[1] + panes[1]];
             let (Some(d), Some(progress)) = (monitor.definitions(), monitor.progress()) else { continue };
+            self.show_budget(d);
             for (i, kind, pane) in [(0, PaneKind::Input, progress.input), (1, PaneKind::Pair, progress.pair)] {
                 let (delay, blocker) = (now_ms - d.pane.end(pane).0, monitor.marks().blocker(kind).map_or(-1, |b| b.0.0));
                 furthest[i] = furthest[i].max(Some((delay, blocker)));

@@ -1,7 +1,9 @@
 //! What the process is doing: shared between the members' threads (who write) and HTTP (who reads). Never on the record path.
 
 use crate::engine::detect::stream::{Phase, Rules};
-use crate::engine::types::{Input, PaneKind};
+use crate::engine::monitor::Monitor;
+use crate::engine::monitor::force::InForce;
+use crate::engine::types::{Input, PaneId, PaneKind};
 use crate::registry::Registry;
 use crate::stage::detect::DetectStage;
 use crate::stage::join::JoinStage;
@@ -112,11 +114,24 @@ pub fn detect_view(stage: &DetectStage) -> Value {
         .map(|(p, m)| {
             let blocker = |kind| m.marks().blocker(kind).map(|b| json!({ "source": b.0.0, "input": b.1.word(), "watermark_ms": b.2.0 }));
             let closed = m.progress().zip(m.definitions()).map(|(p, d)| json!({ "input_through_ms": d.pane.end(p.input).0, "pair_through_ms": d.pane.end(p.pair).0 }));
-            json!({ "partition": p.0, "closed": closed, "open_panes": m.open_panes(), "held_back_by": { "input": blocker(PaneKind::Input), "pair": blocker(PaneKind::Pair) }, "streams": m.streams().count(), "definitions": m.definition_hash() })
+            json!({ "partition": p.0, "closed": closed, "open_panes": m.open_panes(), "held_back_by": { "input": blocker(PaneKind::Input), "pair": blocker(PaneKind::Pair) }, "streams": m.streams().count(), "definitions": m.definition_hash(), "versions": versions(m) })
         })
         .collect();
     let (phases, active) = count_streams(stage);
     json!({ "stage": "detect", "monitors": monitors, "streams": phases, "active_alerts": active, "shown": shown_streams(stage) })
+}
+
+/// Definitions that panes to come (or a restart) are closed under: the newest last, with the first panes that it holds for.
+fn versions(monitor: &Monitor) -> Vec<Value> {
+    let since = |v: &InForce, i: usize| {
+        let from = v.from[i];
+        (from > PaneId(i64::MIN)).then(|| v.versioned.definitions.pane.start(from).0)
+    };
+    let shown = |v: &InForce| {
+        let hash = v.rules().definition_hash.to_string();
+        json!({ "version": v.versioned.version, "hash": hash, "inputs_from_ms": since(v, 0), "pairs_from_ms": since(v, 1) })
+    };
+    monitor.versions().iter().map(shown).collect()
 }
 
 /// Streams of whole models, and those with an open alert: what they are compared with, and what they can see.

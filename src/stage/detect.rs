@@ -3,6 +3,7 @@
 //! Guarantees: alerts, plan entries, state and positions of an epoch are one transaction; a monitor obeys its own partition alone.
 //! Comes from: `log` (summaries). Goes to: `log` (alerts, plan, state).
 
+use super::changed;
 use super::counters::Counters;
 use super::join::{plain, proposal, word};
 use super::recover::recover_monitor;
@@ -11,7 +12,7 @@ use crate::config::settings::{AlertFormat, Settings};
 use crate::engine::monitor::chunks::{CHUNKS, Pace};
 use crate::engine::monitor::state::{Rewrite, StateRecord};
 use crate::engine::monitor::{Effects, Monitor, Raised};
-use crate::engine::plan::{Progress, Versioned};
+use crate::engine::plan::Progress;
 use crate::engine::types::{EpochSeq, Offset, PaneKind, Partition};
 use crate::log::epoch::{Ended, NEWS, commit_epoch};
 use crate::log::{Fatal, Handed, Log, OutRecord, Pointer, Polled, Position, Record, TopicIx};
@@ -41,6 +42,12 @@ struct DetectTask {
     paced: i64,
     effects: Effects,
     changed: bool,
+    /// The newest definitions that somebody was told of.
+    version: u32,
+}
+
+fn newest(monitor: &Monitor) -> u32 {
+    monitor.versions().last().map_or(0, |v| v.versioned.version)
 }
 
 impl DetectTask {
@@ -66,6 +73,8 @@ pub struct DetectStage {
     /// Partitions to recover again after a stale commit, and from when on.
     again: Option<(i64, Vec<Partition>)>,
     started: bool,
+    /// This process's definitions were proposed in the place of others.
+    proposed: bool,
     once: bool,
     epoch: Option<(i64, Option<i64>)>,
     /// Counts for the metrics.
@@ -87,6 +96,7 @@ impl DetectStage {
             tasks: BTreeMap::new(),
             again: None,
             started: false,
+            proposed: false,
             once,
             epoch: None,
             counters: Counters::default(),
@@ -183,7 +193,7 @@ impl DetectStage {
     }
 
     fn assigned(&mut self, log: &mut dyn Log, partitions: &[Partition]) -> Result<(), Fatal> {
-        let mut at = Vec::new();
+        let (mut at, mut propose) = (Vec::new(), false);
         for p in partitions {
             let began = log.now_ms();
             let r = recover_monitor(log, &self.settings, *p)?;
@@ -192,19 +202,28 @@ impl DetectStage {
             }
             let skipped = i64::from(r.rebuilt && planted(Bug::DetectSkips));
             at.push((TopicIx(0), *p, Offset(r.next.0 + skipped)));
-            let propose = *p == Partition(0) && r.monitor.definitions().is_none();
+            propose |= match r.monitor.definitions() {
+                None => *p == Partition(0),
+                Some(in_force) => !self.proposed && changed::differs(in_force, &self.settings.definitions),
+            };
             let task = DetectTask {
-                monitor: r.monitor,
                 next: r.next,
                 seq: r.seq,
                 paced: log.now_ms(),
+                version: newest(&r.monitor),
+                monitor: r.monitor,
                 effects: Effects::default(),
                 changed: false,
             };
             self.tasks.insert(*p, task);
-            if propose {
-                log.begin_epoch();
-                commit_epoch(log, &[proposal(&self.settings)], &[], |_| {})?;
+        }
+        if propose {
+            log.begin_epoch();
+            let done = matches!(commit_epoch(log, &[proposal(&self.settings)], &[], |_| {})?, Ended::Committed);
+            let in_force = self.tasks.values().find_map(|t| t.monitor.definitions());
+            if let Some(in_force) = in_force.filter(|_| done) {
+                self.proposed = true;
+                changed::tell_proposed(in_force, &self.settings.definitions);
             }
         }
         self.started = true;
@@ -212,7 +231,7 @@ impl DetectStage {
     }
 
     fn hurry(&mut self, now: i64) {
-        let urgent = self.tasks.values().any(|t| t.effects.moved || !t.effects.alerts.is_empty() || t.effects.definitions.is_some());
+        let urgent = self.tasks.values().any(|t| t.effects.moved || !t.effects.alerts.is_empty() || !t.effects.definitions.is_empty());
         if let Some((_, hurry)) = self.epoch.as_mut().filter(|_| urgent) {
             hurry.get_or_insert(now + AFTER_CLOSE);
         }
@@ -265,7 +284,10 @@ impl DetectStage {
             }
             positions.push(Position { topic: TopicIx(0), partition: *partition, next: task.next, metadata });
             alerts.extend(effects.alerts);
-            add_tally(&mut self.counters.monitor, task.monitor.take_tally());
+            let tally = task.monitor.take_tally();
+            changed::tell(*partition, &task.monitor, task.version, &tally);
+            task.version = newest(&task.monitor);
+            add_tally(&mut self.counters.monitor, tally);
             task.changed = false;
         }
         Ok((records, positions, alerts))
@@ -309,9 +331,9 @@ fn alert_record(settings: &Settings, partition: Partition, raised: &Raised) -> R
 fn publish_plan(settings: &Settings, effects: &Effects, progress: Option<Progress>, records: &mut Vec<OutRecord>) {
     let (plan, summaries) = (settings.topic("plan"), settings.topic("summaries"));
     let to_plan = |key: Vec<u8>, value: Vec<u8>| plain(&plan, Some(Partition(0)), Some(key), value);
-    if let Some(d) = &effects.definitions {
+    for d in &effects.definitions {
         records.extend((0..settings.summaries_partitions).map(|p| plain(&summaries, Some(Partition(p)), None, d.to_bytes())));
-        records.push(to_plan(Versioned::KEY.to_vec(), d.to_bytes()));
+        records.push(to_plan(d.key(), d.to_bytes()));
     }
     records.extend(effects.edges.iter().map(|e| to_plan(e.key(), e.to_bytes())));
     if let Some(p) = progress.filter(|_| effects.moved) {
@@ -334,6 +356,7 @@ fn add_tally(sum: &mut crate::engine::monitor::Tally, t: crate::engine::monitor:
     sum.refused_segments += t.refused_segments;
     sum.refused_models += t.refused_models;
     sum.labels = (sum.labels.0 + t.labels.0, sum.labels.1 + t.labels.1, sum.labels.2 + t.labels.2);
-    sum.other_definitions += t.other_definitions;
+    sum.stale_definitions += t.stale_definitions;
+    sum.refused_definitions += t.refused_definitions;
     sum.outside += t.outside;
 }

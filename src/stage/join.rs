@@ -42,6 +42,8 @@ pub struct JoinStage {
     pub(super) settings: Arc<Settings>,
     sources: u32,
     predictions: PredictionDecoder,
+    /// Those that it reads.
+    dimensions: Vec<String>,
     outcomes: OutcomeDecoder,
     /// Where schemas come from that records name, and what it knew when tasks last asked.
     schemas: Option<Arc<dyn Schemas>>,
@@ -106,6 +108,7 @@ impl JoinStage {
         Ok(JoinStage {
             sources,
             predictions: PredictionDecoder::with(&settings.predictions, dimensions, schemas.clone()).map_err(|e| e.to_string())?,
+            dimensions: dimensions.clone(),
             outcomes: OutcomeDecoder::with(&settings.outcomes, schemas.clone()).map_err(|e| e.to_string())?,
             schemas,
             news: 0,
@@ -146,6 +149,7 @@ impl JoinStage {
     /// One turn: follow the plan, poll, judge, end the epoch if it is due.
     pub fn step(&mut self, log: &mut dyn Log, patience: Duration) -> Result<Step, Fatal> {
         self.follow_plan(log)?;
+        self.learn_dimensions(log)?;
         self.hear_of_schemas();
         let patience = if self.has_work(log) { Duration::ZERO } else { patience };
         match log.poll(patience)? {
@@ -224,10 +228,7 @@ impl JoinStage {
     fn begin_assigned(&mut self, log: &mut dyn Log) -> Result<(), Fatal> {
         let Some(partitions) = self.assigned.clone().filter(|_| log.now_ms() >= self.not_before) else { return Ok(()) };
         let Some(versioned) = self.plan.definitions.clone() else { return self.propose(log) };
-        // cells have the dimensions of the definitions in force, whatever this process's file says; features are numbered anew, so books
-        // must be empty: they are, between assignments
-        self.predictions = PredictionDecoder::with(&self.settings.predictions, &versioned.definitions.dimensions, self.schemas.clone())
-            .map_err(|e| Fatal(e.to_string()))?;
+        self.read_dimensions(&versioned.definitions.dimensions)?;
         let settings = self.settings.clone();
         let d = if planted(Bug::OwnDefinitions) { &settings.definitions } else { &versioned.definitions };
         let began = log.now_ms();
@@ -250,6 +251,24 @@ impl JoinStage {
         self.started = true;
         self.epoch = None;
         log.start(&at)
+    }
+
+    /// Predictions are read with the dimensions of the definitions in force, whatever this process's file says. Features are numbered anew,
+    /// so books must be empty: they are, between epochs.
+    fn read_dimensions(&mut self, dimensions: &[String]) -> Result<(), Fatal> {
+        let decoder = PredictionDecoder::with(&self.settings.predictions, dimensions, self.schemas.clone());
+        self.predictions = decoder.map_err(|e| Fatal(e.to_string()))?;
+        self.dimensions = dimensions.to_vec();
+        Ok(())
+    }
+
+    /// New definitions have further dimensions: they are read from now on, long before the first pane whose cells have them.
+    fn learn_dimensions(&mut self, log: &mut dyn Log) -> Result<(), Fatal> {
+        let Some(versioned) = self.plan.definitions.clone().filter(|v| self.started && v.definitions.dimensions != self.dimensions) else {
+            return Ok(());
+        };
+        self.end_epoch(log)?;
+        self.read_dimensions(&versioned.definitions.dimensions)
     }
 
     fn propose(&mut self, log: &mut dyn Log) -> Result<(), Fatal> {

@@ -54,6 +54,11 @@ impl Scene {
         self
     }
 
+    /// Puts other lines in the place of those that `with` has added.
+    pub fn rewrite(&mut self, yaml: &str) {
+        self.extra = vec![yaml.to_string()];
+    }
+
     /// Properties of the Kafka client.
     pub fn client(mut self, properties: &str) -> Scene {
         self.client = properties.to_string();

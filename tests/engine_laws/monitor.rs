@@ -105,7 +105,9 @@ impl Source {
             };
             // a second version of one model, which is worse for some time
             let second = fraud && pane >= 200 && i == 0;
-            let cell = self.cells.intern(model, fraud.then_some(if second { "2" } else { "1" }), &[Cow::Borrowed(country)]);
+            let values = [country, ["north", "south"][i % 2]].map(Cow::Borrowed);
+            let known = plan.dimensions_in(PaneId(pane), &values);
+            let cell = self.cells.intern(model, fraud.then_some(if second { "2" } else { "1" }), known);
             let x = r.normal() + if changed && country == "FR" { 2.0 } else { 0.0 };
             let text = ["a", "a", "b", if changed { "new" } else { "c" }][r.below(4) as usize];
             let mut features = vec![(FeatureIx(0), Value::Number(x))];
@@ -184,7 +186,11 @@ struct Told {
 struct Said {
     alerts: Vec<String>,
     edges: Vec<String>,
+    /// Definitions after the first ones; a log that has them already is not answered again.
+    versions: Vec<(u32, PaneId)>,
     progress: String,
+    /// Proposals that were in force before, or change what can't change.
+    not_adopted: (u64, u64),
     /// Everything that the monitor knows in the end, by key.
     state: BTreeMap<String, Vec<u8>>,
 }
@@ -208,6 +214,11 @@ impl Said {
 }
 
 fn told(seed: u64) -> Told {
+    told_with(seed, Vec::new())
+}
+
+/// The same with proposals that come when the slowest source has reached a pane.
+fn told_with(seed: u64, mut proposals: Vec<(i64, Definitions)>) -> Told {
     let (r, definitions, mut plan) = (&mut Draw(seed * 1_000_000_000), definitions(), Plan::default());
     let mut monitor = Monitor::new(Partition(0));
     let (mut log, mut said, mut effects) = (Vec::new(), Said::default(), Effects::default());
@@ -215,7 +226,14 @@ fn told(seed: u64) -> Told {
         monitor.observe(Offset(log.len() as i64), &record, &mut effects).unwrap();
         log.push(record);
         effects.edges.iter().for_each(|e| plan.observe(PlanRecord::Edges(e.clone())));
+        let answers = std::mem::take(&mut effects.definitions);
         said.add(&mut effects);
+        for answer in answers {
+            plan.observe(PlanRecord::Definitions(Box::new(answer.clone())));
+            monitor.observe(Offset(log.len() as i64), &answer.to_bytes(), &mut effects).unwrap();
+            log.push(answer.to_bytes());
+            said.versions.push((answer.version, answer.effective_from));
+        }
     };
     let first = Versioned { version: 1, effective_from: PaneId(i64::MIN), definitions: definitions.clone() };
     plan.observe(PlanRecord::Definitions(Box::new(first.clone())));
@@ -227,6 +245,9 @@ fn told(seed: u64) -> Told {
     }
     while sources.iter().any(|s| s.pane < PANES) {
         let slowest = sources.iter().map(|s| s.pane).min().unwrap();
+        if let Some((_, proposal)) = proposals.pop_if(|(at, _)| *at <= slowest) {
+            write(&mut monitor, &mut plan, proposal.to_proposal());
+        }
         let i = r.below(SOURCES as u64) as usize;
         let s = &mut sources[i];
         if s.pane >= PANES || s.pane > slowest + 12 {
@@ -249,6 +270,7 @@ fn told(seed: u64) -> Told {
     assert!(monitor.finished());
     said.end(&mut monitor, Offset(log.len() as i64));
     let tally = monitor.take_tally();
+    said.not_adopted = (tally.stale_definitions, tally.refused_definitions);
     assert!(tally.late_rows > 100 && tally.moved_pairs > 100 && tally.refused_segments > 100, "{tally:?}");
     Told { log, said }
 }
@@ -319,6 +341,66 @@ fn with_crashes(log: &[Vec<u8>], r: &mut Draw, pace: Pace, forgets: bool) -> (Sa
     (said, crashes)
 }
 
+/// Every crash and pace: the same alerts, bins, progress and, in the end, state.
+fn must_say_the_same(seed: u64, log: &[Vec<u8>], said: &Said) {
+    for (i, pace) in PACES.into_iter().enumerate() {
+        let (mut again, crashes) = with_crashes(log, &mut Draw(seed * 77 + i as u64), pace, false);
+        assert!(crashes > 2, "{crashes} crashes");
+        let differs = again.alerts.iter().zip(&said.alerts).position(|(a, b)| a != b);
+        assert_eq!(differs, None, "log {seed}, pace {i}: alert {differs:?} differs");
+        assert_eq!(again.alerts.len(), said.alerts.len(), "log {seed}, pace {i}");
+        let differs: Vec<_> = said.state.iter().filter(|(key, value)| again.state.get(*key) != Some(value)).map(|d| d.0).collect();
+        (again.versions, again.not_adopted) = (said.versions.clone(), said.not_adopted);
+        assert!(again == *said, "log {seed}, pace {i}: edges, progress or the state in the end: {differs:?}");
+    }
+}
+
+/// What somebody changes while everything is different: a segment by a dimension that no cell has yet, and another model; then other
+/// segments, groups and limits; then a model goes. Then an old file is heard again, and one that changes what can't change.
+fn amended() -> Vec<(i64, Definitions)> {
+    let by = |names: &[&str]| names.iter().map(|n| n.to_string()).collect::<Vec<_>>();
+    let rules = ModelRules { task: Task::Regression, positive: None, favourable: None };
+    let mut more = Definitions { segments: vec![by(&["country"]), by(&["city"])], segment_cap: 9, ..definitions() };
+    more.dimensions = by(&["city", "country"]);
+    more.models.insert("churn".into(), rules);
+    let other = Definitions {
+        segments: vec![by(&["city"])],
+        dimensions: by(&["city"]),
+        fairness: Vec::new(),
+        budget: Budget { false_alarms: 3.0, ..more.budget },
+        tolerance: Tolerance { location: 0.05, ..more.tolerance },
+        reminder: Span::seconds(20),
+        ..more.clone()
+    };
+    let mut fewer = other.clone();
+    fewer.models.remove("price");
+    let mut fixed = fewer.clone();
+    fixed.join.window = Span::hours(2);
+    let mut proposals = vec![(470, more.clone()), (590, other), (600, fewer), (640, definitions()), (645, more), (650, fixed)];
+    proposals.reverse();
+    proposals
+}
+
+#[test]
+fn changed_definitions_hold_from_one_pane_on_whoever_dies() {
+    for seed in 1..=3 {
+        let Told { log, said } = told_with(seed, amended());
+        let [(2, more), (3, other), (4, fewer)] = said.versions[..] else { panic!("{:?}", said.versions) };
+        assert!((530..560).contains(&more.0) && more == other && (650..690).contains(&fewer.0), "{:?}", said.versions);
+        assert_eq!(said.not_adopted, (2, 1));
+        must_say_the_same(seed, &log, &said);
+        let by_country = |a: &&String| a.contains("segment: {\"country\"");
+        let ends: Vec<_> = said.alerts.iter().filter(|a| a.contains("reason: Redefined")).collect();
+        assert!(ends.len() > 2 && ends.iter().all(by_country), "{ends:#?}");
+        // after them nobody speaks of countries any more
+        let last = said.alerts.iter().rposition(|a| by_country(&a)).unwrap();
+        assert!(said.alerts[last].contains("reason: Redefined"), "{}", said.alerts[last]);
+        let state: Vec<u8> = said.state.values().flatten().copied().collect();
+        let there = |text: &[u8]| state.windows(text.len()).any(|w| w == text);
+        assert!(there(b"north") && there(b"south"), "streams by city");
+    }
+}
+
 #[test]
 fn a_monitor_that_dies_anywhere_says_the_same_once() {
     for seed in 1..=3 {
@@ -328,15 +410,7 @@ fn a_monitor_that_dies_anywhere_says_the_same_once() {
             assert!(said.alerts.iter().any(|a| a.contains(&format!("kind: {kind}"))), "no alert of the kind {kind}");
         }
         assert!(said.alerts.iter().any(|a| a.contains("signal: \"fairness:selection\"")), "a group that is selected less often");
-        for (i, pace) in PACES.into_iter().enumerate() {
-            let (again, crashes) = with_crashes(&log, &mut Draw(seed * 77 + i as u64), pace, false);
-            assert!(crashes > 2, "{crashes} crashes");
-            let differs = again.alerts.iter().zip(&said.alerts).position(|(a, b)| a != b);
-            assert_eq!(differs, None, "log {seed}, pace {i}: alert {differs:?} differs");
-            assert_eq!(again.alerts.len(), said.alerts.len(), "log {seed}, pace {i}");
-            let differs: Vec<_> = said.state.iter().filter(|(key, value)| again.state.get(*key) != Some(value)).map(|d| d.0).collect();
-            assert!(again == said, "log {seed}, pace {i}: edges, progress or the state in the end: {differs:?}");
-        }
+        must_say_the_same(seed, &log, &said);
     }
 }
 

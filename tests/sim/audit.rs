@@ -1,14 +1,15 @@
 //! A subscriber to everything that the application publishes, and a book-keeper: what it sees must fit together at every moment.
 //!
 //! Checked as records appear: epochs of a task follow each other without a gap or a repetition and continue where the last one ended;
-//! each shows in every summaries partition exactly once, partials before the mark; progress never goes back; definitions are one
-//! version. An engine without crashes follows the summaries as they are committed: its alerts are the expected ones.
+//! each shows in every summaries partition exactly once, partials before the mark; progress never goes back; definitions follow each other and none come
+//! back. An engine without crashes follows the summaries as they are committed: its alerts are the expected ones.
 
 use super::compare::{Alerts, Published};
 use super::edge::World;
 use super::oracle::add_effects;
 use driftline::codec::wire::{Kind, Reader};
 use driftline::config::settings::Settings;
+use driftline::engine::definitions::change::Change;
 use driftline::engine::journal::{self, Activity, EdgeDecision, Epoch};
 use driftline::engine::mark::Mark;
 use driftline::engine::monitor::{Effects, Monitor};
@@ -86,8 +87,8 @@ pub struct Audit {
     pub tasks: Vec<TaskHistory>,
     shards: Vec<Shard>,
     progress: BTreeMap<i32, Progress>,
-    /// Definitions in force.
-    pub definitions: Option<Versioned>,
+    /// All versions of the definitions.
+    pub definitions: Vec<Versioned>,
     /// What was published.
     pub published: Published,
     /// What should have been, as far as summaries say.
@@ -119,7 +120,7 @@ impl Audit {
             tasks: (0..partitions).map(|_| TaskHistory::default()).collect(),
             shards: (0..shards).map(shard).collect(),
             progress: BTreeMap::new(),
-            definitions: None,
+            definitions: Vec::new(),
             published: Published { alerts: Alerts::new(shards), ..Published::default() },
             expected: Published { alerts: Alerts::new(shards), ..Published::default() },
             wrong: None,
@@ -263,13 +264,33 @@ impl Audit {
                     return Err(format!("progress went back from {known:?} to {p:?}"));
                 }
             }
-            PlanRecord::Definitions(d) => {
-                if self.definitions.as_ref().is_some_and(|known| *known != *d) {
-                    return Err("other definitions came into force".into());
-                }
-                self.definitions = Some(*d);
-            }
+            PlanRecord::Definitions(d) => self.version(*d)?,
         }
+        Ok(())
+    }
+
+    /// Versions follow each other; none changes what can't change, none comes back, none holds for panes that are closed.
+    fn version(&mut self, d: Versioned) -> Result<(), String> {
+        if let Some(known) = self.definitions.last() {
+            let change = known.definitions.change_to(&d.definitions);
+            let Change::Possible { joined, .. } = &change else { return Err(format!("version {} is {change:?}", d.version)) };
+            if d.version != known.version + 1 || d.effective_from < known.effective_from {
+                return Err(format!(
+                    "version {} from {:?} after {} from {:?}",
+                    d.version, d.effective_from, known.version, known.effective_from
+                ));
+            }
+            if let Some(old) = self.definitions.iter().find(|v| v.definitions.content() == d.definitions.content()) {
+                return Err(format!("version {} brings version {} back", d.version, old.version));
+            }
+            let closed = self.progress.values().map(|p| p.input.max(p.pair)).max();
+            if *joined && closed.is_some_and(|closed| d.effective_from <= closed) {
+                return Err(format!("version {} holds from {:?}, and {closed:?} is closed", d.version, d.effective_from));
+            }
+        } else if d.version != 1 {
+            return Err(format!("version {} is the first", d.version));
+        }
+        self.definitions.push(d);
         Ok(())
     }
 
@@ -328,20 +349,21 @@ impl Audit {
     /// The plan that the run has published.
     pub fn final_plan(&self) -> Plan {
         let mut plan = Plan::default();
+        self.definitions.iter().for_each(|d| plan.observe(PlanRecord::Definitions(Box::new(d.clone()))));
         self.published.edges.iter().for_each(|e| plan.observe(PlanRecord::Edges(e.clone())));
         plan
     }
 
-    /// True if only the inputs decide alerts: nothing was lost or declared quiet before its end.
+    /// True if only the inputs decide alerts: nothing was lost or declared quiet before its end, no definitions were changed.
     pub fn timeless(&self) -> bool {
         let lost = |t: &TaskHistory| t.decisions.iter().any(|d| matches!(d.decision, EdgeDecision::Lost { .. })) || !t.releases.is_empty();
-        !self.tasks.iter().any(|t| t.was_quiet || lost(t))
+        self.definitions.len() == 1 && !self.tasks.iter().any(|t| t.was_quiet || lost(t))
     }
 
-    /// The settings of the run with the definitions that came into force.
+    /// The settings of the run with the newest definitions.
     pub fn settings(&self) -> Settings {
         let mut settings = (*self.settings).clone();
-        if let Some(d) = &self.definitions {
+        if let Some(d) = self.definitions.last() {
             settings.definitions = d.definitions.clone();
         }
         settings

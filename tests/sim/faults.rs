@@ -7,6 +7,7 @@ use super::draw::Draw;
 use super::edge::Freeze;
 use super::history::History;
 use super::process::{Process, Seat};
+use super::scenario::File;
 use driftline::engine::types::Offset;
 use driftline::log::memory::{CommitFault, Step};
 
@@ -189,11 +190,12 @@ fn one(h: &mut History, p: usize, fault: Fault) -> bool {
         }
         Fault::Restart | Fault::Leave | Fault::ChangedConfig => {
             if fault == Fault::ChangedConfig {
-                if h.audit.definitions.is_none() {
+                if h.audit.definitions.is_empty() {
                     return false;
                 }
-                let seat = h.processes[p].seat;
-                h.seats[seat].changed = !h.seats[seat].changed;
+                let other = if h.scenario.amends && h.draw.chance(0.7) { File::Amended } else { File::OtherJoin };
+                let seat = &mut h.seats[h.processes[p].seat];
+                seat.file = if seat.file == File::First { other } else { File::First };
             }
             let ms = if fault == Fault::Leave { h.draw.between(1_000, 90_000) } else { away };
             h.stop(p, ms);

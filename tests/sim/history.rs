@@ -8,11 +8,12 @@ use super::faults::{Fault, inflict};
 use super::inputs::scene;
 use super::oracle::{Oracle, sorted};
 use super::process::{Counted, Process, Seat};
-use super::scenario::Scenario;
+use super::scenario::{File, Scenario};
 use super::supply::Supply;
 use super::trace::Trace;
 use super::{newer, rules};
 use driftline::config::settings::Settings;
+use driftline::engine::definitions::change::Change;
 use driftline::engine::types::{Input, Offset};
 use driftline::kafka::topics::{Inputs, own_topics};
 use driftline::log::Fatal;
@@ -74,8 +75,8 @@ pub struct History {
     pub audit: Audit,
     /// Places for processes.
     pub seats: Vec<Seat>,
-    /// The configuration of most processes, and that of those whose file was changed.
-    files: [Arc<Settings>; 2],
+    /// What each file says.
+    files: [Arc<Settings>; 3],
     /// Running processes.
     pub processes: Vec<Process>,
     /// For faults.
@@ -199,7 +200,7 @@ fn turn_within(history: &RefCell<History>) -> bool {
 impl History {
     fn new(s: &Scenario, show: bool) -> History {
         let cluster = SharedCluster::new();
-        let files = [s.settings(false), s.settings(true)];
+        let files = File::ALL.map(|file| s.settings(file));
         let settings = files[0].clone();
         let stamp = if s.append_time { "LogAppendTime" } else { "CreateTime" };
         for topic in ["p", "o"] {
@@ -219,7 +220,8 @@ impl History {
             (0..s.joiners).map(|n| Seat::new(true, n, 0)).chain((0..s.detectors).map(|n| Seat::new(false, n, 0))).collect();
         // a rolling change of the configuration under way: which file is the first to be heard is a matter of timing
         if draw.chance(0.2) {
-            seats.iter_mut().for_each(|seat| seat.changed = draw.chance(0.5));
+            let other = if s.amends { File::Amended } else { File::OtherJoin };
+            seats.iter_mut().for_each(|seat| seat.file = if draw.chance(0.5) { other } else { File::First });
         }
         let mut supply = Supply::new(scene);
         if s.once && draw.chance(0.5) {
@@ -311,7 +313,7 @@ impl History {
         self.seats[seat].starts_at = None;
         self.world.trace.event(self.world.now(), &self.seats[seat].name, "starts", || "starts");
         let place = &self.seats[seat];
-        let settings = &self.files[usize::from(place.changed)];
+        let settings = &self.files[place.file as usize];
         let mut process = Process::start(&self.scenario, &self.world, settings, place, seat).expect("started");
         self.last_id += 1;
         process.id = self.last_id;
@@ -373,6 +375,15 @@ impl History {
         let name = self.seats[process.seat].name.clone();
         self.world.trace.event(self.world.now(), &name, stopped.is_ok(), || format!("stops: {stopped:?}"));
         self.kill(p, Some(away));
+    }
+
+    /// Gives everybody the file that is in force.
+    pub fn obey(&mut self) {
+        let Some(newest) = self.audit.definitions.last() else { return };
+        let same = |file: &File| newest.definitions.change_to(&self.files[*file as usize].definitions) == Change::None;
+        if let Some(file) = File::ALL.into_iter().find(same) {
+            self.seats.iter_mut().for_each(|seat| seat.file = file);
+        }
     }
 
     /// A fault lasts until then.
@@ -460,10 +471,10 @@ impl History {
         rules::check(&self.supply, &self.audit, &settings)?;
         self.report.timeless = self.audit.timeless();
         if self.report.timeless
-            && let Some(definitions) = self.audit.definitions.clone()
+            && let [definitions] = &self.audit.definitions[..]
         {
             // summaries are compared already
-            let alone = without_summaries(Oracle::new(&self.supply, &self.audit, &settings).alerts(definitions));
+            let alone = without_summaries(Oracle::new(&self.supply, &self.audit, &settings).alerts(definitions.clone()));
             let published = without_summaries(std::mem::take(&mut self.audit.published));
             check(|| published.must_equal("the run", &alone, "the oracle with its own panes"))?;
         }

@@ -282,14 +282,15 @@ fn prediction(p: &Draft) -> String {
     let note = if p.note { format!("{:.1}", p.x * 3.0) } else { "null".to_string() };
     let label = if p.label { "yes" } else { "no" };
     format!(
-        "{{\"request_id\":\"{}\",\"event_time\":{},\"model\":\"{}\",\"score\":{:.4},\"label\":\"{label}\",\"features\":{{\"x\":{:.3},\"plan\":\"{}\",\"note\":{note}}},\"segments\":{{\"country\":\"{}\"}}}}",
+        "{{\"request_id\":\"{}\",\"event_time\":{},\"model\":\"{}\",\"score\":{:.4},\"label\":\"{label}\",\"features\":{{\"x\":{:.3},\"plan\":\"{}\",\"note\":{note}}},\"segments\":{{\"country\":\"{}\",\"city\":\"{}\"}}}}",
         p.id,
         p.time,
         model(p.model),
         p.x / 4.0,
         p.x,
         p.plan,
-        p.country
+        p.country,
+        if p.x > 0.9 { "north" } else { "south" }
     )
 }
 

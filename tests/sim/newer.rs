@@ -25,6 +25,7 @@ pub fn refused(history: &RefCell<History>, seed: u64) -> Result<(), String> {
         let h = &mut *history.borrow_mut();
         let what = leave_something(&h.world.cluster, &mut Draw::new(seed, "newer"), h.scenario.partitions)?;
         h.refusals = Some(Vec::new());
+        h.obey(); // who has another file proposes it, which is no answer to what it met
         let now = h.world.now();
         h.seats.iter_mut().for_each(|seat| seat.starts_at = (!seat.retired).then_some(now));
         what

@@ -91,9 +91,6 @@ impl<'s> Oracle<'s> {
     /// Summaries and dead letters under the bins that the run's plan gave to each pane.
     pub fn summaries(mut self, plan: Plan) -> (Published, Censuses) {
         self.plan = plan;
-        let definitions = self.settings.definitions.clone();
-        let first = Versioned { version: 1, effective_from: PaneId(i64::MIN), definitions };
-        self.plan.observe(PlanRecord::Definitions(Box::new(first)));
         for s in 0..self.sources.len() {
             for release in self.sources[s].releases {
                 self.read_up_to(s, release.next);
@@ -197,7 +194,8 @@ impl<'s> Oracle<'s> {
         if !source.admits(Input::Predictions, p.time, d.pane.pane_of(p.time), limit) {
             return Ok(false);
         }
-        let cell = source.join.cells.intern(&p.model, p.version.as_deref(), &p.dimensions);
+        let dimensions = self.plan.dimensions_in(d.pane.pane_of(p.time), &p.dimensions);
+        let cell = source.join.cells.intern(&p.model, p.version.as_deref(), dimensions);
         let label = class_hash(p.label.as_deref());
         let new = NewPrediction { offset: record.offset, key: p.key, time: p.time, cell, score: p.score.unwrap_or(f64::NAN), label };
         let mut pairs = Vec::new();

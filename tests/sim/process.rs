@@ -1,7 +1,7 @@
 //! A process: one stage on one log, stepped by the scheduler.
 
 use super::edge::{Edge, World};
-use super::scenario::Scenario;
+use super::scenario::{File, Scenario};
 use driftline::config::settings::Settings;
 use driftline::engine::types::{EventTime, Input};
 use driftline::log::Fatal;
@@ -27,8 +27,8 @@ pub struct Seat {
     pub name: String,
     /// It belongs to the join stage.
     pub joins: bool,
-    /// Its file says something else than that of the others.
-    pub changed: bool,
+    /// What its file says.
+    pub file: File,
     /// Nobody starts it before this time; `None`: until somebody wants it again.
     pub starts_at: Option<i64>,
     /// Nobody starts it ever again.
@@ -39,7 +39,7 @@ impl Seat {
     /// Number `n` of a stage, to be taken from `starts_at` on.
     pub fn new(joins: bool, n: usize, starts_at: i64) -> Seat {
         let name = format!("{}-{n:04}", if joins { "join" } else { "detect" });
-        Seat { name, joins, changed: false, starts_at: Some(starts_at), retired: false }
+        Seat { name, joins, file: File::First, starts_at: Some(starts_at), retired: false }
     }
 }
 

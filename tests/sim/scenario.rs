@@ -76,6 +76,8 @@ pub struct Scenario {
     pub groups: bool,
     /// Whether outliers are looked for.
     pub outliers: bool,
+    /// Somebody's file says what can take the place of the definitions in force.
+    pub amends: bool,
     /// In the end a newer driftline has been at work.
     pub newer: bool,
 }
@@ -139,6 +141,7 @@ impl Scenario {
             ]),
             groups: more.chance(0.5),
             outliers: more.chance(0.5),
+            amends: more.chance(0.4),
         }
     }
 
@@ -158,17 +161,20 @@ impl Scenario {
         if self.once { 0 } else { (self.panes + 120) * self.pane_ms }
     }
 
-    /// The settings of a process. `changed`: somebody has edited the file of this one.
-    pub fn settings(&self, changed: bool) -> Arc<Settings> {
-        let window = self.window + i64::from(changed);
+    /// The settings of a process with one of the files.
+    pub fn settings(&self, file: File) -> Arc<Settings> {
+        let changed = file != File::First;
+        let window = self.window + i64::from(file == File::OtherJoin);
         let span = |panes: i64| format!("{}s", panes * self.pane_ms / 1_000);
         let models = ["binary, positive: 'yes'", "regression", "binary, positive: 'yes'"];
-        let models: String = (0..self.models).map(|m| format!("  {}: {{ task: {} }}\n", model(m), models[m])).collect();
+        // who has another file has not listed the last of several models
+        let listed = if changed && self.models > 1 { self.models - 1 } else { self.models };
+        let models: String = (0..listed).map(|m| format!("  {}: {{ task: {} }}\n", model(m), models[m])).collect();
         let config = format!(
             "\
 app: sim
 kafka: {{ brokers: 'nowhere:9092' }}
-predictions: {{ topic: p, lateness: {lateness} }}
+predictions: {{ topic: p, lateness: {lateness}, fields: {{ dimensions: {{ country: segments.country, city: segments.city }} }} }}
 outcomes: {{ topic: o, lateness: {lateness} }}
 join: {{ window: {window}, early: {early}, settle: {settle}, duplicates: {duplicates}, hold: {hold} }}
 models:
@@ -211,6 +217,22 @@ alerts: {{ topic: sim.alerts, format: json, reminder: {reminder} }}
         settings.memory_limit = self.memory.unwrap_or(settings.memory_limit);
         Arc::new(settings)
     }
+}
+
+/// What a process's file says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum File {
+    /// As at first.
+    First,
+    /// Other segments (by a further dimension), models and budget: definitions that can take the place of others.
+    Amended,
+    /// And another window: they can't.
+    OtherJoin,
+}
+
+impl File {
+    /// In the order of `History::files`.
+    pub const ALL: [File; 3] = [File::First, File::Amended, File::OtherJoin];
 }
 
 /// Name of model number `m`.

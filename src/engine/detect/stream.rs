@@ -166,6 +166,14 @@ impl Stream {
         self.remind(pane, rules, out);
     }
 
+    /// Nobody watches it any more from `now` on: the end of what is open.
+    pub(crate) fn end(&mut self, now: EventTime) -> Option<Alert> {
+        match &mut self.state {
+            State::Watching { episode: Some(episode), .. } => Some(next(episode, Status::Resolved, Reason::Redefined, now)),
+            _ => None,
+        }
+    }
+
     /// Whether a pane without rows would tell it something: where rows are counted, unless none have come for long, or `pane` was seen.
     pub(crate) fn awaits(&self, pane: PaneId) -> bool {
         let (quiet, through) = match &self.state {
@@ -179,9 +187,7 @@ impl Stream {
     /// New edges or categories: counts no longer compare, the stream starts anew.
     fn follow_edges(&mut self, edges: u32, pane: PaneId, rules: &Rules<'_>, out: &mut Vec<Alert>) {
         if self.first.is_some() && self.edges != edges {
-            if let State::Watching { episode: Some(episode), .. } = &mut self.state {
-                out.push(next(episode, Status::Resolved, Reason::Redefined, rules.definitions.pane.end(pane)));
-            }
+            out.extend(self.end(rules.definitions.pane.end(pane)));
             *self = Stream::new(self.key.clone());
         }
         self.edges = edges;

@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 pub const MISSING_VALUE: &str = "(none)";
 
 /// Signals that live in pair panes.
-fn kind_of(signal: &str) -> PaneKind {
+pub(super) fn kind_of(signal: &str) -> PaneKind {
     match signal {
         "error" | "miss_rate" | "false_positive_rate" | "false_discovery_rate" => PaneKind::Pair,
         "abs_error" | "bias" | "calibration" | LABELS => PaneKind::Pair,
@@ -56,18 +56,24 @@ impl Monitor {
         let mut next = closed[at(kind)].offset(1);
         closed[at(kind)] = through.max(closed[at(kind)]);
         while next <= through {
+            self.begin_version(kind, next, effects);
+            let Some(force) = self.force.of(kind, next).cloned() else { return };
+            let until = through.min(self.force.unchanged_until(kind, next));
             let content = self.open[at(kind)].first_key_value().map(|p| *p.0);
-            let reminder = self.next_reminder(kind).map(|due| due.max(next));
+            let reminder = self.next_reminder(kind, force.rules().definitions).map(|due| due.max(next));
             let counting = self.awaits_rows(kind, next).then_some(next);
-            let Some(pane) = [content, reminder, counting].into_iter().flatten().min().filter(|p| *p <= through) else { return };
+            let Some(pane) = [content, reminder, counting].into_iter().flatten().min().filter(|p| *p <= until) else {
+                next = until.offset(1);
+                continue;
+            };
             if content == Some(pane) {
                 let open = self.open[at(kind)].remove(&pane).unwrap_or_default();
                 self.tally.panes[at(kind)] += 1;
-                self.close_pane(kind, pane, open.cells, effects);
+                self.close_pane(kind, pane, open.cells, &force.rules(), effects);
             }
-            self.close_without_rows(kind, pane, effects);
+            self.close_without_rows(kind, pane, &force.rules(), effects);
             if reminder == Some(pane) {
-                self.remind(kind, pane, effects);
+                self.remind(kind, pane, &force.rules(), effects);
             }
             next = pane.offset(1);
         }
@@ -85,43 +91,44 @@ impl Monitor {
     }
 
     /// A pane for those who count rows and for whom it held none.
-    fn close_without_rows(&mut self, kind: PaneKind, pane: PaneId, effects: &mut Effects) {
-        let Some((versioned, hash)) = &self.definitions else { return };
+    fn close_without_rows(&mut self, kind: PaneKind, pane: PaneId, rules: &Rules<'_>, effects: &mut Effects) {
         if !self.counts_rows(kind, pane) {
             return;
         }
-        let rules = Rules { definitions: &versioned.definitions, definition_hash: hash };
         let (replaying, ages, now) = (self.replaying, &self.ages, self.now);
         let (mut out, none) = (Vec::new(), Observed::Volume(Volume::of_pane(0)));
         for s in self.streams.counting_mut(counted(kind)).filter(|s| s.stream.awaits(pane)) {
             if !replaying || ages.lacks(s.chunk, now) {
-                s.stream.close(pane, &none, &rules, &mut out);
+                s.stream.close(pane, &none, rules, &mut out);
             }
         }
         effects.alerts.extend(out.into_iter().map(|alert| Raised { kind, alert }));
     }
 
-    fn next_reminder(&self, kind: PaneKind) -> Option<PaneId> {
-        let definitions = self.definitions()?;
+    fn next_reminder(&self, kind: PaneKind, definitions: &Definitions) -> Option<PaneId> {
         let mine = self.streams.iter().filter(|s| kind_of(&s.stream.key().signal) == kind && self.takes(s.chunk));
         mine.filter_map(|s| s.stream.next_reminder(definitions)).min()
     }
 
-    fn remind(&mut self, kind: PaneKind, pane: PaneId, effects: &mut Effects) {
-        let Some((versioned, hash)) = &self.definitions else { return };
-        let rules = Rules { definitions: &versioned.definitions, definition_hash: hash };
+    fn remind(&mut self, kind: PaneKind, pane: PaneId, rules: &Rules<'_>, effects: &mut Effects) {
         let mut out = Vec::new();
         let (replaying, ages, now) = (self.replaying, &self.ages, self.now);
         let mine = |s: &Kept| kind_of(&s.stream.key().signal) == kind && (!replaying || ages.lacks(s.chunk, now));
         for s in self.streams.iter_mut().filter(|s| mine(s)) {
-            s.stream.tick(pane, &rules, &mut out);
+            s.stream.tick(pane, rules, &mut out);
         }
         effects.alerts.extend(out.into_iter().map(|alert| Raised { kind, alert }));
     }
 
-    fn close_pane(&mut self, kind: PaneKind, pane: PaneId, cells: BTreeMap<CellKey, CellSummary>, effects: &mut Effects) {
-        let Some((versioned, hash)) = self.definitions.clone() else { return };
-        let definitions = &versioned.definitions;
+    fn close_pane(
+        &mut self,
+        kind: PaneKind,
+        pane: PaneId,
+        cells: BTreeMap<CellKey, CellSummary>,
+        rules: &Rules<'_>,
+        effects: &mut Effects,
+    ) {
+        let definitions = rules.definitions;
         let mut models: BTreeMap<&str, Vec<(&CellKey, &CellSummary)>> = BTreeMap::new();
         for (key, summary) in &cells {
             self.count_labels(summary);
@@ -133,17 +140,16 @@ impl Monitor {
             let segments = self.segments_of(kind, model, pane, &cells, definitions);
             if let Some(root) = segments.get(&Segment::new()) {
                 self.learn(kind, model, pane, root, definitions, effects);
-                self.remember(model, pane, root);
+                self.remember(model, pane, root, definitions);
             }
-            let rules = Rules { definitions, definition_hash: &hash };
             for (segment, summary) in &segments {
-                self.feed(model, pane, segment, summary, &rules, kind, effects);
+                self.feed(model, pane, segment, summary, rules, kind, effects);
             }
             let mut out = Vec::new();
             if kind == PaneKind::Pair && !segments.is_empty() {
-                self.compare_versions((model, pane), &cells, &rules, &mut out);
+                self.compare_versions((model, pane), &cells, rules, &mut out);
             }
-            self.compare_groups((model, kind, pane), &segments, &rules, &mut out);
+            self.compare_groups((model, kind, pane), &segments, rules, &mut out);
             effects.alerts.extend(out.into_iter().map(|alert| Raised { kind, alert }));
         }
     }
@@ -167,13 +173,14 @@ impl Monitor {
         definitions: &Definitions,
     ) -> BTreeMap<Segment, CellSummary> {
         let mut segments: BTreeMap<Segment, CellSummary> = BTreeMap::new();
-        if !self.shared.has_room_for(model, definitions) {
+        let closing = Closing { at: self.now, kind: kind.into(), pane };
+        if !self.shared.has_room_for(model, definitions, closing) {
             self.tally.refused_models += 1;
             return segments;
         }
         for (key, summary) in cells {
             for by in std::iter::once(&Vec::new()).chain(&definitions.segments) {
-                let segment = segment_of(key, by, &definitions.dimensions);
+                let Some(segment) = segment_of(key, by, &definitions.dimensions) else { continue };
                 match segments.get_mut(&segment) {
                     Some(known) => known.merge(summary, |signal| self.plan.numeric(model, signal, pane)),
                     None => {
@@ -182,7 +189,6 @@ impl Monitor {
                 }
             }
         }
-        let closing = Closing { at: self.now, kind: kind.into(), pane };
         if !self.replaying {
             let all = segments.iter().filter(|(s, _)| !s.is_empty()).map(|(s, c)| (rows(c), s.clone())).collect();
             self.shared.admit(model, all, definitions.segment_cap as usize, closing);
@@ -380,11 +386,11 @@ fn rows(summary: &CellSummary) -> u64 {
     }
 }
 
-fn segment_of(cell: &CellKey, by: &[String], dimensions: &[String]) -> Segment {
-    by.iter()
-        .map(|name| {
-            let value = dimensions.iter().position(|d| d == name).and_then(|i| cell.values.get(i)).map_or("", String::as_str);
-            (name.clone(), if value.is_empty() { MISSING_VALUE.to_string() } else { value.to_string() })
-        })
-        .collect()
+/// The segment of a cell; none if the cell is older than one of the dimensions.
+fn segment_of(cell: &CellKey, by: &[String], dimensions: &[String]) -> Option<Segment> {
+    let named = |name: &String| {
+        let value = cell.values.get(dimensions.iter().position(|d| d == name)?)?;
+        Some((name.clone(), if value.is_empty() { MISSING_VALUE.to_string() } else { value.clone() }))
+    };
+    by.iter().map(named).collect()
 }

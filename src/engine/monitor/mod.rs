@@ -8,6 +8,7 @@
 pub mod chunks;
 mod close;
 mod fairness;
+pub mod force;
 mod learn;
 mod recent;
 pub mod restore;
@@ -22,17 +23,17 @@ use super::definitions::Definitions;
 use super::detect::stream::{Stream, StreamKey};
 use super::mark::{Mark, Marks};
 use super::partial::{self, EntryHead};
-use super::plan::{EdgesRecord, Plan, PlanRecord, Progress, Versioned};
+use super::plan::{EdgesRecord, Plan, Progress, Versioned};
 use super::summary::cell::{CellSummary, Counts};
 use super::types::{EpochSeq, Offset, PaneId, PaneKind, Partition};
 use crate::codec::wire::{Kind, Malformed, Reader};
 use crate::planted::{Bug, planted};
 use chunks::{Ages, ChunkIx};
+use force::Force;
 use learn::{Learner, LearnerKey};
 use shared::Shared;
 pub use shared::{MAX_MODELS, MAX_VERSIONS};
 use std::collections::BTreeMap;
-use std::rc::Rc;
 use streams::Streams;
 
 /// What a pane holds before it closes.
@@ -66,7 +67,7 @@ pub struct Effects {
     /// New entries of the plan.
     pub edges: Vec<EdgesRecord>,
     /// Definitions to send to all summaries partitions and to the plan.
-    pub definitions: Option<Versioned>,
+    pub definitions: Vec<Versioned>,
     /// True if panes have closed (or the first pane became known): progress and head must be published.
     pub moved: bool,
 }
@@ -88,8 +89,10 @@ pub struct Tally {
     pub refused_segments: u64,
     /// Matched pairs, unlabelled predictions and the sum of label delays in ms, of closed panes.
     pub labels: (u64, u64, u64),
-    /// Proposals of definitions that differ from those in force.
-    pub other_definitions: u64,
+    /// Proposals of definitions that were in force before others took their place.
+    pub stale_definitions: u64,
+    /// Proposals of definitions that change what can't change.
+    pub refused_definitions: u64,
     /// Pairs of binary models whose score is no probability.
     pub outside: u64,
 }
@@ -97,8 +100,7 @@ pub struct Tally {
 /// The state of one summaries partition.
 pub struct Monitor {
     partition: Partition,
-    definitions: Option<(Rc<Versioned>, String)>,
-    assigned: Option<Versioned>,
+    force: Force,
     marks: Marks,
     closed: Option<[PaneId; 2]>,
     closings: Vec<(Offset, [PaneId; 2])>,
@@ -129,8 +131,7 @@ impl Monitor {
     pub fn new(partition: Partition) -> Monitor {
         Monitor {
             partition,
-            definitions: None,
-            assigned: None,
+            force: Force::default(),
             marks: Marks::default(),
             closed: None,
             closings: Vec::new(),
@@ -178,11 +179,6 @@ impl Monitor {
         self.marks.finished() && self.open.iter().all(BTreeMap::is_empty)
     }
 
-    /// Definitions in force.
-    pub fn definitions(&self) -> Option<&Definitions> {
-        self.definitions.as_ref().map(|d| &d.0.definitions)
-    }
-
     /// The last marks.
     pub fn marks(&self) -> &Marks {
         &self.marks
@@ -193,11 +189,6 @@ impl Monitor {
         self.streams.iter().map(|kept| (kept.stream.key(), &kept.stream))
     }
 
-    /// Hash of the definitions in force.
-    pub fn definition_hash(&self) -> &str {
-        self.definitions.as_ref().map_or("", |d| &d.1)
-    }
-
     /// Counts since the last call.
     pub fn take_tally(&mut self) -> Tally {
         std::mem::take(&mut self.tally)
@@ -206,33 +197,6 @@ impl Monitor {
     /// Open panes by kind.
     pub fn open_panes(&self) -> [usize; 2] {
         [self.open[0].len(), self.open[1].len()]
-    }
-
-    fn adopt(&mut self, versioned: Versioned) {
-        if self.definitions.as_ref().is_none_or(|d| d.0.version < versioned.version) {
-            let hash = versioned.definitions.hash();
-            self.assigned = Some(versioned.clone());
-            self.plan.observe(PlanRecord::Definitions(Box::new(versioned.clone())));
-            self.definitions = Some((Rc::new(versioned), hash));
-        }
-    }
-
-    /// The coordinator's work: the first proposal becomes version 1, which holds from the first pane.
-    fn consider(&mut self, proposal: Definitions, effects: &mut Effects) {
-        match &self.assigned {
-            None => {
-                let first = Versioned { version: 1, effective_from: PaneId(i64::MIN), definitions: proposal };
-                self.assigned = Some(first.clone());
-                effects.definitions = Some(first);
-            }
-            Some(known) if known.definitions.hash() == proposal.hash() => {}
-            Some(known) if planted(Bug::ProposalWins) => {
-                let next = Versioned { version: known.version + 1, effective_from: PaneId(i64::MIN), definitions: proposal };
-                self.assigned = Some(next.clone());
-                effects.definitions = Some(next);
-            }
-            Some(_) => self.tally.other_definitions += 1,
-        }
     }
 
     /// Adds a partial's entries to open panes. `closed`: the last closed ones when it came; `wanted` may refuse a pane.
@@ -276,8 +240,7 @@ impl Monitor {
 
     /// Closes what the marks allow.
     fn advance(&mut self, offset: Offset, effects: &mut Effects) {
-        let Some((versioned, _)) = &self.definitions else { return };
-        let size = versioned.definitions.pane;
+        let Some(size) = self.definitions().map(|d| d.pane) else { return };
         let Some(closed) = self.closed else {
             if let Some(time) = self.marks.beginning() {
                 let before = size.last_closed_by(time);

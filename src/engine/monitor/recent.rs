@@ -5,6 +5,7 @@
 //! Comes from: `close`. Goes to: `ops::metrics`.
 
 use super::{Monitor, at};
+use crate::engine::definitions::Definitions;
 use crate::engine::performance::Performance;
 use crate::engine::plan::Plan;
 use crate::engine::summary::cell::{CellSummary, Counts};
@@ -28,16 +29,16 @@ impl Recent {
 
 impl Monitor {
     /// Adds the root's summary of a closed pair pane. Models without a task have nothing to remember.
-    pub(super) fn remember(&mut self, model: &str, pane: PaneId, root: &CellSummary) {
-        let (Some((versioned, _)), Counts::Pair(counts)) = (&self.definitions, &root.counts) else { return };
-        if self.replaying || !versioned.definitions.models.contains_key(model) {
+    pub(super) fn remember(&mut self, model: &str, pane: PaneId, root: &CellSummary, definitions: &Definitions) {
+        let Counts::Pair(counts) = &root.counts else { return };
+        if self.replaying || !definitions.models.contains_key(model) {
             return;
         }
         if !self.recent.0.contains_key(model) {
             self.recent.0.insert(model.to_string(), BTreeMap::new());
         }
         let Some(hours) = self.recent.0.get_mut(model) else { return };
-        let hour = versioned.definitions.pane.start(pane).0.div_euclid(Span::hours(1).0);
+        let hour = definitions.pane.start(pane).0.div_euclid(Span::hours(1).0);
         let sum = hours.entry(hour).or_default();
         sum.add(counts);
         differences(&self.plan, model, pane, root, sum);

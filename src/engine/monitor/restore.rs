@@ -6,8 +6,9 @@
 //! Comes from: `<app>.state`, `<app>.summaries`.
 
 use super::chunks::{CHUNKS, ChunkIx, Written};
+use super::force::{Force, InForce};
 use super::shared::{Shared, SharedForm};
-use super::state::{Chunk, ChunkV1, Head, HeadV1};
+use super::state::{Chunk, ChunkV1, Head, HeadV1, HeadV2};
 use super::{Effects, Kept, Monitor, Tally};
 use crate::codec::wire::{Kind, Malformed, Reader};
 use crate::engine::journal::read_seq;
@@ -95,19 +96,23 @@ impl Restore {
     pub fn begin(self, partition: Partition) -> Result<Replay, Malformed> {
         let head = match self.head.version {
             1 => Head::from(self.head.whole::<HeadV1>(self.head.seq, "the state's head")?),
+            2 => Head::from(self.head.whole::<HeadV2>(self.head.seq, "the state's head")?),
             _ => self.head.whole(self.head.seq, "the state's head")?,
         };
         if head.chunks.len() != CHUNKS {
             return Err(Malformed::Value("another number of chunks"));
         }
-        for versioned in [&head.definitions, &head.assigned].into_iter().flatten() {
+        for versioned in head.definitions.iter().map(|(v, _)| v).chain(&head.assigned.0) {
             versioned.definitions.possible()?;
         }
         let mut monitor = Monitor::new(partition);
-        if let Some(versioned) = head.definitions.clone() {
-            monitor.adopt(versioned);
+        let mut versions: Vec<InForce> = head.definitions.iter().map(|(v, from)| InForce::new(v.clone(), *from)).collect();
+        let oldest = usize::from(planted(Bug::DefinitionsNotRestored)) * versions.len().saturating_sub(1);
+        let versions = versions.split_off(oldest);
+        if let Some((newest, _)) = head.definitions.last() {
+            monitor.plan.observe(PlanRecord::Definitions(Box::new(newest.clone())));
         }
-        monitor.assigned = head.assigned.clone();
+        monitor.force = Force { versions, assigned: head.assigned.0.clone(), superseded: head.assigned.1.clone() };
         monitor.shared_seq = head.shared;
         if head.shared.0 > 0 {
             monitor.shared = Shared::from(self.shared.whole::<SharedForm>(head.shared, "what streams share")?);

@@ -2,7 +2,7 @@
 //!
 //! Guarantees: each entry carries the pane it holds from, so a replay of an old pane sees what held then and derives nothing again
 //! (a value derived again in a chunk's replay was shown to change alerts).
-//! Never: forgets an entry, or changes from when it holds.
+//! Never: changes from when an entry holds, or forgets one that a pane still to be closed could need.
 //! Comes from: closed panes. Goes to: `<app>.state`, whole, in each epoch that changes it; that is seldom.
 
 use crate::engine::definitions::Definitions;
@@ -27,6 +27,18 @@ fn of_version(version: &str) -> Segment {
 
 fn is_version(segment: &Segment) -> bool {
     segment.contains_key(VERSION)
+}
+
+/// A model among its segments that found room because it was listed later.
+const MODEL: &str = "\0model";
+
+fn of_model() -> Segment {
+    Segment::from([(MODEL.to_string(), String::new())])
+}
+
+/// Whether it is a segment at all.
+fn is_own(segment: &Segment) -> bool {
+    !is_version(segment) && !segment.contains_key(MODEL)
 }
 
 /// A segment: dimension to value; empty is the root.
@@ -87,19 +99,35 @@ impl Shared {
     }
 
     /// Whether streams of a model are kept: of the first `MAX_MODELS` that came, or if somebody has listed it. A model that is refused
-    /// once is refused for ever, so a replay says the same.
-    pub fn has_room_for(&self, model: &str, definitions: &Definitions) -> bool {
-        self.segments.len() < MAX_MODELS || self.segments.contains_key(model) || definitions.models.contains_key(model)
+    /// once is refused until it is listed, so a replay says the same.
+    pub fn has_room_for(&self, model: &str, definitions: &Definitions, closing: Closing) -> bool {
+        match self.segments.get(model) {
+            Some(known) => known.get(&of_model()).is_none_or(|since| *since <= closing),
+            None => self.segments.len() < MAX_MODELS || definitions.models.contains_key(model),
+        }
+    }
+
+    /// Lets go of segments by other dimensions than these.
+    pub fn keep_segments(&mut self, listed: &[Vec<String>]) {
+        for segments in self.segments.values_mut() {
+            let before = segments.len();
+            segments.retain(|s, _| !is_own(s) || listed.iter().any(|by| s.len() == by.len() && by.iter().all(|name| s.contains_key(name))));
+            self.changed |= segments.len() < before;
+        }
     }
 
     /// Admits new segments of a closing, largest first, while there are fewer than `cap`. Each comes with its rows.
     pub fn admit(&mut self, model: &str, mut candidates: Vec<(u64, Segment)>, cap: usize, closing: Closing) {
-        self.changed |= !self.segments.contains_key(model);
+        let (new, full) = (!self.segments.contains_key(model), self.segments.len() >= MAX_MODELS);
+        self.changed |= new;
         let admitted = self.segments.entry(model.to_string()).or_default();
+        if new && full {
+            admitted.insert(of_model(), closing);
+        }
         candidates.retain(|(_, s)| !admitted.contains_key(s));
         let by_name = planted(Bug::SegmentsByName);
         candidates.sort_by(|a, b| if by_name { a.1.cmp(&b.1) } else { b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)) });
-        let known = if candidates.is_empty() { 0 } else { admitted.keys().filter(|s| !is_version(s)).count() };
+        let known = if candidates.is_empty() { 0 } else { admitted.keys().filter(|s| is_own(s)).count() };
         for (_, segment) in candidates.into_iter().take(cap.saturating_sub(known)) {
             admitted.insert(segment, closing);
             self.changed = true;

@@ -20,12 +20,13 @@ use serde::{Deserialize, Serialize};
 
 const PART_BYTES: usize = 480 * 1024;
 
+/// The head, in which definitions lie as `D` says and the coordinator's last answer as `A` does.
 #[derive(Serialize, Deserialize)]
-pub(super) struct HeadOf<V> {
+pub(super) struct HeadOf<D, A> {
     pub seq: EpochSeq,
     pub next: Offset,
-    pub definitions: Option<V>,
-    pub assigned: Option<V>,
+    pub definitions: D,
+    pub assigned: A,
     pub marks: Marks,
     pub closed: Option<[PaneId; 2]>,
     pub closings: Vec<(Offset, [PaneId; 2])>,
@@ -35,32 +36,49 @@ pub(super) struct HeadOf<V> {
     pub chunks: Vec<EpochSeq>,
 }
 
-pub(super) type Head = HeadOf<Versioned>;
-/// With definitions in format 1.
-pub(super) type HeadV1 = HeadOf<VersionedOf<Form1>>;
+/// Versions with the first panes that they hold for (oldest first); the coordinator's last answer and what it has replaced.
+pub(super) type Head = HeadOf<Vec<(Versioned, [PaneId; 2])>, (Option<Versioned>, Vec<u64>)>;
+/// With one version for all panes.
+pub(super) type HeadV2 = HeadOf<Option<Versioned>, Option<Versioned>>;
+/// The same with definitions in format 1.
+pub(super) type HeadV1 = HeadOf<Option<VersionedOf<Form1>>, Option<VersionedOf<Form1>>>;
 
-impl<V> HeadOf<V> {
-    fn with<W>(self, definitions: Option<W>, assigned: Option<W>) -> HeadOf<W> {
+impl<D, A> HeadOf<D, A> {
+    fn with<E, B>(self, definitions: impl FnOnce(D) -> E, assigned: impl FnOnce(A) -> B) -> HeadOf<E, B> {
         let HeadOf { seq, next, marks, closed, closings, shared, chunks, .. } = self;
+        let (definitions, assigned) = (definitions(self.definitions), assigned(self.assigned));
         HeadOf { seq, next, definitions, assigned, marks, closed, closings, shared, chunks }
     }
 }
 
 impl From<HeadV1> for Head {
-    fn from(mut old: HeadV1) -> Head {
-        let [definitions, assigned] = [old.definitions.take(), old.assigned.take()].map(|v| v.map(|v| v.map(Definitions::from)));
-        old.with(definitions, assigned)
+    fn from(old: HeadV1) -> Head {
+        let read = |v: Option<VersionedOf<Form1>>| v.map(|v| v.map(Definitions::from));
+        Head::from(old.with(read, read))
+    }
+}
+
+impl From<HeadV2> for Head {
+    fn from(old: HeadV2) -> Head {
+        old.with(|d| d.map(|d| (d, [PaneId(i64::MIN); 2])).into_iter().collect(), |assigned| (assigned, Vec::new()))
     }
 }
 
 impl Head {
     /// Format and bytes, in the oldest format that can say it.
     fn encoded(self) -> (u8, Vec<u8>) {
-        let [definitions, assigned] = [&self.definitions, &self.assigned].map(|v| v.as_ref().map(Versioned::first_form));
-        if matches!(definitions, Some(None)) || matches!(assigned, Some(None)) {
-            return (2, encoded(&self));
+        let (answer, superseded) = &self.assigned;
+        let first = |v: &Versioned| v.version == 1;
+        if !(superseded.is_empty() && answer.iter().all(first) && self.definitions.iter().all(|(v, _)| first(v))) {
+            return (3, encoded(&self));
         }
-        (1, encoded(&self.with(definitions.flatten(), assigned.flatten())))
+        let old: HeadV2 = self.with(|d| d.into_iter().next().map(|(v, _)| v), |(answer, _)| answer);
+        let [definitions, assigned] = [&old.definitions, &old.assigned].map(|v| v.as_ref().map(Versioned::first_form));
+        if matches!(definitions, Some(None)) || matches!(assigned, Some(None)) {
+            return (2, encoded(&old));
+        }
+        let old: HeadV1 = old.with(|_| definitions.flatten(), |_| assigned.flatten());
+        (1, encoded(&old))
     }
 }
 
@@ -154,8 +172,8 @@ impl Monitor {
         let head = Head {
             seq,
             next,
-            definitions: self.definitions.as_ref().map(|d| (*d.0).clone()),
-            assigned: self.assigned.clone(),
+            definitions: self.force.versions.iter().map(|v| ((*v.versioned).clone(), v.from)).collect(),
+            assigned: (self.force.assigned.clone(), self.force.superseded.clone()),
             marks: self.marks.clone(),
             closed: self.closed,
             closings: self.closings.clone(),
@@ -178,11 +196,14 @@ impl Monitor {
         }
     }
 
-    /// Closings before the last one that a replay of the oldest chunk looks at.
+    /// Closings before the last one that a replay of the oldest chunk looks at, and definitions that held before it.
     fn forget_closings(&mut self) {
         if let Some(from) = self.ages.replay_from() {
             let needed = self.closings.iter().rposition(|c| c.0 < from).unwrap_or(0);
             self.closings.drain(..needed);
+            if let Some((_, closed)) = self.closings.first() {
+                self.force.forget(*closed);
+            }
         }
     }
 

@@ -56,6 +56,17 @@ impl Streams {
         self.0.values().flat_map(BTreeMap::values).flatten().map(|(_, kept)| kept)
     }
 
+    /// Lets go of those that `keeps` does not want; it is asked in order.
+    pub(super) fn retain(&mut self, mut keeps: impl FnMut(&mut Kept) -> bool) {
+        for signals in self.0.values_mut() {
+            for forms in signals.values_mut() {
+                forms.retain_mut(|(_, kept)| keeps(kept));
+            }
+            signals.retain(|_, forms| !forms.is_empty());
+        }
+        self.0.retain(|_, signals| !signals.is_empty());
+    }
+
     /// All, in order, to change.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Kept> {
         self.0.values_mut().flat_map(BTreeMap::values_mut).flatten().map(|(_, kept)| kept)

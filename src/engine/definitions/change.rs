@@ -1,0 +1,178 @@
+//! Definitions that take the place of others while the application runs.
+//!
+//! Guarantees: what rows, cells, panes and references stand on stays as it is; dimensions keep their places, new ones come behind them, so
+//! cells of either definitions can lie side by side.
+//! Never: decides when the new ones hold; see `monitor::force` and `plan`.
+//! Comes from: proposals (`stage`). Goes to: `monitor` (the coordinator's answer), `cli` (what is said of a changed file).
+
+use super::Definitions;
+use crate::engine::detect::stream::{Form, StreamKey};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// What a proposal is, beside the definitions in force.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// They say the same.
+    None,
+    /// They can't take their place in a running application, because these keys differ.
+    Fixed(Vec<String>),
+    /// They can: these keys differ.
+    Possible {
+        /// Keys of the configuration.
+        keys: Vec<&'static str>,
+        /// With dimensions where they have been; new ones behind them.
+        next: Box<Definitions>,
+        /// Joins see it: it holds from a pane that no source has reached. Otherwise from the next one that closes.
+        joined: bool,
+    },
+}
+
+impl Definitions {
+    /// Identifies what is said, whatever the order of dimensions and the revision.
+    pub fn content(&self) -> u64 {
+        let content = Definitions { revision: 0, dimensions: Vec::new(), ..self.clone() };
+        xxh3_64(&content.to_bytes())
+    }
+
+    /// What it would mean that `proposal` takes the place of these definitions.
+    pub fn change_to(&self, proposal: &Definitions) -> Change {
+        if self.content() == proposal.content() {
+            return Change::None;
+        }
+        let fixed = self.fixed_differences(proposal);
+        if !fixed.is_empty() {
+            return Change::Fixed(fixed);
+        }
+        let mut next = Box::new(Definitions { dimensions: self.dimensions.clone(), ..proposal.clone() });
+        let new = proposal.dimensions.iter().filter(|d| !self.dimensions.contains(d));
+        next.dimensions.extend(new.cloned());
+        let joined = next.dimensions.len() > self.dimensions.len() || self.models != next.models;
+        Change::Possible { keys: self.free_differences(&next), next, joined }
+    }
+
+    /// Keys of what can't change: rows were matched by it, panes cut by it, references learnt by it.
+    fn fixed_differences(&self, next: &Definitions) -> Vec<String> {
+        let (a, b) = (&self.join, &next.join);
+        let mut differ: Vec<String> = [
+            (self.app != next.app, "app"),
+            (self.pane != next.pane, "panes.size"),
+            (a.lateness[0] != b.lateness[0], "predictions.lateness"),
+            (a.lateness[1] != b.lateness[1], "outcomes.lateness"),
+            (a.window != b.window, "join.window"),
+            (a.early != b.early, "join.early"),
+            (a.duplicates != b.duplicates, "join.duplicates"),
+            (a.settle != b.settle, "join.settle"),
+            (a.hold != b.hold, "join.hold"),
+            (self.baseline != next.baseline, "baseline"),
+            (self.outliers != next.outliers, "outliers"),
+        ]
+        .into_iter()
+        .filter(|(differs, _)| *differs)
+        .map(|(_, key)| key.to_string())
+        .collect();
+        let other_rules = self.models.iter().filter(|(name, rules)| next.models.get(*name).is_some_and(|theirs| theirs != *rules));
+        differ.extend(other_rules.map(|(name, _)| format!("models.{name}")));
+        differ
+    }
+
+    fn free_differences(&self, next: &Definitions) -> Vec<&'static str> {
+        [
+            (self.models != next.models, "models"),
+            (self.segments != next.segments, "segments.by"),
+            (self.segment_cap != next.segment_cap, "segments.cap"),
+            (self.fairness != next.fairness, "fairness"),
+            (self.budget != next.budget || self.streams_cap != next.streams_cap, "budget"),
+            (self.tolerance != next.tolerance, "tolerance"),
+            (self.reminder != next.reminder, "alerts.reminder"),
+            (self.labels != next.labels, "alerts.labels"),
+            (self.annotations != next.annotations, "alerts.annotations"),
+        ]
+        .into_iter()
+        .filter_map(|(differs, key)| differs.then_some(key))
+        .collect()
+    }
+
+    /// Whether a stream goes on when `next` takes the place of these definitions.
+    pub fn keeps(&self, next: &Definitions, key: &StreamKey) -> bool {
+        let by = |names: &[String]| key.segment.len() == names.len() && names.iter().all(|name| key.segment.contains_key(name));
+        let watched = key.segment.is_empty() || next.segments.iter().any(|names| by(names));
+        // a group's limit is part of what was counted
+        let judged_anew = || self.fairness.iter().any(|rule| by(&rule.groups) && !next.fairness.contains(rule));
+        watched && !(key.form == Form::Disparity && judged_anew())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::definitions;
+    use super::*;
+    use crate::engine::definitions::{Fairness, ModelRules, Task};
+    use crate::engine::types::Span;
+    use std::collections::BTreeMap;
+
+    fn watching(by: &[&[&str]]) -> Definitions {
+        let mut dimensions: Vec<String> = by.iter().flat_map(|names| names.iter().map(|n| n.to_string())).collect();
+        dimensions.sort();
+        dimensions.dedup();
+        let segments = by.iter().map(|names| names.iter().map(|n| n.to_string()).collect()).collect();
+        Definitions { segments, dimensions, ..definitions() }
+    }
+
+    #[test]
+    fn what_rows_and_references_stand_on_is_named_and_refused() {
+        let mut next = definitions();
+        next.join.window = Span::hours(7);
+        next.pane.0 = Span::hours(1);
+        next.budget.false_alarms = 2.0;
+        assert_eq!(definitions().change_to(&next), Change::Fixed(vec!["panes.size".into(), "join.window".into()]));
+        let with = |task| {
+            let rules = ModelRules { task, positive: None, favourable: None };
+            Definitions { models: BTreeMap::from([("fraud".to_string(), rules)]), ..definitions() }
+        };
+        assert_eq!(with(Task::Regression).change_to(&with(Task::Multiclass)), Change::Fixed(vec!["models.fraud".into()]));
+        assert!(matches!(with(Task::Regression).change_to(&definitions()), Change::Possible { joined: true, .. }));
+        assert!(matches!(definitions().change_to(&with(Task::Regression)), Change::Possible { joined: true, .. }));
+    }
+
+    #[test]
+    fn the_same_content_is_no_change_whatever_its_revision_and_the_order_of_dimensions() {
+        let here = Definitions { dimensions: vec!["z".into(), "a".into()], revision: 3, ..watching(&[&["z"], &["a"]]) };
+        assert_eq!(here.change_to(&watching(&[&["z"], &["a"]])), Change::None);
+        assert_ne!(here.change_to(&watching(&[&["a"], &["z"]])), Change::None);
+    }
+
+    #[test]
+    fn new_dimensions_come_behind_those_that_cells_have_and_old_ones_stay() {
+        let Change::Possible { keys, next, joined } = watching(&[&["country"], &["plan"]]).change_to(&watching(&[&["age"], &["country"]]))
+        else {
+            panic!("possible")
+        };
+        assert_eq!((keys, joined), (vec!["segments.by"], true));
+        assert_eq!(next.dimensions, ["country", "plan", "age"]);
+        let Change::Possible { joined, .. } = watching(&[&["a"], &["b"]]).change_to(&watching(&[&["a", "b"]])) else { panic!("possible") };
+        assert!(!joined, "cells have both already");
+    }
+
+    #[test]
+    fn streams_of_segments_that_nobody_lists_end_and_so_do_groups_with_another_limit() {
+        let rule = |ratio| Fairness { groups: vec!["country".into()], reference: None, ratio, difference: 0.1 };
+        let old = Definitions { fairness: vec![rule(0.8)], ..watching(&[&["country"], &["country", "plan"]]) };
+        let next = Definitions { fairness: vec![rule(0.9)], ..watching(&[&["country"]]) };
+        let key = |names: &[&str], form| StreamKey {
+            model: "m".into(),
+            version: None,
+            segment: names.iter().map(|n| (n.to_string(), "x".to_string())).collect(),
+            signal: "score".into(),
+            form,
+        };
+        for (names, form, kept) in [
+            (&[] as &[&str], Form::Numeric, true),
+            (&["country"], Form::Numeric, true),
+            (&["country"], Form::Disparity, false),
+            (&["country", "plan"], Form::Numeric, false),
+        ] {
+            assert_eq!(old.keeps(&next, &key(names, form)), kept, "{names:?} {form:?}");
+        }
+        assert!(next.keeps(&next, &key(&["country"], Form::Disparity)));
+    }
+}

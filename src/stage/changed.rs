@@ -1,0 +1,64 @@
+//! What people are told of changed definitions: what a process's file would change, what came of it, and since when it holds.
+//!
+//! Never: decides anything; `engine::monitor::force` does.
+
+use crate::engine::definitions::Definitions;
+use crate::engine::definitions::change::Change;
+use crate::engine::monitor::{Monitor, Tally};
+use crate::engine::types::{PaneId, Partition};
+
+/// Whether a file says something else than what is in force.
+pub fn differs(in_force: &Definitions, file: &Definitions) -> bool {
+    in_force.change_to(file) != Change::None
+}
+
+/// What would come of a file's definitions, in words; `None`: they are in force.
+pub fn said(in_force: &Definitions, file: &Definitions) -> Option<String> {
+    match in_force.change_to(file) {
+        Change::None => None,
+        Change::Possible { keys, joined, .. } => Some(format!(
+            "this file's {} differ from the definitions in force; proposed: unless it was in force before, it holds in the running application {}",
+            keys.join(", "),
+            if joined { "from a pane on that no input has reached yet" } else { "with the next pane" }
+        )),
+        Change::Fixed(keys) => Some(format!(
+            "{} can't change in a running application: rows were matched, panes cut and references learnt by it. What is in force stays in force, all of it; \
+             undo the change, or start an application under another `app` (docs/operations.md, Changed configuration)",
+            keys.join(", ")
+        )),
+    }
+}
+
+/// This process has proposed its definitions.
+pub fn tell_proposed(in_force: &Definitions, file: &Definitions) {
+    let Some(said) = said(in_force, file) else { return };
+    match in_force.change_to(file) {
+        Change::Fixed(_) => tracing::error!("{said}"),
+        _ => tracing::info!("{said}"),
+    }
+}
+
+/// What a monitor has come to know since it obeyed `version`.
+pub fn tell(partition: Partition, monitor: &Monitor, version: u32, tally: &Tally) {
+    let revision = monitor.definitions().map_or(0, |d| d.revision);
+    if tally.stale_definitions > 0 {
+        tracing::warn!(
+            "a process proposes definitions that others have replaced, or of an older revision than {revision}: they stay out. Give it the \
+             newer file; to bring the old ones back, write revision: {} into it",
+            revision + 1
+        );
+    }
+    for v in monitor.versions().iter().filter(|v| v.versioned.version > version.max(1)) {
+        let pane = v.versioned.definitions.pane;
+        let since =
+            |from: PaneId| jiff::Timestamp::from_millisecond(pane.start(from).0).map_or("the first pane".to_string(), |t| t.to_string());
+        tracing::info!(
+            "summaries[{}]: version {} of the definitions ({}) holds for inputs from {} and for pairs from {}",
+            partition.0,
+            v.versioned.version,
+            v.rules().definition_hash,
+            since(v.from[0]),
+            since(v.from[1])
+        );
+    }
+}

@@ -1,0 +1,108 @@
+//! Somebody edits the file of a running application and restarts it.
+
+use crate::kit::Running;
+use crate::scene::Scene;
+use serde_json::{Value, json};
+
+const FIRST: &str = "panes: { size: 1s }\njoin: { window: 10m }\nsegments: { by: [[country]] }";
+const FURTHER: &str =
+    "panes: { size: 1s }\njoin: { window: 10m }\nsegments: { by: [[country], [city]] }\nbudget: { false_alarms: 3, per: 1d }";
+
+fn scene(what: &str) -> Scene {
+    let second = "{ topic: TOPIC, lateness: 1s }";
+    Scene::new(what).inputs(second, second).with(FIRST).topics(1)
+}
+
+/// A prediction a second with its place, and what came of it.
+fn write(scene: &Scene, seconds: std::ops::Range<i64>) {
+    let id = |s: i64| format!("at-{s}");
+    let placed = |s: i64| {
+        let mut value = scene.prediction(&id(s), s);
+        value["segments"] = json!({ "country": "FR", "city": "Lyon" });
+        value
+    };
+    scene.write("predictions", seconds.clone().map(placed));
+    scene.write("outcomes", seconds.map(|s| scene.outcome(&id(s), s + 1)));
+}
+
+fn versions(run: &Running) -> Vec<Value> {
+    let status = run.status().unwrap_or_default();
+    let members = status["members"].as_object().cloned().unwrap_or_default();
+    let monitors = members.values().filter_map(|m| m["state"]["monitors"].as_array()).flatten();
+    monitors.flat_map(|m| m["versions"].as_array().cloned().unwrap_or_default()).collect()
+}
+
+/// Both stages of a process may propose: a join that has not read the plan yet does not know that it need not.
+fn counted(run: &mut Running, reason: &str) {
+    let labels = [("reason", reason)];
+    run.until("a proposal that was not adopted", |me| (me.metric("driftline_definitions_stale_total", &labels) >= 1.0).then_some(()));
+}
+
+#[test]
+fn a_segment_by_a_further_dimension_begins_at_the_pane_that_is_named() {
+    let mut scene = scene("further");
+    write(&scene, 0..40);
+    let mut first = scene.run(&[]);
+    first.reaches("driftline_joined_total", &[], 40.0);
+    first.stop();
+
+    scene.rewrite(FURTHER);
+    let mut second = scene.run(&[]);
+    second.says(&["segments.by, budget differ from the definitions in force", "no input has reached yet"]);
+    second.says(&["version 2 of the definitions", "holds for inputs from"]);
+    second.reaches("driftline_budget_false_alarms_per_day", &[], 3.0);
+    let from = second.until("the second version", |run| versions(run).iter().find(|v| v["version"] == 2)?["inputs_from_ms"].as_i64());
+    assert!((scene.at(100)..scene.at(300)).contains(&from), "{} s after the beginning", (from - scene.at(0)) / 1_000);
+    write(&scene, 40..400);
+    second.reaches("driftline_joined_total", &[], 360.0);
+    second.stop();
+    let once = scene.run_once();
+    assert_eq!(once.code, Some(0), "{}", once.err);
+    let entries: Vec<_> = scene.summaries().into_iter().flat_map(|p| p.entries).filter(|e| !e.cell.model.is_empty()).collect();
+    assert!(entries.iter().any(|e| e.pane.0 * 1_000 == from));
+    for e in entries.iter().filter(|e| e.summary.counts.kind() == driftline::engine::types::PaneKind::Input) {
+        let known: &[&str] = if e.pane.0 * 1_000 < from { &["FR"] } else { &["FR", "Lyon"] };
+        assert_eq!(e.cell.values, known, "in the pane that begins at {}", e.pane.0);
+    }
+}
+
+#[test]
+fn an_older_file_stays_out_and_says_how_to_come_back() {
+    let mut scene = scene("older");
+    write(&scene, 0..20);
+    let mut run = scene.run(&[]);
+    run.reaches("driftline_joined_total", &[], 20.0);
+    run.stop();
+    scene.rewrite(&format!("{FIRST}\nalerts: {{ reminder: 2h }}"));
+    let mut run = scene.run(&[]);
+    run.says(&["alerts.reminder differ", "with the next pane"]);
+    run.says(&["version 2 of the definitions"]);
+    run.stop();
+
+    scene.rewrite(FIRST);
+    let mut run = scene.run(&[]);
+    run.says(&["others have replaced", "revision: 1"]);
+    counted(&mut run, "superseded");
+    run.stop();
+    scene.rewrite(&format!("{FIRST}\nrevision: 1"));
+    let mut run = scene.run(&[]);
+    run.says(&["version 3 of the definitions"]);
+    run.stop();
+}
+
+#[test]
+fn what_cannot_change_is_named_and_everything_stays_as_it_was() {
+    let mut scene = scene("fixed");
+    write(&scene, 0..20);
+    let mut run = scene.run(&[]);
+    run.reaches("driftline_joined_total", &[], 20.0);
+    run.stop();
+    scene.rewrite(&FURTHER.replace("10m", "11m"));
+    let mut run = scene.run(&[]);
+    run.says(&["join.window", "can't change in a running application", "another `app`"]);
+    counted(&mut run, "fixed");
+    write(&scene, 20..40);
+    run.reaches("driftline_joined_total", &[], 20.0);
+    assert!(run.said(&["version 2 of the definitions"]).is_none() && versions(&run).len() == 1);
+    run.stop();
+}
