@@ -15,7 +15,7 @@ driftline_fuzz::target!(|data| {
             return;
         }
         offset += 1;
-        if let Some(versioned) = effects.definitions.take() {
+        for versioned in std::mem::take(&mut effects.definitions) {
             monitor.observe(Offset(offset), &versioned.to_bytes(), &mut effects).expect("our own definitions");
             offset += 1;
         }
@@ -26,6 +26,7 @@ driftline_fuzz::target!(|data| {
     let Ok(replay) = restore.begin(Partition(0)) else { panic!("what was written is rebuilt") };
     let rebuilt = replay.finish().expect("nothing is to be replayed");
     assert_eq!(rebuilt.progress(), monitor.progress());
+    assert_eq!(rebuilt.versions().len(), monitor.versions().len());
     assert_eq!(rebuilt.streams().count(), monitor.streams().count());
     std::hint::black_box(Kind::Partial);
 });
