@@ -3,10 +3,12 @@
 //! Guarantees: reads and asks only. Never: joins a group, commits, writes, needs a right that `run` does not need.
 //! Comes from: `check`. Goes to: `findings`, the screen.
 
-use super::findings::{Event, Field, Finding, Seen, of_ids, of_records, of_size, of_times};
+use super::findings::{Event, Field, Finding, Level, Seen, of_definitions, of_ids, of_records, of_size, of_times};
 use crate::codec::decoder::{OutcomeDecoder, PredictionDecoder};
 use crate::codec::event::{BadRecord, Outcome, Prediction, Value};
 use crate::config::settings::{Format, Settings, Source};
+use crate::engine::definitions::Definitions;
+use crate::engine::plan::{Plan, PlanRecord};
 use crate::engine::types::{EventTime, Input, RequestKey};
 use crate::kafka::subscriber::Subscriber;
 use crate::kafka::topics;
@@ -36,6 +38,12 @@ pub fn findings(settings: &Settings, records: usize) -> Vec<Finding> {
         }
         Err(problems) => (problems.into_iter().map(|why| Finding::wrong(why, "")).collect(), 1),
     };
+    if found.iter().all(|f| f.level != Level::Wrong) {
+        match definitions_in_force(settings) {
+            Ok(in_force) => found.extend(in_force.map(|d| of_definitions(&d, &settings.definitions))),
+            Err(why) => found.push(Finding::wrong(why, "")),
+        }
+    }
     let most = (records / partitions.max(1) as usize).max(1) as i64;
     let mut read = Vec::new();
     for input in Input::BOTH {
@@ -63,6 +71,29 @@ fn topic(settings: &Settings, input: Input) -> &str {
     crate::stage::judge::topic_of(settings, input)
 }
 
+/// The newest definitions of the plan; `None` if the application has not run yet.
+fn definitions_in_force(settings: &Settings) -> Result<Option<Definitions>, String> {
+    let (topic, mut plan, mut broken) = (settings.topic("plan"), Plan::default(), None);
+    let mut subscriber = Subscriber::new(&settings.kafka, &format!("{}-check", settings.app), &topic).map_err(|e| e.0)?;
+    read_all(&mut subscriber, &topic, &mut |r| match r.value.map(PlanRecord::read) {
+        Some(Ok(record @ PlanRecord::Definitions(_))) => plan.observe(record),
+        Some(Err(e)) => broken = Some(format!("{topic} offset {}: {e}", r.offset.0)),
+        _ => {}
+    })?;
+    broken.map_or(Ok(plan.definitions.map(|d| d.definitions.clone())), Err)
+}
+
+/// Reads what is there.
+fn read_all(subscriber: &mut Subscriber, topic: &str, sink: &mut dyn FnMut(Record<'_>)) -> Result<(), String> {
+    while !subscriber.has_caught_up() {
+        subscriber.poll(STEP, &mut |record| sink(record)).map_err(|e| e.0)?;
+        if subscriber.silence() > PATIENCE {
+            return Err(format!("reading {topic} made no progress for {} s: are all brokers there?", PATIENCE.as_secs()));
+        }
+    }
+    Ok(())
+}
+
 /// The newest records of an input; `None` if their schemas would have to be asked for.
 fn seen(settings: &Settings, input: Input, most: i64) -> Result<Option<Seen>, String> {
     let source = if input == Input::Predictions { &settings.predictions } else { &settings.outcomes };
@@ -73,12 +104,7 @@ fn seen(settings: &Settings, input: Input, most: i64) -> Result<Option<Seen>, St
     let mut subscriber = Subscriber::newest(&settings.kafka, &format!("{}-check", settings.app), &source.topic, most).map_err(|e| e.0)?;
     let mut seen = Seen::default();
     decoder.expect_fields(source, &mut seen);
-    while !subscriber.has_caught_up() {
-        subscriber.poll(STEP, &mut |record| decoder.look_at(&record, settings, &mut seen)).map_err(|e| e.0)?;
-        if subscriber.silence() > PATIENCE {
-            return Err(format!("reading {} made no progress for {} s: are all brokers there?", source.topic, PATIENCE.as_secs()));
-        }
-    }
+    read_all(&mut subscriber, &source.topic, &mut |record| decoder.look_at(&record, settings, &mut seen))?;
     Ok(Some(seen))
 }
 

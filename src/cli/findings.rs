@@ -4,6 +4,8 @@
 //! Comes from: `connect` (what was read). Goes to: the screen.
 
 use crate::config::settings::Settings;
+use crate::engine::definitions::Definitions;
+use crate::engine::definitions::change::Change;
 use crate::engine::detect::describe::number;
 use crate::engine::types::{EventTime, RequestKey, Span};
 use crate::sizing::{Load, ROW, smallest};
@@ -250,6 +252,24 @@ pub fn of_ids(predictions: &Seen, outcomes: &Seen, partitions: i32) -> Vec<Findi
         ));
     }
     found
+}
+
+/// What this file would change in an application that has run already.
+pub fn of_definitions(in_force: &Definitions, file: &Definitions) -> Finding {
+    match in_force.change_to(file) {
+        Change::None => Finding::fine("the definitions are those in force".to_string()),
+        Change::Possible { keys, joined, .. } => {
+            let from = if joined { "from a pane on that no input has reached yet" } else { "with the next pane" };
+            Finding::note(
+                format!("{} differ from the definitions in force", keys.join(", ")),
+                format!("right if it is meant: the first process that restarts with this file proposes them, and they hold {from}"),
+            )
+        }
+        Change::Fixed(keys) => Finding::wrong(
+            format!("{} can't change in a running application", keys.join(", ")),
+            "undo the change, or start an application under another `app` (docs/operations.md, Changed configuration)",
+        ),
+    }
 }
 
 /// What the stream will ask for.

@@ -32,6 +32,15 @@ fn versions(run: &Running) -> Vec<Value> {
     monitors.flat_map(|m| m["versions"].as_array().cloned().unwrap_or_default()).collect()
 }
 
+/// What `check --connect` says before anything is restarted.
+fn told(scene: &Scene, level: &str, text: &str) {
+    let exit = crate::kit::ended(&["check", "-c", &scene.config(), "--connect", "-o", "json"]);
+    let said: Value = serde_json::from_str(exit.out.trim()).expect("JSON");
+    let findings = said["findings"].as_array().expect("findings");
+    let fits = |f: &&Value| f["level"] == level && f["text"].as_str().is_some_and(|t| t.contains(text));
+    assert!(findings.iter().any(|f| fits(&f)), "no {level} {text:?} in {findings:#?}");
+}
+
 /// Both stages of a process may propose: a join that has not read the plan yet does not know that it need not.
 fn counted(run: &mut Running, reason: &str) {
     let labels = [("reason", reason)];
@@ -46,7 +55,9 @@ fn a_segment_by_a_further_dimension_begins_at_the_pane_that_is_named() {
     first.reaches("driftline_joined_total", &[], 40.0);
     first.stop();
 
+    told(&scene, "fine", "the definitions are those in force");
     scene.rewrite(FURTHER);
+    told(&scene, "note", "segments.by, budget differ from the definitions in force");
     let mut second = scene.run(&[]);
     second.says(&["segments.by, budget differ from the definitions in force", "no input has reached yet"]);
     second.says(&["version 2 of the definitions", "holds for inputs from"]);
@@ -98,6 +109,7 @@ fn what_cannot_change_is_named_and_everything_stays_as_it_was() {
     run.reaches("driftline_joined_total", &[], 20.0);
     run.stop();
     scene.rewrite(&FURTHER.replace("10m", "11m"));
+    told(&scene, "wrong", "join.window");
     let mut run = scene.run(&[]);
     run.says(&["join.window", "can't change in a running application", "another `app`"]);
     counted(&mut run, "fixed");
