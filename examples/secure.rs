@@ -90,6 +90,7 @@ fn all(options: &Options) -> Result<(), String> {
     bench.taken_away((Resource::Group("eos-join".into()), Operation::Read), &["User:driftline has no right to Read on group eos-join"])?;
     bench.enough(&oracle::publishes(&scene, &config::offline()))?;
     bench.tail()?;
+    bench.webhooks()?;
     for right in one_of_each_kind() {
         bench.what_is_said_helps(&right)?;
     }

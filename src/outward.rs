@@ -1,12 +1,16 @@
 //! HTTP to others: how driftline asks and tells.
 //!
 //! Guarantees: an answer is waited for no longer than the time given. Never: follows redirects or proxies of the environment, with a password
-//! perhaps in its hand. Used by: `registry`, `forward`.
+//! perhaps in its hand; shows more of an address than its host. Used by: `registry`, `forward`.
 
 use std::sync::Arc;
 use std::time::Duration;
-use ureq::Agent;
+use ureq::http::{Response, Uri};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, Body};
+
+/// The longest pause that the other side may ask for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Who asks. `ca`: certificates in PEM that vouch for the other side; without them Mozilla's list does. Statuses are answers, not errors.
 pub fn agent(timeout: Duration, ca: Option<&str>) -> Result<Agent, String> {
@@ -33,4 +37,47 @@ pub fn agent(timeout: Duration, ca: Option<&str>) -> Result<Agent, String> {
         .tls_config(TlsConfig::builder().root_certs(roots).build())
         .build()
         .new_agent())
+}
+
+/// Scheme, host and port of an address of HTTP; nothing if it is none. What follows them, and who logs in, may be secret.
+pub fn origin(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://").filter(|u| matches!(u.0, "http" | "https") && url.parse::<Uri>().is_ok())?;
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit_once('@').map_or(authority, |a| a.1);
+    (!host.is_empty() && !host.starts_with(':')).then(|| format!("{scheme}://{host}"))
+}
+
+/// How long the other side asks to be left alone (`Retry-After`, in seconds).
+pub fn pause(answer: &Response<Body>) -> Duration {
+    let seconds = answer.headers().get("retry-after").and_then(|v| v.to_str().ok()).and_then(|v| v.trim().parse().ok());
+    Duration::from_secs(seconds.unwrap_or(0)).min(LONGEST_PAUSE)
+}
+
+/// As much of a foreign message as a line has room for.
+pub fn beginning(message: &str) -> String {
+    message.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_an_address_its_host_is_shown_and_what_is_no_address_has_none() {
+        let shown = |url: &str| origin(url).unwrap_or_default();
+        assert_eq!(shown("https://me:secret@chat.example:8443/hooks/T0/B0?token=secret"), "https://chat.example:8443");
+        assert_eq!(shown("http://[::1]:9093"), "http://[::1]:9093");
+        for wrong in ["", "alertmanager:9093", "http://", "http://:9093", "http:///path", "http://a b", "ftp://a", "https://me@/x"] {
+            assert_eq!(origin(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_pause_is_as_long_as_asked_for_up_to_a_minute() {
+        let asked = |text: &str| {
+            let answer = Response::builder().header("retry-after", text).body(Body::builder().data(Vec::new())).expect("a header");
+            pause(&answer).as_secs()
+        };
+        assert_eq!(["7", " 8 ", "86400", "soon", "-1"].map(asked), [7, 8, 60, 0, 0]);
+    }
 }

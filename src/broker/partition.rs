@@ -139,10 +139,10 @@ impl PartitionLog {
         self.aborted.iter().filter(move |aborted| aborted.marker >= from && aborted.first < to)
     }
 
-    /// The first batch with a record of `timestamp_ms` or later.
-    pub fn first_since(&self, timestamp_ms: i64, isolation: Isolation) -> Option<&Stored> {
+    /// The batches with a record of `timestamp_ms` or later.
+    pub fn since(&self, timestamp_ms: i64, isolation: Isolation) -> impl Iterator<Item = &Stored> {
         let stop = self.stop(isolation);
-        self.batches.iter().find(|stored| stored.base < stop && stored.max_timestamp_ms() >= timestamp_ms)
+        self.batches.iter().filter(move |stored| stored.base < stop && stored.max_timestamp_ms() >= timestamp_ms)
     }
 
     /// Deletes everything below `before`. A batch that reaches beyond it stays in memory, its head out of sight.

@@ -129,14 +129,15 @@ pub(crate) fn seal(bytes: &mut [u8]) {
     bytes[CRC_AT..ATTRIBUTES_AT].copy_from_slice(&crc.to_be_bytes());
 }
 
-/// Offset and timestamp of the first record of a batch that is of `timestamp_ms` or later, at `low` or behind it. A compressed
-/// batch is not opened: it stands for its first record.
+/// Offset and timestamp of the first record of a batch that is of `timestamp_ms` or later, at `low` or behind it. A marker is one, and a
+/// compressed batch is not opened: both stand for their first record.
 pub fn first_since(stored: &Stored, timestamp_ms: i64, low: Offset) -> Option<(Offset, i64)> {
     if let Some(time_ms) = stored.append_time_ms {
         return Some((stored.base.max(low), time_ms));
     }
     let mut records = super::records::decode(stored).peekable();
-    if matches!(records.peek(), Some(Err(_))) {
+    let marker = matches!(stored.batch.content, Content::Marker { .. });
+    if marker || matches!(records.peek(), Some(Err(_))) {
         return Some((stored.base.max(low), stored.max_timestamp_ms()));
     }
     let fits = |record: &super::records::StoredRecord<'_>| record.timestamp_ms >= timestamp_ms && record.offset >= low;
@@ -160,6 +161,12 @@ mod tests {
         assert!(record.control && record.transactional);
         assert_eq!((record.offset, record.timestamp, record.producer_id, record.producer_epoch), (41, 99, 7, 3));
         assert_eq!(record.key.as_deref(), Some(&[0, 0, 0, 1][..]));
+    }
+
+    #[test]
+    fn a_marker_has_a_time_as_any_record() {
+        let stored = Stored { base: Offset(41), append_time_ms: None, batch: Batch::marker(Producer { id: 7, epoch: 3 }, true, 99) };
+        assert_eq!(first_since(&stored, 50, Offset(0)), Some((Offset(41), 99)));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! and the rest is read. Fields and words of a later version are kept.
 //! Never: joins a group, commits anything, needs more than Read on the topic; waits without an end for a broker that says nothing, unless it
 //! follows.
-//! Comes from: `kafka::subscriber`. Goes to: `cli::tail`, `cli::explain`.
+//! Comes from: `kafka::subscriber`. Goes to: `cli::tail`, `cli::explain`, `cli::forward_webhooks`.
 
 use super::Failure;
 use crate::codec::alert::{Format, decode, encode};
@@ -82,7 +82,7 @@ fn runtime(e: Fatal) -> Failure {
 }
 
 /// The event in a record; what is none is told.
-fn event(settings: &Settings, record: &Record<'_>) -> Option<Event> {
+pub(super) fn event(settings: &Settings, record: &Record<'_>) -> Option<Event> {
     let value = record.value?; // a tombstone
     let read = match settings.alerts.format {
         AlertFormat::Json => String::from_utf8(value.to_vec()).map_err(|e| e.to_string()),

@@ -14,6 +14,8 @@ mod explain_page;
 mod explain_words;
 mod findings;
 pub mod forward;
+mod forward_alertmanagers;
+mod forward_webhooks;
 pub mod infer;
 pub mod run;
 pub mod schema;
@@ -83,9 +85,9 @@ pub enum Verb {
         after_help = "Example:\n  driftline explain -c driftline.yaml 40676ea85575c45b4e36f86801ee8522-71946\n  driftline explain -c driftline.yaml 40676e\n  driftline explain -c driftline.yaml 40676e -o json | jq .effect"
     )]
     Explain(explain::ExplainArgs),
-    /// Tell Alertmanager what fires, until it is resolved
+    /// Tell Alertmanager what fires, until it is resolved, and webhooks each event once
     #[command(
-        after_help = "Example:\n  driftline forward -c driftline.yaml --alertmanager http://alertmanager:9093\n  driftline forward -c driftline.yaml --alertmanager https://am-0:9093 --alertmanager https://am-1:9093 --ca-file ca.pem --token-file token"
+        after_help = "Example:\n  driftline forward -c driftline.yaml --alertmanager http://alertmanager:9093\n  driftline forward -c driftline.yaml --alertmanager https://am-0:9093 --alertmanager https://am-1:9093 --ca-file ca.pem --token-file token\n  driftline forward -c driftline.yaml --webhook on-call=https://chat.example/hooks/7 --webhook-secret-file secret"
     )]
     Forward(forward::ForwardArgs),
 }

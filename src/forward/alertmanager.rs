@@ -3,6 +3,7 @@
 //! Guarantees: labels stay the same for as long as an alert has one severity, so it is one alert there; all of them have values.
 //! Never: asks for anything, silences anything. Comes from: `firing`. Goes to: `POST /api/v2/alerts`.
 
+use super::TIMEOUT;
 use super::firing::Told;
 use crate::engine::alert::Alert;
 use crate::engine::detect::describe::number;
@@ -11,7 +12,6 @@ use crate::outward;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::time::Duration;
 use ureq::Agent;
 
 /// Labels by name.
@@ -19,8 +19,6 @@ pub type Labels = BTreeMap<String, String>;
 
 /// Alerts of one request.
 const MOST: usize = 256;
-/// An answer is waited for this long.
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What an alert is known by: its severity is among it, so an escalation is another alert.
 pub fn labels(alert: &Alert) -> Labels {
@@ -110,8 +108,7 @@ impl Alertmanager {
     /// At an address, with certificates that vouch for it.
     pub fn new(url: &str, ca: Option<&str>) -> Result<Alertmanager, String> {
         let url = url.trim().trim_end_matches('/').to_string();
-        let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
-        if host.is_none_or(|h| h.is_empty() || h.starts_with([':', '/'])) || url.contains(char::is_whitespace) {
+        if outward::origin(&url).is_none() {
             return Err(format!("\"{url}\" is no address of an Alertmanager; write http://HOST:PORT or https://HOST:PORT"));
         }
         let agent = outward::agent(TIMEOUT, ca).map_err(|why| format!("--ca-file {why}"))?;
@@ -131,7 +128,7 @@ impl Alertmanager {
         }
         let mut answer = request.send(body).map_err(|e| format!("{} can't be reached ({e})", self.url))?;
         let status = answer.status().as_u16();
-        let said: String = answer.body_mut().read_to_string().unwrap_or_default().chars().take(300).collect();
+        let said = outward::beginning(&answer.body_mut().read_to_string().unwrap_or_default());
         match status {
             200..=299 => Ok(()),
             401 | 403 => Err(format!("{} does not let us in, status {status}: is --token-file right?", self.url)),

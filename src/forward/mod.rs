@@ -1,9 +1,16 @@
-//! From the alerts topic to Alertmanager.
+//! From the alerts topic to Alertmanager and to webhooks.
 //!
-//! Guarantees: what fires is told again and again until it is resolved, under the same labels; a restart loses nothing, because what fires is read
-//! from the topic; nobody is told of what was over long before it was written (a first start on old history).
-//! Never: joins a group, commits anything, decides what is an alert.
-//! Comes from: `kafka::subscriber`. Goes to: Alertmanager's API, version 2; `docs/alerts.md` says what it gets.
+//! Guarantees: Alertmanager is told what fires again and again until it is resolved, under the same labels; a webhook is told each event at
+//! least once, in its partition's order, across restarts. Nobody is told of what was over long before it was written (a first start on old history).
+//! Never: joins a group, decides what is an alert.
+//! Comes from: `kafka::subscriber`. Goes to: Alertmanager's API, version 2, and `POST` to webhooks; `docs/alerts.md` says what they get.
 
 pub mod alertmanager;
+pub mod backoff;
+pub mod deliveries;
 pub mod firing;
+pub mod signature;
+pub mod webhook;
+
+/// An answer is waited for this long.
+const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);

@@ -42,7 +42,7 @@ pub fn insist<T>(
 }
 
 /// An absent broker is said once, everything else each time; a missing right is fatal.
-fn complain(what: &str, e: &KafkaError, kafka: &Kafka, operation: Operation, on: &Resource) -> Result<(), Fatal> {
+pub(super) fn complain(what: &str, e: &KafkaError, kafka: &Kafka, operation: Operation, on: &Resource) -> Result<(), Fatal> {
     if let Some(fatal) = denied(e, kafka, on, operation) {
         return Err(fatal);
     }

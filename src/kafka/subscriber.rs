@@ -3,7 +3,9 @@
 //! Guarantees: each committed record is handed over once, a partition's in order; a topic that is not there, a missing right and a broker
 //! that does not answer end the start with a sentence that says what to do.
 //! Never: joins a group, commits a position, needs a right beyond Read on the topic, takes part in the record path.
-//! Comes from: `cli::tail`, `cli::forward`, `cli::connect`. Goes to: its sink.
+//! Comes from: `cli::tail`, `cli::forward`, `cli::connect`; `kept` remembers how far a reader has come. Goes to: its sink.
+
+pub mod kept;
 
 use super::client;
 use super::outage::{OUTAGE, is_absence};
@@ -30,6 +32,7 @@ pub struct Subscriber {
     kafka: Kafka,
     topic: String,
     consumer: BaseConsumer<Ear>,
+    partitions: i32,
     /// Partitions that have not been read to their end yet.
     unread: BTreeSet<i32>,
     heard: Instant,
@@ -38,26 +41,34 @@ pub struct Subscriber {
 impl Subscriber {
     /// Connects, finds the partitions, begins with the oldest record of each.
     pub fn new(kafka: &Kafka, group: &str, topic: &str) -> Result<Subscriber, Fatal> {
-        Subscriber::from(kafka, group, topic, At::Beginning, absent)
+        Subscriber::connect(kafka, group, topic, absent)?.begin(At::Beginning)
     }
 
     /// Of a topic of the user's, beginning with the newest `most` records of each partition.
     pub fn newest(kafka: &Kafka, group: &str, topic: &str, most: i64) -> Result<Subscriber, Fatal> {
-        Subscriber::from(kafka, group, topic, At::OffsetTail(most), absent_input)
+        Subscriber::connect(kafka, group, topic, absent_input)?.begin(At::OffsetTail(most))
     }
 
-    fn from(kafka: &Kafka, group: &str, topic: &str, at: At, absent: fn(&str) -> Fatal) -> Result<Subscriber, Fatal> {
+    /// Reads nothing yet.
+    fn connect(kafka: &Kafka, group: &str, topic: &str, absent: fn(&str) -> Fatal) -> Result<Subscriber, Fatal> {
         let mut config = client::reader(kafka, group);
         config.set("auto.offset.reset", "earliest"); // where retention has passed the reader, it goes on with what is left
         let consumer = BaseConsumer::from_config_and_context(&config, Ear::default()).map_err(|e| Fatal(no_client(&e)))?;
         let partitions = partitions(kafka, &consumer, topic, absent)?;
+        let (topic, unread) = (topic.to_string(), (0..partitions).collect());
+        Ok(Subscriber { kafka: kafka.clone(), topic, consumer, partitions, unread, heard: Instant::now() })
+    }
+
+    fn begin(self, at: At) -> Result<Subscriber, Fatal> {
+        let begun = self.at_each(|_| at).and_then(|list| self.consumer.assign(&list));
+        begun.map_err(|e| Fatal(format!("reading {}: {e}", self.topic))).map(|()| self)
+    }
+
+    /// All partitions, each with an offset.
+    fn at_each(&self, at: impl Fn(i32) -> At) -> Result<TopicPartitionList, KafkaError> {
         let mut list = TopicPartitionList::new();
-        for p in 0..partitions {
-            list.add_partition_offset(topic, p, at).map_err(|e| Fatal(format!("reading {topic}[{p}]: {e}")))?;
-        }
-        consumer.assign(&list).map_err(|e| Fatal(format!("reading {topic}: {e}")))?;
-        let unread = (0..partitions).collect();
-        Ok(Subscriber { kafka: kafka.clone(), topic: topic.to_string(), consumer, unread, heard: Instant::now() })
+        (0..self.partitions).try_for_each(|p| list.add_partition_offset(&self.topic, p, at(p)))?;
+        Ok(list)
     }
 
     /// True once every partition has been read to the end that it had then.
@@ -72,26 +83,35 @@ impl Subscriber {
 
     /// Hands over what comes, and returns when nothing is at hand; waits at most `patience` for the first record.
     pub fn poll(&mut self, patience: Duration, sink: &mut Sink<'_>) -> Result<(), Fatal> {
-        OUTAGE.turned();
         let mut wait = patience;
-        while let Some(message) = self.consumer.poll(wait) {
+        while self.next(wait, sink)? {
             wait = Duration::ZERO;
-            match message {
-                Ok(m) => {
-                    sink(record(&m, TopicIx(u8::MAX), &Lazy(m.headers())));
-                    self.heard = Instant::now();
-                }
-                Err(KafkaError::PartitionEOF(p)) => {
-                    self.unread.remove(&p);
-                    self.heard = Instant::now();
-                }
-                Err(e) => self.trouble(&e)?,
-            }
-        }
-        if let Some((e, why)) = self.consumer.context().take() {
-            self.refused(&e, &why)?;
         }
         Ok(())
+    }
+
+    /// Hands over the next record, if one comes within `patience`. False if nothing came, neither a record nor news of a partition.
+    pub fn next(&mut self, patience: Duration, sink: &mut Sink<'_>) -> Result<bool, Fatal> {
+        OUTAGE.turned();
+        let came = self.consumer.poll(patience);
+        let any = came.is_some();
+        match came {
+            Some(Ok(m)) => {
+                sink(record(&m, TopicIx(u8::MAX), &Lazy(m.headers())));
+                self.heard = Instant::now();
+            }
+            Some(Err(KafkaError::PartitionEOF(p))) => {
+                self.unread.remove(&p);
+                self.heard = Instant::now();
+            }
+            Some(Err(e)) => self.trouble(&e)?,
+            None => {
+                if let Some((e, why)) = self.consumer.context().take() {
+                    self.refused(&e, &why)?;
+                }
+            }
+        }
+        Ok(any)
     }
 
     fn trouble(&self, e: &KafkaError) -> Result<(), Fatal> {

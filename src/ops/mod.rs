@@ -6,3 +6,4 @@ pub mod memory;
 pub mod metrics;
 pub mod service;
 pub mod status;
+pub mod stop;

@@ -6,6 +6,7 @@
 use super::http::{Shared, now_ms, serve};
 use super::metrics::Metrics;
 use super::status::{Board, detect_view, join_view};
+use super::stop::signalled;
 use crate::codec::writers::Schemas;
 use crate::config::settings::Settings;
 use crate::kafka::log::{KafkaLog, MemberName};
@@ -226,14 +227,6 @@ fn unless_signalled<T: Send + 'static>(
             () = signalled() => Err(ServiceError::Interrupted),
         }
     })
-}
-
-async fn signalled() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
-        return std::future::pending().await;
-    };
-    tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
 }
 
 /// What every member's thread is given.

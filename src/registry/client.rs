@@ -6,21 +6,18 @@
 
 use crate::codec::writers::{SchemaKind, Written};
 use crate::config::settings::{Registry as Settings, RegistryAuth};
-use crate::outward;
+use crate::outward::{self, beginning, pause};
 use base64::Engine;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::time::Duration;
-use ureq::http::Response;
-use ureq::{Agent, Body};
+use ureq::Agent;
 
 /// Bytes of an answer.
 const MAX_ANSWER: u64 = 4 << 20;
 /// Schemas that a schema refers to, directly or not.
 const MAX_REFERENCES: usize = 256;
-/// The longest pause that a registry may ask for.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// An id that nobody has: whoever says so is a registry that lets us in.
 const NOBODYS: u32 = i32::MAX as u32;
 
@@ -205,12 +202,6 @@ impl Client {
     }
 }
 
-/// How long the registry asks to be left alone.
-fn pause(answer: &Response<Body>) -> Duration {
-    let seconds = answer.headers().get("retry-after").and_then(|v| v.to_str().ok()).and_then(|v| v.trim().parse().ok());
-    Duration::from_secs(seconds.unwrap_or(0)).min(LONGEST_WAIT)
-}
-
 /// Nobody answered, or not as HTTP does.
 fn unreached(e: ureq::Error) -> Trouble {
     use ureq::Error;
@@ -247,11 +238,6 @@ fn encoded(subject: &str) -> String {
         }
     }
     out
-}
-
-/// As much of a foreign message as a line has room for.
-fn beginning(message: &str) -> String {
-    message.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect()
 }
 
 #[cfg(test)]

@@ -60,6 +60,11 @@ impl Scene {
 
     /// Publishes values to partitions as driftline does: in one transaction, which is committed or given up.
     pub fn publish(&self, values: &[(i32, &[u8])], commit: bool) {
+        self.publish_at(values, commit, None);
+    }
+
+    /// The same, with a timestamp of Kafka's (ms since 1970).
+    pub fn publish_at(&self, values: &[(i32, &[u8])], commit: bool, written: Option<i64>) {
         let mut config = self.client();
         config.set("transactional.id", "shop-detect-one-0000-0000");
         let producer = BaseProducer::from_config(&config).expect("a producer");
@@ -67,6 +72,7 @@ impl Scene {
         producer.begin_transaction().expect("a transaction");
         for (partition, value) in values {
             let record: BaseRecord<'_, str, [u8]> = BaseRecord::to(TOPIC).partition(*partition).key("fingerprint");
+            let record = BaseRecord { timestamp: written, ..record };
             producer.send(record.payload(value)).map_err(|e| e.0).expect("queued");
         }
         producer.flush(PATIENCE).expect("delivered");

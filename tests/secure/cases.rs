@@ -144,6 +144,24 @@ impl Bench {
         must("tail: Read on the alerts is enough", &enough, Some(0), &["none of them matches"])
     }
 
+    /// Webhooks, for somebody who may read the alerts: their places need Read on a group.
+    pub fn webhooks(&self) -> Result<(), String> {
+        let verb = ["forward", "--once", "--webhook", "chat=http://127.0.0.1:9"]; // nobody listens there
+        let tell = || self.begin("webhooks", Listener::Good, CLIENT, READER, &format!("{READER}-secret"), &verb).until(None);
+        let denied = tell();
+        let words = format!("User:{READER} has no right to Read on group eos-webhook-chat");
+        must("webhooks: only Read on the alerts", &denied, Some(1), &[&words, "Grant it: kafka-acls.sh"])?;
+        let command = words_after(&denied.said, "Grant it: ")?;
+        self.shell(&command.replace(self.address(Listener::Good), self.address(Listener::Plain)))?;
+        let enough = tell();
+        must(
+            "webhooks: Read on their group is enough",
+            &enough,
+            Some(0),
+            &["its place is kept under the group eos-webhook-chat", "0 event(s) taken"],
+        )
+    }
+
     /// A right that is taken away while the process uses it.
     pub fn taken_away(&self, right: Right, words: &[&str]) -> Result<(), String> {
         let running = self.begin("taken", Listener::Good, CLIENT, "driftline", "driftline-secret", &["run"]);

@@ -123,7 +123,7 @@ fn find(cluster: &Cluster, topic: &str, wanted: &ListOffsetsPartition, level: Is
         (LATEST, Isolation::Uncommitted) => response.with_offset(ends.high.0),
         (EARLIEST, _) => response.with_offset(ends.low.0),
         (time_ms, _) => {
-            let found = log.first_since(time_ms, level).and_then(|stored| wire::first_since(stored, time_ms, ends.low));
+            let found = log.since(time_ms, level).find_map(|stored| wire::first_since(stored, time_ms, ends.low));
             let (offset, time_ms) = found.unwrap_or((Offset(-1), -1));
             response.with_offset(offset.0).with_timestamp(time_ms)
         }

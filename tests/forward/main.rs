@@ -1,89 +1,18 @@
-//! `driftline forward` over the embedded broker: told to an Alertmanager of our own that fails now and then, and to the real one.
+//! `driftline forward` over the embedded broker: told to an Alertmanager of our own that fails now and then, to the real one, and to webhooks.
 
-#[path = "kit/alerts_topic.rs"]
+#[path = "../kit/alerts_topic.rs"]
 mod alerts_topic;
-#[path = "kit/wait.rs"]
+mod receiver;
+#[path = "../kit/wait.rs"]
 mod wait;
+mod webhooks;
 
 use alerts_topic::{PATIENCE, Scene, alert};
+use receiver::{Process, Receiver, Reply, nobody};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
 use wait::within;
-
-/// A process that ends with the test.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
-
-/// What somebody has posted: path, authorization, body.
-#[derive(Clone, Debug)]
-struct Request {
-    path: String,
-    authorization: String,
-    body: Value,
-}
-
-/// An Alertmanager that remembers, and answers with the statuses it was given, then with 200.
-struct Fake {
-    address: String,
-    seen: Arc<Mutex<Vec<Request>>>,
-}
-
-impl Fake {
-    fn start(statuses: &'static [u16]) -> Fake {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = format!("http://{}", listener.local_addr().expect("an address"));
-        let (seen, mut statuses) = (Arc::new(Mutex::new(Vec::new())), statuses.iter().copied());
-        let requests = seen.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let status = statuses.next().unwrap_or(200);
-                if let Some(request) = answer(stream, status) {
-                    requests.lock().unwrap().push(request);
-                }
-            }
-        });
-        Fake { address, seen }
-    }
-
-    fn seen(&self) -> Vec<Request> {
-        self.seen.lock().unwrap().clone()
-    }
-
-    /// Alerts of the newest request.
-    fn last(&self) -> Vec<Value> {
-        self.seen().last().and_then(|r| r.body.as_array().cloned()).unwrap_or_default()
-    }
-}
-
-/// Reads one request and closes the connection.
-fn answer(mut stream: TcpStream, status: u16) -> Option<Request> {
-    let mut reader = BufReader::new(stream.try_clone().ok()?);
-    let mut line = String::new();
-    reader.read_line(&mut line).ok()?;
-    let path = line.split(' ').nth(1)?.to_string();
-    let mut headers = BTreeMap::new();
-    loop {
-        let mut header = String::new();
-        reader.read_line(&mut header).ok()?;
-        let Some((name, value)) = header.trim().split_once(':') else { break };
-        headers.insert(name.to_lowercase(), value.trim().to_string());
-    }
-    let mut body = vec![0; headers.get("content-length")?.parse().ok()?];
-    reader.read_exact(&mut body).ok()?;
-    write!(stream, "HTTP/1.1 {status} x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").ok()?;
-    let authorization = headers.remove("authorization").unwrap_or_default();
-    Some(Request { path, authorization, body: serde_json::from_slice(&body).ok()? })
-}
 
 /// An event of the episode `name` whose window has just ended.
 fn event(name: &str, sequence: u32, status: &str, severity: &str, ended_before: jiff::SignedDuration) -> Vec<u8> {
@@ -100,6 +29,11 @@ fn start(scene: &Scene, flags: &[&str]) -> Process {
     Process(scene.command("forward", flags).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts"))
 }
 
+/// Alerts of the newest request.
+fn last(alertmanager: &Receiver) -> Vec<Value> {
+    alertmanager.seen().last().and_then(|r| r.json().as_array().cloned()).unwrap_or_default()
+}
+
 fn name(alert: &Value) -> (&str, &str) {
     (alert["labels"]["fingerprint"].as_str().unwrap_or_default(), alert["labels"]["severity"].as_str().unwrap_or_default())
 }
@@ -110,7 +44,7 @@ fn ended(alert: &Value) -> bool {
 
 #[test]
 fn what_fires_is_told_again_and_again_and_then_its_end() {
-    let (scene, fake) = (Scene::new(), Fake::start(&[]));
+    let (scene, fake) = (Scene::new(), Receiver::start(&[]));
     scene.publish(
         &[(0, &event("a", 0, "FIRING", "INFO", NOW)), (1, &event("old", 0, "FIRING", "INFO", jiff::SignedDuration::from_hours(2)))],
         true,
@@ -121,36 +55,37 @@ fn what_fires_is_told_again_and_again_and_then_its_end() {
     let _forward = start(&scene, &["--alertmanager", &fake.address, "--every", "5s", "--token-file", token.to_str().expect("a path")]);
     let twice = within(PATIENCE, || (fake.seen().len() >= 2).then(|| fake.seen())).expect("told twice");
     for request in &twice {
-        assert_eq!((request.path.as_str(), request.authorization.as_str()), ("/api/v2/alerts", "Bearer secret"));
-        let alerts = request.body.as_array().expect("a list");
+        assert_eq!((request.path.as_str(), request.header("authorization")), ("/api/v2/alerts", "Bearer secret"));
+        let body = request.json();
+        let alerts = body.as_array().expect("a list");
         assert_eq!(alerts.iter().map(name).collect::<Vec<_>>(), [("a", "info")], "neither the old one nor what was given up");
         assert!(!ended(&alerts[0]) && alerts[0]["annotations"]["summary"].is_string(), "{alerts:?}");
     }
     scene.publish(&[(0, &event("a", 1, "FIRING", "CRITICAL", NOW))], true);
-    let escalated = within(PATIENCE, || Some(fake.last()).filter(|l| l.len() == 2)).expect("the escalation");
+    let escalated = within(PATIENCE, || Some(last(&fake)).filter(|l| l.len() == 2)).expect("the escalation");
     assert_eq!(escalated.iter().map(|a| (name(a), ended(a))).collect::<Vec<_>>(), [(("a", "critical"), false), (("a", "info"), true)]);
     scene.publish(&[(0, &event("a", 2, "RESOLVED", "CRITICAL", NOW))], true);
-    within(PATIENCE, || fake.last().iter().find(|a| name(a) == ("a", "critical") && ended(a)).cloned()).expect("its end");
+    within(PATIENCE, || last(&fake).iter().find(|a| name(a) == ("a", "critical") && ended(a)).cloned()).expect("its end");
 }
 
 #[test]
 fn one_that_fails_is_told_when_it_is_back_and_holds_nobody_up() {
-    let (scene, well, ill) = (Scene::new(), Fake::start(&[]), Fake::start(&[503, 500, 429]));
+    let (scene, well, ill) = (Scene::new(), Receiver::start(&[]), Receiver::start(&[503, 500, 429].map(Reply::Status)));
     scene.publish(&[(0, &event("a", 0, "FIRING", "INFO", NOW))], true);
     let both = format!("{},{}", ill.address, well.address);
     let _forward = start(&scene, &["--alertmanager", &both, "--every", "1h"]);
-    within(PATIENCE, || (!well.last().is_empty()).then_some(())).expect("the other one is told at once");
+    within(PATIENCE, || (!last(&well).is_empty()).then_some(())).expect("the other one is told at once");
     within(PATIENCE, || (ill.seen().len() == 4).then_some(())).expect("told once more after each error, sooner than in an hour");
     assert_eq!(well.seen().len(), 1);
 }
 
 #[test]
 fn once_says_whom_it_could_not_tell() {
-    let (scene, well) = (Scene::new(), Fake::start(&[]));
+    let (scene, well) = (Scene::new(), Receiver::start(&[]));
     scene.publish(&[(0, &event("a", 0, "FIRING", "INFO", NOW))], true);
     let run = |addresses: &str| scene.command("forward", &["--once", "--alertmanager", addresses]).output().expect("the program starts");
     assert_eq!(run(&well.address).status.code(), Some(0));
-    let nobody = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port that nobody listens at any more");
+    let nobody = nobody();
     let away = run(&format!("http://{nobody},{}", well.address));
     let said = String::from_utf8_lossy(&away.stderr).into_owned();
     assert_eq!((away.status.code(), well.seen().len()), (Some(1), 2), "{said}");
