@@ -80,18 +80,11 @@ fn title(view: &View, width: usize) -> Sheet {
     sheet
 }
 
-fn rows_of_limit(p: &Process) -> String {
-    match (p.rows_bytes, p.rows_limit_bytes) {
-        (Some(rows), Some(limit)) if limit > 0 => format!("{} of {}, {}", bytes(rows), bytes(limit as f64), percent(rows / limit as f64)),
-        (rows, _) => or_unknown(rows, bytes),
-    }
-}
-
 /// A line each.
 fn processes(view: &View, width: usize) -> Sheet {
     let mut sheet = Sheet::new(width);
     let heads = [("process", false), ("state", false), ("records/s", true), ("memory", true)];
-    let more = [("rows of memory.limit", false), ("streams", true), ("alerts", true)];
+    let more = [("rows", true), ("of limit", true), ("alerts", true), ("streams", true)];
     let shape: Vec<Column> = heads.into_iter().chain(more).map(|(head, right)| column(head, right)).collect();
     let row = |p: &Process| {
         let (ink, state) = match (&p.silent, p.ready) {
@@ -100,9 +93,12 @@ fn processes(view: &View, width: usize) -> Sheet {
             (None, true) => (PLAIN, "ready"),
         };
         let known = |n: u64| if p.silent.is_some() { UNKNOWN.into() } else { count(n) };
-        let name = clip(process_name(&p.url), (width / 3).max(15)).into_owned();
-        let (rate, memory) = (or_unknown(p.records_per_second, times), or_unknown(p.memory_bytes, bytes));
-        Row::Marked(ink, vec![name, state.into(), rate, memory, rows_of_limit(p), known(p.streams), known(p.active_alerts)])
+        let name = clip(process_name(&p.url), (width / 4).max(16)).into_owned();
+        let (rate, memory, rows) =
+            (or_unknown(p.records_per_second, times), or_unknown(p.memory_bytes, bytes), or_unknown(p.rows_bytes, bytes));
+        let limit = p.rows_bytes.zip(p.rows_limit_bytes.filter(|l| *l > 0)).map(|(rows, limit)| rows / limit as f64);
+        let limit = or_unknown(limit, percent);
+        Row::Marked(ink, vec![name, state.into(), rate, memory, rows, limit, known(p.active_alerts), known(p.streams)])
     };
     sheet.table(&shape, view.processes.iter().map(row).collect());
     for p in &view.processes {
@@ -230,8 +226,9 @@ fn effect(alert: &Open) -> String {
     })
 }
 
-fn segment(alert: &Open) -> String {
-    let parts: Vec<String> = alert.segment.iter().map(|(k, v)| format!("{k}={v}")).collect();
+/// The segment; its values alone where there is no room for the dimensions' names.
+fn segment(alert: &Open, short: bool) -> String {
+    let parts: Vec<String> = alert.segment.iter().map(|(k, v)| if short { v.clone() } else { format!("{k}={v}") }).collect();
     if parts.is_empty() { "all traffic".into() } else { parts.join(",") }
 }
 
@@ -256,38 +253,148 @@ fn alerts(view: &View, width: usize, room: usize) -> Sheet {
     }
     let shown = fitting(all, room - 2).min(view.alerts.len());
     sheet.line(vec![(BOLD, format!("{} open {}, newest first", count(all as u64), if all == 1 { "alert" } else { "alerts" }))]);
-    let format = if width < WIDE { "%m-%d %H:%M" } else { "%Y-%m-%d %H:%M" };
-    let cells = |a: &Open| {
-        let since = time(a.change_point_ms.unwrap_or(a.opened_at_ms), format);
-        [a.severity.clone(), a.model.clone(), segment(a), a.signal.clone(), since, effect(a)]
-    };
-    let mut rows: Vec<[String; 6]> = view.alerts[..shown].iter().map(cells).collect();
+    let cells = |short: bool| view.alerts[..shown].iter().map(|a| alert_cells(a, width, short)).collect::<Vec<_>>();
+    let mut rows = cells(false);
     let heads = ["severity", "model", "segment", "signal", "since", "effect"];
-    let widest = |i: usize| rows.iter().map(|r| columns(&r[i])).chain([columns(heads[i])]).max().unwrap_or(0);
-    let fixed = 2 * heads.len() + [0, 4, 5].map(widest).iter().sum::<usize>();
-    let widths = squeezed([1, 2, 3].map(widest), width.saturating_sub(fixed));
+    // the model of all is no news
+    let kept: Vec<usize> = (0..heads.len()).filter(|i| *i != 1 || view.models.len() > 1).collect();
+    let widest = |rows: &[[String; 6]], i: usize| match kept.contains(&i) {
+        true => rows.iter().map(|r| columns(&r[i])).chain([columns(heads[i])]).max().unwrap_or(0),
+        false => 0,
+    };
+    let room = width.saturating_sub(2 * kept.len() + [0, 4, 5].map(|i| widest(&rows, i)).iter().sum::<usize>());
+    if [1, 2, 3].map(|i| widest(&rows, i)).iter().sum::<usize>() > room {
+        rows = cells(true);
+    }
+    let widths = squeezed([1, 2, 3].map(|i| widest(&rows, i)), room);
     for row in &mut rows {
         (0..3).for_each(|i| row[i + 1] = clip(&row[i + 1], widths[i]).into_owned());
     }
-    let marked = |row: [String; 6]| Row::Marked(colour(&row[0]), row.into());
-    sheet.table(&heads.map(|head| column(head, head == "effect")), rows.into_iter().map(marked).chain(others(all, shown)).collect());
+    let marked = |row: [String; 6]| Row::Marked(colour(&row[0]), kept.iter().map(|i| row[*i].clone()).collect());
+    let shape: Vec<Column> = kept.iter().map(|i| column(heads[*i], heads[*i] == "effect")).collect();
+    sheet.table(&shape, rows.into_iter().map(marked).chain(others(all, shown)).collect());
     sheet
+}
+
+/// Severity, model, segment, signal, since, effect.
+fn alert_cells(a: &Open, width: usize, short: bool) -> [String; 6] {
+    let format = if width < WIDE { "%m-%d %H:%M" } else { "%Y-%m-%d %H:%M" };
+    let since = time(a.change_point_ms.unwrap_or(a.opened_at_ms), format);
+    [a.severity.clone(), a.model.clone(), segment(a, short), a.signal.clone(), since, effect(a)]
+}
+
+fn is_airy(height: Option<usize>) -> bool {
+    height.is_none_or(|h| h >= AIRY)
+}
+
+/// Models and alerts, in the room that other parts leave.
+fn lists(view: &View, width: usize, height: Option<usize>, coloured: bool, parts: &mut Vec<String>) {
+    let between = usize::from(is_airy(height));
+    let room = |parts: &[String]| {
+        let used = parts.iter().map(|t| t.lines().count() + between).sum();
+        height.map_or(usize::MAX, |h| h.saturating_sub(used))
+    };
+    let left = room(parts);
+    parts.push(models(view, width, (left / 3).max(2).min(left)).print(coloured));
+    parts.push(alerts(view, width, room(parts)).print(coloured));
 }
 
 /// The page. Without a height it is as long as it is.
 pub fn page(view: &View, width: usize, height: Option<usize>, coloured: bool) -> String {
-    let airy = height.is_none_or(|h| h >= AIRY);
-    let lines = |texts: &[String]| texts.iter().map(|t| t.lines().count() + usize::from(airy)).sum::<usize>();
-    let head = [title, processes, inputs, stages, panes, facts].map(|part| part(view, width).print(coloured));
-    let mut parts: Vec<String> = head.into();
-    let room = height.map_or(usize::MAX, |h| h.saturating_sub(lines(&parts)));
-    parts.push(models(view, width, (room / 3).max(2).min(room)).print(coloured));
-    let room = height.map_or(usize::MAX, |h| h.saturating_sub(lines(&parts)));
-    parts.push(alerts(view, width, room).print(coloured));
+    let airy = is_airy(height);
+    let mut parts: Vec<String> = [title, processes].map(|part| part(view, width).print(coloured)).into();
+    if view.processes.iter().any(|p| p.silent.is_none()) {
+        parts.extend([inputs, stages, panes, facts].map(|part| part(view, width).print(coloured)));
+        lists(view, width, height, coloured, &mut parts);
+    }
     parts.retain(|part| !part.is_empty());
     let page = parts.join(if airy { "\n" } else { "" });
     match height {
         Some(height) => page.split_inclusive('\n').take(height).collect(),
         None => page,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::top::view::fixed::{NOW, three};
+    use crate::top::view::{Seen, view};
+    use proptest::prelude::*;
+
+    fn of_three(width: usize, height: Option<usize>) -> String {
+        page(&three(), width, height, false)
+    }
+
+    #[test]
+    fn a_terminal_of_80_columns_and_24_lines() {
+        assert_eq!(of_three(80, Some(24)), include_str!("../../tests/fixtures/top/80x24.txt"));
+    }
+
+    #[test]
+    fn a_terminal_of_140_columns_and_50_lines() {
+        assert_eq!(of_three(140, Some(50)), include_str!("../../tests/fixtures/top/140x50.txt"));
+    }
+
+    #[test]
+    fn where_nobody_answers_there_is_nothing_but_that() {
+        let silent = Seen { url: "http://127.0.0.1:9464", now: Err("nobody listens there; does the process run?"), before: None };
+        let expected = "driftline  2027-01-15 08:00:00 UTC  0 of 1 process ready, 1 no answer\n\
+                        \x20 process         state  records/s  memory  rows  of limit  alerts  streams\n\
+                        \x20 127.0.0.1:9464  away           -       -     -         -       -        -\n\
+                        127.0.0.1:9464: nobody listens there; does the process run?\n";
+        assert_eq!(page(&view(&[silent], NOW), 90, Some(24), false), expected);
+    }
+
+    #[test]
+    fn what_has_no_room_is_counted() {
+        let mut many = three();
+        many.alerts = std::iter::repeat_n(many.alerts[0].clone(), 60).collect();
+        many.active_alerts = 500;
+        let shown = page(&many, 100, Some(30), false);
+        let rows = shown.lines().filter(|l| l.contains("CRITICAL")).count();
+        assert_eq!(shown.lines().count(), 30, "{shown}");
+        assert!(shown.ends_with(&format!("  and {} more\n", 500 - rows)), "{shown}");
+    }
+
+    #[test]
+    fn colours_come_on_request() {
+        let coloured = page(&three(), 80, None, true);
+        for red in ["  driftline-2", "  CRITICAL"] {
+            assert!(coloured.contains(&format!("\x1b[1;31m{red}")), "{coloured}");
+        }
+        assert!(!of_three(80, None).contains('\x1b'));
+    }
+
+    #[test]
+    fn counts_and_shares_are_said_so_that_little_is_not_nothing() {
+        assert_eq!([0, 999, 1_000, 12_345_678].map(count), ["0", "999", "1,000", "12,345,678"]);
+        assert_eq!([0.0, 0.000_01, 0.123_456, 0.999_99, 1.0].map(percent), ["0 %", "< 0.01 %", "12.35 %", "99.99 %", "100 %"]);
+        assert_eq!([10_485.76, 104_857_600.0, 1.5e9].map(bytes), ["0 MiB", "100 MiB", "1.4 GiB"]);
+    }
+
+    #[test]
+    fn the_widest_column_gives_way_first() {
+        assert_eq!(squeezed([10, 30, 20], 42), [10, 16, 16]);
+        assert_eq!(squeezed([3, 4, 5], 42), [3, 4, 5]);
+        assert_eq!(squeezed([3, 4, 5], 0), [1, 1, 1]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_page_is_larger_than_the_terminal(
+            (width, height, n) in (1usize..200, 1usize..70, 0usize..90),
+            odd in "\\PC{0,30}|[\u{1b}\n漢]{0,9}",
+        ) {
+            let mut view = three();
+            let mut alert = view.alerts[0].clone();
+            (alert.signal, alert.model) = (odd.clone(), odd.clone());
+            view.alerts.extend(std::iter::repeat_n(alert, n));
+            view.models.extend((0..n).map(|i| (format!("{odd}{i}"), Phases::default())));
+            view.processes[2].silent = Some(odd);
+            let shown = page(&view, width, Some(height), false);
+            prop_assert!(shown.lines().count() <= height, "{}", shown);
+            prop_assert!(shown.lines().all(|l| columns(l) <= width && !l.contains(char::is_control)), "{}", shown);
+        }
     }
 }

@@ -6,7 +6,8 @@
 
 use super::page::Page;
 use crate::engine::alert::Effect;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Rates are over so much time, if samples go back so far: counters move with epochs, which may last ten seconds.
@@ -159,9 +160,15 @@ pub struct Open {
     /// When it began, if that is known.
     pub change_point_ms: Option<i64>,
     /// By how much.
+    #[serde(deserialize_with = "if_whole")]
     pub effect: Option<Effect>,
     /// In a sentence.
     pub summary: String,
+}
+
+/// A number of it may be none that JSON has.
+fn if_whole<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Effect>, D::Error> {
+    Ok(serde_json::from_value(Value::deserialize(from)?).ok())
 }
 
 /// Both pages of a process at one time.
@@ -238,11 +245,11 @@ mod tests {
     #[test]
     fn rates_are_over_ten_seconds_once_there_are_so_many() {
         let mut history = History::default();
-        let shown: Vec<_> = (0..10).map(|i| {
-            history.take(sample(i * 2_000, 1));
+        let mut after = |at_ms: i64| {
+            history.take(sample(at_ms, 1));
             compared(&history)
-        });
-        let shown: Vec<_> = shown.collect();
+        };
+        let shown: Vec<_> = (0..10).map(|i| after(i * 2_000)).collect();
         assert_eq!(shown[..3], [None, Some((0, 2_000)), Some((0, 4_000))]);
         assert_eq!(shown[5..], [(0, 10_000), (2_000, 12_000), (4_000, 14_000), (6_000, 16_000), (8_000, 18_000)].map(Some));
     }
@@ -268,9 +275,11 @@ mod tests {
 
     #[test]
     fn a_status_of_another_version_is_read_as_far_as_it_goes() {
-        let text = r#"{"app":"a","new":1,"members":{"join-0":{"ready":true,"state":null},"detect-0":{"state":{"stage":"detect","monitors":[{"partition":0}]}}}}"#;
+        let text = r#"{"app":"a","new":1,"members":{"join-0":{"ready":true,"state":null},
+            "detect-0":{"state":{"stage":"detect","monitors":[{"partition":0}],"alerts":[{"signal":"s","effect":{"value":null}}]}}}}"#;
         let status: Status = serde_json::from_str(text).unwrap();
         assert_eq!((status.app.as_str(), status.ready, status.members.len()), ("a", false, 2));
-        assert_eq!(status.members["detect-0"].state.as_ref().map(|s| s.monitors.len()), Some(1));
+        let state = status.members["detect-0"].state.as_ref().unwrap();
+        assert_eq!((state.monitors.len(), state.alerts[0].signal.as_str(), &state.alerts[0].effect), (1, "s", &None));
     }
 }

@@ -260,12 +260,16 @@ impl Counted<'_> {
         Some(Spent { false_alarms, per_ms, streams, live_streams: live, armed_streams: armed, expected })
     }
 
-    fn alerts(&self) -> Vec<Open> {
-        let by_id: BTreeMap<&str, &Open> = self.states().flat_map(|s| &s.alerts).map(|a| (a.alert_id.as_str(), a)).collect();
+    /// How many are open, and the newest of them.
+    fn alerts(&self) -> (u64, Vec<Open>) {
+        let said = || self.states().flat_map(|s| &s.alerts);
+        let by_id: BTreeMap<&str, &Open> = said().map(|a| (a.alert_id.as_str(), a)).collect();
+        let twice = (said().count() - by_id.len()) as u64;
+        let open: u64 = self.states().flat_map(|s| s.active_alerts.values()).sum();
         let mut alerts: Vec<Open> = by_id.into_values().cloned().collect();
         let rank = |a: &Open| ["INFO", "WARNING"].iter().position(|s| *s == a.severity).unwrap_or(2); // an unknown one counts as the worst
         alerts.sort_by(|a, b| b.opened_at_ms.cmp(&a.opened_at_ms).then(rank(b).cmp(&rank(a)))); // stable: ties by id
-        alerts
+        (open.saturating_sub(twice), alerts)
     }
 }
 
@@ -295,7 +299,7 @@ fn process(seen: &Seen<'_>) -> Process {
 /// The picture of what processes say at `at_ms`.
 pub fn view(all: &[Seen<'_>], at_ms: i64) -> View {
     let counted = Counted(all.iter().collect());
-    let models = counted.models();
+    let (models, (active_alerts, alerts)) = (counted.models(), counted.alerts());
     View {
         at_ms,
         apps: counted.samples().map(|s| s.status.app.clone()).collect(),
@@ -305,8 +309,128 @@ pub fn view(all: &[Seen<'_>], at_ms: i64) -> View {
         panes: [("input", 0), ("pair", 1)].into_iter().map(|(kind, i)| counted.panes(kind, i)).collect(),
         shares: counted.shares(),
         budget: counted.budget(&models),
-        active_alerts: counted.states().flat_map(|s| s.active_alerts.values()).sum(),
-        alerts: counted.alerts(),
+        active_alerts,
+        alerts,
         models,
+    }
+}
+
+#[cfg(test)]
+pub mod fixed {
+    //! Samples that stand in files, for the tests of the picture and of the page.
+
+    use super::super::page::Page;
+    use super::*;
+
+    /// The clock of the tests: 2027-01-15 08:00:00 UTC.
+    pub const NOW: i64 = 1_800_000_000_000;
+
+    /// What a process has said ten seconds ago ...
+    pub fn before() -> Sample {
+        let metrics = Page::read(include_str!("../../tests/fixtures/top/before.metrics"));
+        Sample { at_ms: NOW - 10_000, metrics, status: Default::default() }
+    }
+
+    /// ... and says now.
+    pub fn now() -> Sample {
+        let metrics = Page::read(include_str!("../../tests/fixtures/top/now.metrics"));
+        let status = serde_json::from_str(include_str!("../../tests/fixtures/top/status.json")).expect("the fixture is a status");
+        Sample { at_ms: NOW, metrics, status }
+    }
+
+    /// Two that answer, one of which has just begun, and one that does not.
+    pub fn three() -> View {
+        let (before, now, mut fresh) = (before(), now(), now());
+        (fresh.status.ready, fresh.status.waits_for) = (false, Some("waiting for partitions or restoring state".into()));
+        view(
+            &[
+                Seen { url: "http://driftline-0.driftline:9464", now: Ok(&now), before: Some(&before) },
+                Seen { url: "http://driftline-1.driftline:9464", now: Ok(&fresh), before: None },
+                Seen { url: "http://driftline-2.driftline:9464", now: Err("nobody listens there"), before: None },
+            ],
+            NOW,
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fixed::{NOW, before, now, three};
+    use super::*;
+    use crate::top::page::Page;
+
+    fn of_one(now: &Sample, before: Option<&Sample>) -> View {
+        view(&[Seen { url: "http://a:9464", now: Ok(now), before }], NOW)
+    }
+
+    #[test]
+    fn two_samples_give_rates_lags_and_shares() {
+        let view = of_one(&now(), Some(&before()));
+        // by hand, from the fixtures: (22,340 - 10,000)/10 s, (9,050 - 9,000)/10 s; the partition furthest behind; 1,200 + 34, 0 + not known
+        let inputs: Vec<_> = view.inputs.iter().map(|i| (i.per_second, i.unread, i.behind_seconds, i.stuck)).collect();
+        assert_eq!(inputs, [(Some(1_234.0), Some(1_234), Some(3.75), 0), (Some(5.0), Some(0), Some(4_000.5), 1)]);
+        let stages: Vec<_> = view.stages.iter().map(|s| (s.per_second, s.committed, s.failed.len())).collect();
+        assert_eq!(stages, [(Some(1.2), 212, 2), (Some(0.4), 104, 0)]);
+        let panes: Vec<_> = view.panes.iter().map(|p| (p.open, p.closed_through_ms, p.held_back_by.as_deref())).collect();
+        let expected = [(3, Some(1_799_999_940_000), Some("predictions[1]")), (119, Some(1_799_996_000_000), Some("outcomes[0]"))];
+        assert_eq!(panes, expected);
+        // 8,050 of 20,125; 20 of 20,125 + 55 + 20; 805 of 8,050 + 805; 30 of 22,340 + 9,050
+        let shares: Vec<_> = view.shares.iter().map(|s| (s.count, s.share, s.per_second)).collect();
+        let expected = [
+            (8_050, Some(0.4), Some(5.0)),
+            (20, Some(20.0 / 20_200.0), Some(1.0)),
+            (805, Some(805.0 / 8_855.0), Some(80.5)),
+            (30, Some(30.0 / 31_390.0), Some(3.0)),
+        ];
+        assert_eq!(shares, expected);
+        // 42 of 70 streams can alarm, each with 1/4,096 of one false alarm
+        let spent = view.budget.unwrap();
+        assert_eq!((spent.armed_streams, spent.live_streams, spent.expected), (42, 70, 42.0 / 4_096.0));
+    }
+
+    #[test]
+    fn a_counter_that_fell_has_no_rate() {
+        let mut earlier = before();
+        earlier.metrics = Page::read(include_str!("../../tests/fixtures/top/before.metrics").replace("10000", "99999").as_str());
+        let view = of_one(&now(), Some(&earlier));
+        assert_eq!((view.inputs[0].per_second, view.inputs[1].per_second), (None, Some(5.0)));
+        assert_eq!(view.processes[0].records_per_second, None);
+    }
+
+    #[test]
+    fn a_process_that_was_restarted_has_no_rate_even_if_its_counters_are_higher() {
+        let mut earlier = before();
+        earlier.metrics = Page::read(include_str!("../../tests/fixtures/top/before.metrics").replace("1799990000", "1799000000").as_str());
+        let view = of_one(&now(), Some(&earlier));
+        assert!(view.inputs.iter().all(|i| i.per_second.is_none()) && view.shares.iter().all(|s| s.per_second.is_none()));
+    }
+
+    #[test]
+    fn two_processes_are_added_up_and_an_alert_that_both_show_is_one() {
+        let view = three();
+        let states: Vec<_> = view.processes.iter().map(|p| (p.silent.is_some(), p.ready)).collect();
+        assert_eq!(states, [(false, true), (false, false), (true, false)]);
+        assert_eq!((view.inputs[0].per_second, view.inputs[0].unread), (Some(1_234.0), Some(2_468)), "who has no rate yet adds none");
+        assert_eq!((view.stages[0].committed, view.stages[0].failed["aborted"]), (424, 4));
+        assert_eq!((view.panes[0].open, view.panes[0].closed_through_ms), (6, Some(1_799_999_940_000)), "times are those furthest behind");
+        assert_eq!((view.active_alerts, view.alerts.len()), (2, 2));
+        assert_eq!(view.alerts[0].signal, "feature:amount", "newest first");
+        assert_eq!(view.models["card"], Phases { learning: 16, watching: 80, alarming: 4 });
+        assert_eq!(view.apps.len(), 1);
+    }
+
+    #[test]
+    fn without_definitions_in_force_the_budget_is_that_of_the_configuration() {
+        let mut sample = now();
+        sample.status.members.clear();
+        let spent = of_one(&sample, None).budget.unwrap();
+        assert_eq!((spent.false_alarms, spent.per_ms, spent.streams, spent.expected), (1.0, 86_400_000, 4_096, 0.0));
+    }
+
+    #[test]
+    fn nobody_says_nothing() {
+        let view = view(&[Seen { url: "http://a:9464", now: Err("away"), before: None }], NOW);
+        assert_eq!((view.inputs[0].per_second, view.inputs[0].unread, view.panes[0].closed_through_ms), (None, None, None));
+        assert!(view.budget.is_none() && view.alerts.is_empty() && view.shares.iter().all(|s| s.share.is_none()));
     }
 }
