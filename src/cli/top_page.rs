@@ -17,6 +17,8 @@ use jiff::Timestamp;
 const AIRY: usize = 40;
 /// From this width on times have their year.
 const WIDE: usize = 110;
+/// Models leave room for so many alerts.
+const LEAST_ALERTS: usize = 3;
 /// What is not known.
 const UNKNOWN: &str = "-";
 
@@ -155,11 +157,12 @@ fn panes(view: &View, width: usize) -> Sheet {
     sheet
 }
 
-/// `late 0.02 % of predictions (20, 0.1/s)`.
-fn share(s: &Share) -> String {
+/// `late 0.02 % of predictions (20, 0.1/s)`, or `late 0.02 %`.
+fn share(s: &Share, brief: bool) -> String {
     match s.share {
         None => format!("{} -", s.what),
         Some(_) if s.count == 0 => format!("{} 0", s.what),
+        Some(share) if brief => format!("{} {}", s.what, percent(share)),
         Some(share) => {
             let rate = s.per_second.filter(|r| *r > 0.0).map(|r| format!(", {}/s", times(r))).unwrap_or_default();
             format!("{} {} of {} ({}{rate})", s.what, percent(share), s.of, count(s.count))
@@ -168,22 +171,25 @@ fn share(s: &Share) -> String {
 }
 
 /// What became of records, and what the budget is worth.
-fn facts(view: &View, width: usize) -> Sheet {
+fn facts(view: &View, width: usize, brief: bool) -> Sheet {
     let mut sheet = Sheet::new(width);
-    let shares: Vec<String> = view.shares.iter().map(share).collect();
+    let shares: Vec<String> = view.shares.iter().map(|s| share(s, brief)).collect();
     sheet.row("records", &shares.join("; "));
     let Some(b) = &view.budget else { return sheet };
     let alarms = if b.false_alarms == 1.0 { "false alarm" } else { "false alarms" };
     let per = duration::format(Span(b.per_ms));
-    let mut said = format!("{} {alarms} in {per} allowed, {} expected: ", number(b.false_alarms), number(b.expected));
-    said.push_str(&format!(
-        "{} of {} streams watch, budget.streams is {}",
-        count(b.armed_streams),
-        count(b.live_streams),
-        count(b.streams)
-    ));
+    let mut said = format!("{} of {} {alarms} in {per} expected", number(b.expected), number(b.false_alarms));
+    match brief {
+        true => said.push_str(&format!("; {} of {} streams", count(b.live_streams), count(b.streams))),
+        false => said.push_str(&format!(
+            ": {} of {} streams watch, budget.streams is {}",
+            count(b.armed_streams),
+            count(b.live_streams),
+            count(b.streams)
+        )),
+    }
     if b.live_streams > b.streams {
-        said.push_str("; raise it: more false alarms than allowed may come");
+        said.push_str("; raise budget.streams: more false alarms than allowed may come");
     }
     sheet.row("budget", &said);
     sheet
@@ -205,7 +211,7 @@ fn models(view: &View, width: usize, room: usize) -> Sheet {
     let mut all: Vec<(&String, &Phases)> = view.models.iter().collect();
     all.sort_by_key(|(_, m)| std::cmp::Reverse(m.alarming)); // stable: then by name
     let shown = fitting(all.len(), room.saturating_sub(1));
-    if all.is_empty() || room < 2 {
+    if shown == 0 {
         return sheet;
     }
     let row = |(name, m): &(&String, &Phases)| {
@@ -294,8 +300,8 @@ fn lists(view: &View, width: usize, height: Option<usize>, coloured: bool, parts
         let used = parts.iter().map(|t| t.lines().count() + between).sum();
         height.map_or(usize::MAX, |h| h.saturating_sub(used))
     };
-    let left = room(parts);
-    parts.push(models(view, width, (left / 3).max(2).min(left)).print(coloured));
+    let (left, alarms) = (room(parts), LEAST_ALERTS.min(view.alerts.len()) + 3);
+    parts.push(models(view, width, left.saturating_sub(alarms).min(left / 2)).print(coloured));
     parts.push(alerts(view, width, room(parts)).print(coloured));
 }
 
@@ -304,7 +310,8 @@ pub fn page(view: &View, width: usize, height: Option<usize>, coloured: bool) ->
     let airy = is_airy(height);
     let mut parts: Vec<String> = [title, processes].map(|part| part(view, width).print(coloured)).into();
     if view.processes.iter().any(|p| p.silent.is_none()) {
-        parts.extend([inputs, stages, panes, facts].map(|part| part(view, width).print(coloured)));
+        parts.extend([inputs, stages, panes].map(|part| part(view, width).print(coloured)));
+        parts.push(facts(view, width, !airy).print(coloured));
         lists(view, width, height, coloured, &mut parts);
     }
     parts.retain(|part| !part.is_empty());

@@ -229,7 +229,7 @@ impl Counted<'_> {
         vec![
             share("joined", (joined, &[]), "accepted predictions", predictions("accepted")),
             share("late", (late.0, &late.1), "predictions", came),
-            share("orphans", (RECORDS, orphan), "outcomes with a verdict", pairs + orphans),
+            share("orphans", (RECORDS, orphan), "decided outcomes", pairs + orphans),
             share("dead letters", ("driftline_dead_letters_total", &[]), "records", self.count("driftline_records_read_total", &[])),
         ]
     }
