@@ -19,3 +19,4 @@ mod prefetch;
 pub mod registry;
 pub mod sizing;
 pub mod stage;
+pub mod top;

@@ -1,8 +1,9 @@
 //! HTTP to others: how driftline asks and tells.
 //!
 //! Guarantees: an answer is waited for no longer than the time given. Never: follows redirects or proxies of the environment, with a password
-//! perhaps in its hand; shows more of an address than its host. Used by: `registry`, `forward`.
+//! perhaps in its hand; shows more of an address than its host. Used by: `registry`, `forward`, `top`.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 use ureq::http::{Response, Uri};
@@ -56,6 +57,45 @@ pub fn pause(answer: &Response<Body>) -> Duration {
 /// As much of a foreign message as a line has room for.
 pub fn beginning(message: &str) -> String {
     message.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect()
+}
+
+/// The address of a server as it is typed, without the slash at its end: `http://HOST...` or `https://HOST...`.
+pub fn address(typed: &str) -> Option<&str> {
+    let url = typed.trim().trim_end_matches('/');
+    origin(url).map(|_| url)
+}
+
+/// Why there is no answer.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Unreached {
+    /// No host has this name.
+    NoHost,
+    /// The host has nobody who listens there.
+    NoListener,
+    /// Nobody answered in time.
+    Late,
+    /// That is no address.
+    NoAddress(String),
+    /// No secured connection.
+    Distrusted(String),
+    /// Anything else.
+    Other(String),
+}
+
+/// Nobody answered, or not as HTTP does.
+pub fn unreached(e: ureq::Error) -> Unreached {
+    use ureq::Error;
+    match e {
+        Error::HostNotFound => Unreached::NoHost,
+        Error::Timeout(_) => Unreached::Late,
+        Error::BadUri(why) => Unreached::NoAddress(why),
+        Error::Rustls(_) | Error::Tls(_) | Error::Pem(_) => Unreached::Distrusted(e.to_string()),
+        Error::Io(io) if io.kind() == ErrorKind::InvalidData => Unreached::Distrusted(io.to_string()),
+        Error::Io(io) if io.kind() == ErrorKind::ConnectionRefused => Unreached::NoListener,
+        // the standard library has no kind for it; a name server that does not answer is another matter
+        Error::Io(io) if io.to_string().contains("failed to lookup address") && !io.to_string().contains("emporary") => Unreached::NoHost,
+        other => Unreached::Other(other.to_string()),
+    }
 }
 
 #[cfg(test)]

@@ -18,8 +18,6 @@ use std::io::Write;
 
 /// Widest page, and its width where COLUMNS says nothing: longer lines are hard to read.
 const WIDEST: usize = 100;
-/// A terminal that says that it is narrower is not believed.
-const NARROWEST: usize = 24;
 /// So many of the episodes that fit are named.
 const NAMED: usize = 20;
 
@@ -127,13 +125,7 @@ fn show(episodes: &[Episode], i: usize, output: Output) -> String {
     let events: Vec<&Value> = episode.events.iter().map(|e| &e.value).collect();
     let same = |e: &&Episode| e.id != episode.id && e.fingerprint() == episode.fingerprint();
     let others: Vec<&Value> = episodes.iter().filter(same).map(Episode::newest).collect();
-    explain_page::page(&events, &others, width()).print(sheet::coloured())
-}
-
-/// What the terminal says, within reason.
-fn width() -> usize {
-    let said = std::env::var("COLUMNS").ok().and_then(|c| c.trim().parse().ok());
-    said.map_or(WIDEST, |columns: usize| columns.clamp(NARROWEST, WIDEST))
+    explain_page::page(&events, &others, sheet::width(WIDEST)).print(sheet::coloured())
 }
 
 /// The episodes that fit, newest first, a line each.
@@ -145,7 +137,7 @@ fn several(episodes: &[Episode], fitting: &[usize], typed: &str) -> String {
         let opened = time(event, "/opened_at").unwrap_or_default();
         let about = [field("/severity"), field("/status"), field("/model"), field("/signal"), &explain_page::segment(event)].join(" ");
         let line = format!("{}  {opened}  {about}", enough(episodes, fitting, *i, typed));
-        write!(out, "\n  {}", clip(&harmless(&line), width().saturating_sub(2))).unwrap_or_default();
+        write!(out, "\n  {}", clip(&harmless(&line), sheet::width(WIDEST).saturating_sub(2))).unwrap_or_default();
     }
     if fitting.len() > NAMED {
         write!(out, "\n  and {} older ones", fitting.len() - NAMED).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Numbers of an alert as an engineer reads them: with their unit, their sign, and what they mean.
 //!
 //! Guarantees: four significant digits at most. Never: says more than docs/alerts.md says of a field.
-//! Comes from: `cli::explain_page`, `cli::explain_life`. Goes to: their lines.
+//! Comes from: `cli::explain_page`, `cli::explain_life`, `cli::top_page`. Goes to: their lines.
 
 use crate::engine::alert::Effect;
 use crate::engine::detect::describe::number;

@@ -23,6 +23,9 @@ mod sheet;
 pub mod size;
 pub mod tail;
 mod tail_line;
+pub mod top;
+mod top_page;
+mod top_screen;
 pub mod topics;
 
 use crate::config::settings::Settings;
@@ -85,6 +88,11 @@ pub enum Verb {
         after_help = "Example:\n  driftline explain -c driftline.yaml 40676ea85575c45b4e36f86801ee8522-71946\n  driftline explain -c driftline.yaml 40676e\n  driftline explain -c driftline.yaml 40676e -o json | jq .effect"
     )]
     Explain(explain::ExplainArgs),
+    /// Watch running processes: throughput, lag, commits, panes, streams, budget, memory, open alerts; q ends it
+    #[command(
+        after_help = "Example:\n  driftline top\n  driftline top --url http://driftline-0.driftline:9464,http://driftline-1.driftline:9464\n  driftline top --once -o json | jq .inputs"
+    )]
+    Top(top::TopArgs),
     /// Tell Alertmanager what fires, until it is resolved, and webhooks each event once
     #[command(
         after_help = "Example:\n  driftline forward -c driftline.yaml --alertmanager http://alertmanager:9093\n  driftline forward -c driftline.yaml --alertmanager https://am-0:9093 --alertmanager https://am-1:9093 --ca-file ca.pem --token-file token\n  driftline forward -c driftline.yaml --webhook on-call=https://chat.example/hooks/7 --webhook-secret-file secret"

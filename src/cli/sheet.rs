@@ -3,7 +3,7 @@
 //! Guarantees: no line of a sheet is wider than the sheet; no character of a text moves the cursor, turns the writing round or commands the
 //! terminal. Both hold for whatever is written on it, since both are done when it is printed.
 //! Never: colours unless it is asked to; drops rows of a table (columns that have no room are dropped, the last ones first).
-//! Comes from: `cli::explain`, `cli::tail_line`. Goes to: standard output.
+//! Comes from: `cli::explain`, `cli::tail_line`, `cli::top_page`. Goes to: standard output.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -23,6 +23,9 @@ pub const GREEN: Ink = "\x1b[32m";
 /// Back to normal.
 pub const OFF: &str = "\x1b[0m";
 
+/// A terminal that says that it is narrower is not believed.
+pub const NARROWEST: usize = 24;
+
 /// Columns of the names of rows.
 const NAMES: usize = 11;
 /// Between the columns of a table.
@@ -36,6 +39,12 @@ pub fn colour(severity: &str) -> Ink {
         "INFO" => "\x1b[36m",
         _ => PLAIN,
     }
+}
+
+/// Columns that the environment says there are (`COLUMNS`), from `NARROWEST` to `widest`, which it is without a word.
+pub fn width(widest: usize) -> usize {
+    let said = std::env::var("COLUMNS").ok().and_then(|c| c.trim().parse().ok());
+    said.map_or(widest, |columns: usize| columns.clamp(NARROWEST, widest))
 }
 
 /// Whether standard output wants colours.
@@ -145,8 +154,20 @@ pub struct Column {
 pub enum Row {
     /// A text for each column.
     Cells(Vec<String>),
+    /// The same, the first of which stands out.
+    Marked(Ink, Vec<String>),
     /// A remark over all of them.
     Note(String),
+}
+
+impl Row {
+    /// Its texts by column, if it has columns.
+    fn cells(&self) -> Option<&[String]> {
+        match self {
+            Row::Cells(cells) | Row::Marked(_, cells) => Some(cells),
+            Row::Note(_) => None,
+        }
+    }
 }
 
 /// What will be printed.
@@ -193,7 +214,7 @@ impl Sheet {
 
     /// A table of as many of the first columns as there is room for.
     pub fn table(&mut self, shape: &[Column], rows: Vec<Row>) {
-        let widths = widths(shape, rows.iter().filter_map(|row| if let Row::Cells(cells) = row { Some(cells.as_slice()) } else { None }));
+        let widths = widths(shape, rows.iter().filter_map(Row::cells));
         let (mut used, mut fit) = (0, 0);
         for width in &widths {
             used += GAP + width;
@@ -210,6 +231,10 @@ impl Sheet {
         for row in &rows {
             self.lines.push(match row {
                 Row::Cells(cells) => padded(&mut shape.iter().map(|c| c.ink).zip(cells.iter().map(String::as_str))),
+                Row::Marked(ink, cells) => {
+                    let inks = std::iter::once(*ink).chain(shape.iter().skip(1).map(|c| c.ink));
+                    padded(&mut inks.zip(cells.iter().map(String::as_str)))
+                }
                 Row::Note(text) => vec![(DIM, format!("  {text}"))],
             });
         }

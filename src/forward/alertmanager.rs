@@ -107,12 +107,10 @@ pub struct Alertmanager {
 impl Alertmanager {
     /// At an address, with certificates that vouch for it.
     pub fn new(url: &str, ca: Option<&str>) -> Result<Alertmanager, String> {
-        let url = url.trim().trim_end_matches('/').to_string();
-        if outward::origin(&url).is_none() {
-            return Err(format!("\"{url}\" is no address of an Alertmanager; write http://HOST:PORT or https://HOST:PORT"));
-        }
+        let known = outward::address(url)
+            .ok_or_else(|| format!("\"{}\" is no address of an Alertmanager; write http://HOST:PORT or https://HOST:PORT", url.trim()))?;
         let agent = outward::agent(TIMEOUT, ca).map_err(|why| format!("--ca-file {why}"))?;
-        Ok(Alertmanager { agent, url })
+        Ok(Alertmanager { agent, url: known.to_string() })
     }
 
     /// Its address.

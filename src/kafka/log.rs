@@ -18,12 +18,14 @@ use crate::engine::types::{Offset, Partition};
 use crate::log::{Commit, CommittedPosition, Ends, Fatal, Handed, Log, OutRecord, Polled, Position, Record, Sink, TopicIx};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::bindings as native;
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::{FromClientConfig, FromClientConfigAndContext};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset as At, TopicPartitionList};
 use std::collections::VecDeque;
+use std::ffi::CString;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -195,6 +197,22 @@ unsafe fn queues_of(consumer: &Client, reader: &Reader) -> Queues {
         let mut queues = Queues::new(consumer.client().native_ptr());
         reader.follower().into_iter().for_each(|follower| queues.watch(follower));
         queues
+    }
+}
+
+impl KafkaLog {
+    /// Records from `next` to the end of a partition, as far as the client has heard (markers of transactions count); it asks nobody.
+    pub fn unread(&self, topic: TopicIx, partition: Partition, next: Offset) -> Option<u64> {
+        if self.at_end(topic, partition) {
+            return Some(0); // what lies behind are markers
+        }
+        let name = CString::new(self.topics.get(usize::from(topic.0))?.as_str()).ok()?;
+        let (mut low, mut high) = (-1, -1);
+        // SAFETY: the consumer lives as long as `self`, the name is a C string; both numbers are this function's own.
+        let heard = unsafe {
+            native::rd_kafka_get_watermark_offsets(self.consumer.client().native_ptr(), name.as_ptr(), partition.0, &mut low, &mut high)
+        };
+        (heard == native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then(|| high.saturating_sub(next.0).max(0) as u64)
     }
 }
 

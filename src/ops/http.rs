@@ -27,6 +27,8 @@ pub struct Shared {
     pub board: Arc<Board>,
     /// The application's name.
     pub app: Arc<str>,
+    /// Bytes that rows may take while they wait.
+    pub memory_limit: u64,
 }
 
 /// Answers given in the running second.
@@ -64,7 +66,7 @@ fn router(shared: Shared) -> Router {
     let pace = (Arc::new(Pace::default()), shared.metrics.clone());
     Router::new()
         .route("/metrics", get(metrics))
-        .route("/status", get(async |State(s): State<Shared>| axum::Json(s.board.view(&s.app))))
+        .route("/status", get(async |State(s): State<Shared>| axum::Json(s.board.view(&s.app, s.memory_limit))))
         .route_layer(from_fn_with_state(pace, paced))
         .route("/livez", get(async |State(s): State<Shared>| probe(s.board.alive(now_ms()), "alive", "a member's loop hangs")))
         .route("/readyz", get(async |State(s): State<Shared>| probe(s.board.ready(), "ready", s.board.waits_for())))

@@ -11,7 +11,7 @@ use crate::codec::writers::Schemas;
 use crate::config::settings::Settings;
 use crate::kafka::log::{KafkaLog, MemberName};
 use crate::kafka::topics;
-use crate::log::{Fatal, Log};
+use crate::log::{Fatal, Log, TopicIx};
 use crate::registry::{self, Registry, Trouble};
 use crate::stage::detect::DetectStage;
 use crate::stage::join::{JoinStage, Step};
@@ -91,7 +91,8 @@ impl Service {
             .map_err(|e| ServiceError::Start(vec![e.to_string()]))?;
         let metrics = Arc::new(Metrics::new(&settings));
         let board = Arc::new(Board::default());
-        let shared = Shared { metrics: metrics.clone(), board: board.clone(), app: settings.app.as_str().into() };
+        let (app, memory_limit) = (settings.app.as_str().into(), settings.memory_limit);
+        let shared = Shared { metrics: metrics.clone(), board: board.clone(), app, memory_limit };
         let http = match settings.http {
             Some(address) => Some(runtime.block_on(serve(address, shared)).map_err(|e| ServiceError::Http(address, e))?),
             None => None,
@@ -287,7 +288,7 @@ impl Crew {
             }
             if now - shown > COUNT_EVERY {
                 shown = now;
-                self.board.show(&label, join_view(&stage));
+                self.board.show(&label, join_view(&stage, &|input, p, next| log.unread(TopicIx(input.index() as u8), p, next)));
             }
             if step == Step::Finished && self.is_over(&mut over) {
                 break;

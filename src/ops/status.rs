@@ -1,9 +1,10 @@
 //! What the process is doing: shared between the members' threads (who write) and HTTP (who reads). Never on the record path.
 
+use crate::engine::alert::Alert;
 use crate::engine::detect::stream::{Phase, Rules};
 use crate::engine::monitor::Monitor;
 use crate::engine::monitor::force::InForce;
-use crate::engine::types::{Input, PaneId, PaneKind};
+use crate::engine::types::{Input, Offset, PaneId, PaneKind, Partition};
 use crate::registry::Registry;
 use crate::stage::detect::DetectStage;
 use crate::stage::join::JoinStage;
@@ -15,6 +16,8 @@ use std::sync::{Arc, OnceLock};
 
 /// Streams that a member describes one by one at most.
 const SHOWN: usize = 500;
+/// Open alerts that a member describes at most, the newest ones.
+const MOST_ALERTS: usize = 200;
 /// A member is alive if its loop has turned within this time, ms.
 const ALIVE_MS: i64 = 120_000;
 
@@ -63,6 +66,7 @@ impl Board {
     pub fn waits_for(&self) -> String {
         match self.registry.get().and_then(|r| r.outage()) {
             Some(outage) => format!("waiting: {outage}"),
+            None if self.stopping.load(Ordering::Relaxed) => "stopping".to_string(),
             None => "waiting for partitions or restoring state".to_string(),
         }
     }
@@ -82,24 +86,28 @@ impl Board {
         !self.stopping.load(Ordering::Relaxed) && !self.members.is_empty() && self.members.iter().all(|m| m.ready.load(Ordering::Relaxed))
     }
 
-    /// The whole status.
-    pub fn view(&self, app: &str) -> Value {
+    /// The whole status; `memory_limit` is what rows that wait may take.
+    pub fn view(&self, app: &str, memory_limit: u64) -> Value {
         let members: BTreeMap<String, Value> =
             self.members.iter().map(|m| (m.key().clone(), json!({ "ready": m.ready.load(Ordering::Relaxed), "state": m.view }))).collect();
         let outage = self.registry.get().and_then(|r| r.outage());
-        json!({ "app": app, "version": env!("CARGO_PKG_VERSION"), "ready": self.ready(), "registry_outage": outage, "members": members })
+        let ready = self.ready();
+        json!({
+            "app": app, "version": env!("CARGO_PKG_VERSION"), "ready": ready, "waits_for": (!ready).then(|| self.waits_for()),
+            "registry_outage": outage, "memory_limit_bytes": memory_limit, "members": members,
+        })
     }
 }
 
-/// The view of a join member.
-pub fn join_view(stage: &JoinStage) -> Value {
+/// The view of a join member. `unread`: records of an input's partition from an offset to its end, if known.
+pub fn join_view(stage: &JoinStage, unread: &dyn Fn(Input, Partition, Offset) -> Option<u64>) -> Value {
     let tasks: Vec<Value> = stage
         .tasks()
         .map(|t| {
             let (rows, waiting, _) = t.join.census();
             let inputs: BTreeMap<&str, Value> = Input::BOTH
                 .into_iter()
-                .map(|i| (i.word(), json!({ "next_offset": t.next[i.index()].0, "watermark_ms": t.join.clocks[i.index()].watermark().0, "activity": format!("{:?}", t.activity[i.index()]), "waits_for_look_ahead": t.blocked[i.index()], "waits_for_schema": t.awaits_schema[i.index()], "open_transaction_at_offset": t.hanging[i.index()].stuck_at.map(|o| o.0) })))
+                .map(|i| (i.word(), json!({ "next_offset": t.next[i.index()].0, "unread": unread(i, t.partition, t.next[i.index()]), "watermark_ms": t.join.clocks[i.index()].watermark().0, "activity": format!("{:?}", t.activity[i.index()]), "waits_for_look_ahead": t.blocked[i.index()], "waits_for_schema": t.awaits_schema[i.index()], "open_transaction_at_offset": t.hanging[i.index()].stuck_at.map(|o| o.0) })))
                 .collect();
             json!({ "partition": t.partition.0, "epoch": t.join.epoch.0 - 1, "pending_predictions": rows, "waiting_outcomes": waiting, "inputs": inputs })
         })
@@ -117,8 +125,31 @@ pub fn detect_view(stage: &DetectStage) -> Value {
             json!({ "partition": p.0, "closed": closed, "open_panes": m.open_panes(), "held_back_by": { "input": blocker(PaneKind::Input), "pair": blocker(PaneKind::Pair) }, "streams": m.streams().count(), "definitions": m.definition_hash(), "versions": versions(m) })
         })
         .collect();
-    let (phases, active) = count_streams(stage);
-    json!({ "stage": "detect", "monitors": monitors, "streams": phases, "active_alerts": active, "shown": shown_streams(stage) })
+    let models = count_models(stage);
+    let (phases, active) = summed(&models);
+    // the budget is the whole application's: each monitor has the same
+    let budget = stage
+        .monitors()
+        .find_map(|(_, m)| m.definitions())
+        .map(|d| json!({ "false_alarms": d.budget.false_alarms, "per_ms": d.budget.per.0, "streams": d.streams_cap }));
+    json!({
+        "stage": "detect", "monitors": monitors, "streams": phases, "models": models, "active_alerts": active, "budget": budget,
+        "alerts": open_alerts(stage), "shown": shown_streams(stage),
+    })
+}
+
+/// Open alerts, newest first: what is known about each by its last event.
+fn open_alerts(stage: &DetectStage) -> Vec<Value> {
+    let mut open: Vec<&Alert> = stage.monitors().flat_map(|(_, m)| m.streams().filter_map(|(_, stream)| stream.alert())).collect();
+    open.sort_by(|a, b| b.opened_at.cmp(&a.opened_at).then(b.severity.cmp(&a.severity)).then(a.alert_id.cmp(&b.alert_id)));
+    let shown = |a: &&Alert| {
+        json!({
+            "alert_id": a.alert_id, "severity": a.severity.word(), "kind": a.kind.word(), "model": a.model, "model_version": a.model_version,
+            "segment": a.segment, "signal": a.signal, "opened_at_ms": a.opened_at.0, "change_point_ms": a.change_point.map(|t| t.0),
+            "effect": a.effect, "summary": a.summary,
+        })
+    };
+    open.iter().take(MOST_ALERTS).map(shown).collect()
 }
 
 /// Definitions that panes to come (or a restart) are closed under: the newest last, with the first panes that it holds for.
@@ -162,17 +193,34 @@ fn word(phase: Phase) -> &'static str {
     }
 }
 
-/// Streams by phase, open episodes by model.
-pub fn count_streams(stage: &DetectStage) -> (BTreeMap<&'static str, i64>, BTreeMap<String, i64>) {
-    let mut phases = BTreeMap::from([("learning", 0), ("watching", 0), ("alarming", 0)]);
-    let mut active = BTreeMap::new();
-    for (_, monitor) in stage.monitors() {
-        for (key, stream) in monitor.streams() {
-            let open = active.entry(key.model.clone()).or_insert(0);
-            let word = word(stream.phase());
-            *open += i64::from(stream.phase() == Phase::Alarming);
-            *phases.entry(word).or_insert(0) += 1;
+/// Streams of each model by phase.
+type Models = BTreeMap<String, BTreeMap<&'static str, i64>>;
+
+fn none() -> BTreeMap<&'static str, i64> {
+    [Phase::Learning, Phase::Watching, Phase::Alarming].map(|phase| (word(phase), 0)).into()
+}
+
+fn count_models(stage: &DetectStage) -> Models {
+    let mut models = Models::new();
+    for (key, stream) in stage.monitors().flat_map(|(_, monitor)| monitor.streams()) {
+        if !models.contains_key(&key.model) {
+            models.insert(key.model.clone(), none());
+        }
+        if let Some(n) = models.get_mut(&key.model).and_then(|of| of.get_mut(word(stream.phase()))) {
+            *n += 1;
         }
     }
-    (phases, active)
+    models
+}
+
+/// Over all models by phase; open episodes by model.
+fn summed(models: &Models) -> (BTreeMap<&'static str, i64>, BTreeMap<String, i64>) {
+    let mut phases = none();
+    models.values().flatten().for_each(|(phase, n)| *phases.entry(phase).or_default() += n);
+    (phases, models.iter().map(|(model, of)| (model.clone(), of[word(Phase::Alarming)])).collect())
+}
+
+/// Streams by phase, open episodes by model.
+pub fn count_streams(stage: &DetectStage) -> (BTreeMap<&'static str, i64>, BTreeMap<String, i64>) {
+    summed(&count_models(stage))
 }

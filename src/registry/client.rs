@@ -6,7 +6,7 @@
 
 use crate::codec::writers::{SchemaKind, Written};
 use crate::config::settings::{Registry as Settings, RegistryAuth};
-use crate::outward::{self, beginning, pause};
+use crate::outward::{self, Unreached, beginning, pause};
 use base64::Engine;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -204,27 +204,16 @@ impl Client {
 
 /// Nobody answered, or not as HTTP does.
 fn unreached(e: ureq::Error) -> Trouble {
-    use ureq::Error;
-    match e {
-        Error::HostNotFound => no_such_host(),
-        Error::Timeout(_) => Trouble::passing("it did not answer within registry.timeout"),
-        Error::BadUri(why) => Trouble::lasting(format!("registry.url is no address ({why})")),
-        Error::Rustls(_) | Error::Tls(_) | Error::Pem(_) => distrusted(&e.to_string()),
-        Error::Io(io) if io.kind() == std::io::ErrorKind::InvalidData => distrusted(&io.to_string()),
-        // the standard library has no kind for it; a name server that does not answer is another matter
-        Error::Io(io) if io.to_string().contains("failed to lookup address") && !io.to_string().contains("emporary") => no_such_host(),
-        other => Trouble::passing(format!("it can't be reached ({other})")),
+    match outward::unreached(e) {
+        Unreached::NoHost => Trouble::lasting("there is no such host; correct registry.url"),
+        Unreached::Late => Trouble::passing("it did not answer within registry.timeout"),
+        Unreached::NoAddress(why) => Trouble::lasting(format!("registry.url is no address ({why})")),
+        Unreached::Distrusted(why) => Trouble::lasting(format!(
+            "no secured connection ({why}); set registry.ca_file to the certificates that vouch for it, or correct the host or port in registry.url"
+        )),
+        Unreached::NoListener => Trouble::passing("it can't be reached (nobody listens there)"),
+        Unreached::Other(why) => Trouble::passing(format!("it can't be reached ({why})")),
     }
-}
-
-fn no_such_host() -> Trouble {
-    Trouble::lasting("there is no such host; correct registry.url")
-}
-
-fn distrusted(why: &str) -> Trouble {
-    Trouble::lasting(format!(
-        "no secured connection ({why}); set registry.ca_file to the certificates that vouch for it, or correct the host or port in registry.url"
-    ))
 }
 
 /// As a segment of a path.

@@ -181,7 +181,6 @@ fn no_event_is_lost_however_often_the_process_is_killed() {
     let mut expected = Vec::new();
     let mut process = start(&scene, &flags);
     for round in 0..6 {
-        let before = ids(&receiver).len();
         let events: Vec<Vec<u8>> = (0..5).map(|i| event(&format!("e{round}{i}"), 0, "FIRING", "INFO", NOW)).collect();
         scene.publish(&events.iter().map(|e| (0, e.as_slice())).collect::<Vec<_>>(), true);
         expected.extend((0..5).map(|i| format!("e{round}{i}-1/0")));

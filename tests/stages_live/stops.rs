@@ -112,7 +112,7 @@ fn an_input_behind_a_transaction_that_nobody_ends_is_stuck_after_ten_minutes_and
     assert_eq!((activity(&world), world.tasks()[0].hanging[1].stuck_at), ([Activity::Active, Activity::Stuck], Some(at)));
     assert!(world.pair_time() > hung + 9 * MINUTE, "panes go on");
 
-    let status = join_view(&world.join.1).to_string();
+    let status = join_view(&world.join.1, &|_, _, _| None).to_string();
     assert!(status.contains(r#""activity":"Stuck""#) && status.contains(&format!(r#""open_transaction_at_offset":{}"#, at.0)), "{status}");
     assert!(page(&mut world).contains(r#"driftline_input_stuck{input="outcomes",partition="0"} 1"#));
 

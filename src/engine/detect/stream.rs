@@ -358,6 +358,14 @@ impl Stream {
         }
     }
 
+    /// The last event of its open episode.
+    pub fn alert(&self) -> Option<&Alert> {
+        match &self.state {
+            State::Watching { episode, .. } => episode.as_ref().map(|e| &e.last),
+            State::Learning(_) => None,
+        }
+    }
+
     /// What the status page shows.
     pub fn status(&self, rules: &Rules<'_>) -> StreamStatus {
         match &self.state {
