@@ -99,6 +99,8 @@ pub enum Bug {
     PlanWhenSeen,
     /// Joins obey new definitions as soon as they see them.
     DefinitionsWhenSeen,
+    /// Books keep the names of features by number when a new reader numbers them anew.
+    BooksKept,
     /// A rebuilt monitor obeys the newest definitions in all panes.
     DefinitionsNotRestored,
     /// Rows that meet bins are dropped.
@@ -200,6 +202,7 @@ impl Bug {
         (Bug::PairByOutcome, "a pair belongs to the pane of its outcome"),
         (Bug::PlanWhenSeen, "bins are used as soon as they are seen"),
         (Bug::DefinitionsWhenSeen, "joins obey new definitions as soon as they see them"),
+        (Bug::BooksKept, "books keep the names of features by number when a new reader numbers them anew"),
         (Bug::DefinitionsNotRestored, "a rebuilt monitor obeys the newest definitions in all panes"),
         (Bug::MergeForgets, "rows that meet bins are dropped"),
         (Bug::PoolNotThinned, "merged samples keep what lies above the smallest threshold"),

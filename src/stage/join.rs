@@ -13,6 +13,7 @@ use super::release;
 use crate::codec::decoder::{OutcomeDecoder, PredictionDecoder};
 use crate::codec::writers::Schemas;
 use crate::config::settings::Settings;
+use crate::engine::book::Book;
 use crate::engine::definitions::Definitions;
 use crate::engine::journal::Activity;
 use crate::engine::plan::{Plan, PlanRecord, Versioned};
@@ -254,7 +255,7 @@ impl JoinStage {
     }
 
     /// Predictions are read with the dimensions of the definitions in force, whatever this process's file says. Features are numbered anew,
-    /// so books must be empty: they are, between epochs.
+    /// so books must be new.
     fn read_dimensions(&mut self, dimensions: &[String]) -> Result<(), Fatal> {
         let decoder = PredictionDecoder::with(&self.settings.predictions, dimensions, self.schemas.clone());
         self.predictions = decoder.map_err(|e| Fatal(e.to_string()))?;
@@ -268,6 +269,9 @@ impl JoinStage {
             return Ok(());
         };
         self.end_epoch(log)?;
+        if !planted(Bug::BooksKept) {
+            self.tasks.values_mut().for_each(|t| t.book = Book::default()); // they know features by number
+        }
         self.read_dimensions(&versioned.definitions.dimensions)
     }
 

@@ -281,14 +281,16 @@ fn written(drafts: Vec<Draft>, text: fn(&Draft) -> String) -> Vec<Message> {
 fn prediction(p: &Draft) -> String {
     let note = if p.note { format!("{:.1}", p.x * 3.0) } else { "null".to_string() };
     let label = if p.label { "yes" } else { "no" };
+    // in no order: readers number features as they meet them
+    let mut features = [format!("\"x\":{:.3}", p.x), format!("\"plan\":\"{}\"", p.plan), format!("\"note\":{note}")];
+    features.rotate_left(p.time as usize % 3);
     format!(
-        "{{\"request_id\":\"{}\",\"event_time\":{},\"model\":\"{}\",\"score\":{:.4},\"label\":\"{label}\",\"features\":{{\"x\":{:.3},\"plan\":\"{}\",\"note\":{note}}},\"segments\":{{\"country\":\"{}\",\"city\":\"{}\"}}}}",
+        "{{\"request_id\":\"{}\",\"event_time\":{},\"model\":\"{}\",\"score\":{:.4},\"label\":\"{label}\",\"features\":{{{}}},\"segments\":{{\"country\":\"{}\",\"city\":\"{}\"}}}}",
         p.id,
         p.time,
         model(p.model),
         p.x / 4.0,
-        p.x,
-        p.plan,
+        features.join(","),
         p.country,
         if p.x > 0.9 { "north" } else { "south" }
     )
