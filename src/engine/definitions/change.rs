@@ -6,6 +6,7 @@
 //! Comes from: proposals (`stage`). Goes to: `monitor` (the coordinator's answer), `cli` (what is said of a changed file).
 
 use super::Definitions;
+use crate::engine::book::{ABS_ERROR, BIAS, CALIBRATION};
 use crate::engine::detect::stream::{Form, StreamKey};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -98,8 +99,15 @@ impl Definitions {
         let watched = key.segment.is_empty() || next.segments.iter().any(|names| by(names));
         // a group's limit is part of what was counted
         let judged_anew = || self.fairness.iter().any(|rule| by(&rule.groups) && !next.fairness.contains(rule));
-        watched && !(key.form == Form::Disparity && judged_anew())
+        // of a model without a task nobody knows what is an error
+        let unlisted = self.models.contains_key(&key.model) && !next.models.contains_key(&key.model);
+        watched && !(key.form == Form::Disparity && judged_anew()) && !(unlisted && tells_errors(key))
     }
+}
+
+/// Whether a stream is of what a model's task makes an error.
+fn tells_errors(key: &StreamKey) -> bool {
+    matches!(key.form, Form::Errors | Form::Gap | Form::Disparity) || [ABS_ERROR, BIAS, CALIBRATION].contains(&key.signal.as_str())
 }
 
 #[cfg(test)]
@@ -174,5 +182,10 @@ mod tests {
             assert_eq!(old.keeps(&next, &key(names, form)), kept, "{names:?} {form:?}");
         }
         assert!(next.keeps(&next, &key(&["country"], Form::Disparity)));
+        let rules = ModelRules { task: Task::Multiclass, positive: None, favourable: None };
+        let listed = Definitions { models: BTreeMap::from([("m".to_string(), rules)]), ..old.clone() };
+        let kept = [Form::Numeric, Form::Volume, Form::Errors].map(|form| listed.keeps(&old, &key(&[], form)));
+        assert_eq!(kept, [true, true, false], "errors of a model that is no longer listed");
+        assert!(old.keeps(&listed, &key(&[], Form::Errors)));
     }
 }
