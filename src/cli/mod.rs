@@ -25,7 +25,7 @@ pub mod tail;
 mod tail_line;
 pub mod top;
 mod top_page;
-mod top_screen;
+pub mod top_screen;
 pub mod topics;
 
 use crate::config::settings::Settings;
