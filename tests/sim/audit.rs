@@ -354,10 +354,10 @@ impl Audit {
         plan
     }
 
-    /// True if only the inputs decide alerts: nothing was lost or declared quiet before its end, no definitions were changed.
+    /// True if only the inputs decide alerts: nothing was lost or declared quiet before its end.
     pub fn timeless(&self) -> bool {
         let lost = |t: &TaskHistory| t.decisions.iter().any(|d| matches!(d.decision, EdgeDecision::Lost { .. })) || !t.releases.is_empty();
-        self.definitions.len() == 1 && !self.tasks.iter().any(|t| t.was_quiet || lost(t))
+        !self.tasks.iter().any(|t| t.was_quiet || lost(t))
     }
 
     /// The settings of the run with the newest definitions.

@@ -120,10 +120,13 @@ impl<'s> Oracle<'s> {
         decisions.into_iter().for_each(|decision| source.book.decided(decision, d));
     }
 
-    /// Everything, when inputs end for good and nothing was lost or declared silent before.
-    pub fn alerts(mut self, definitions: Versioned) -> Published {
-        (0..self.monitors.len()).for_each(|p| self.observe(p, &sealed(Kind::Definitions, &definitions)));
-        self.plan.observe(PlanRecord::Definitions(Box::new(definitions)));
+    /// Everything, when inputs end for good and nothing was lost or declared silent before. All versions of the definitions are known from the
+    /// start: each holds from its pane on, whenever it was learnt.
+    pub fn alerts(mut self, versions: &[Versioned]) -> Published {
+        for definitions in versions {
+            (0..self.monitors.len()).for_each(|p| self.observe(p, &sealed(Kind::Definitions, definitions)));
+            self.plan.observe(PlanRecord::Definitions(Box::new(definitions.clone())));
+        }
         while !self.monitors.iter().all(|m| m.0.finished()) {
             self.turn();
         }
