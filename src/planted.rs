@@ -103,6 +103,8 @@ pub enum Bug {
     BooksKept,
     /// A rebuilt monitor obeys the newest definitions in all panes.
     DefinitionsNotRestored,
+    /// A rebuilt monitor does not learn anew from the pane in which a change was accepted.
+    AcceptedOnce,
     /// Rows that meet bins are dropped.
     MergeForgets,
     /// Merged samples keep what lies above the smallest threshold.
@@ -204,6 +206,7 @@ impl Bug {
         (Bug::DefinitionsWhenSeen, "joins obey new definitions as soon as they see them"),
         (Bug::BooksKept, "books keep the names of features by number when a new reader numbers them anew"),
         (Bug::DefinitionsNotRestored, "a rebuilt monitor obeys the newest definitions in all panes"),
+        (Bug::AcceptedOnce, "a rebuilt monitor does not learn anew from the pane in which a change was accepted"),
         (Bug::MergeForgets, "rows that meet bins are dropped"),
         (Bug::PoolNotThinned, "merged samples keep what lies above the smallest threshold"),
         (Bug::OneTime, "input panes wait for labels, too"),

@@ -38,8 +38,7 @@ budget: { false_alarms: 1, per: 3650d }
 ",
     );
     assert_eq!(SIZE.start(PaneId(REFERENCE)), EventTime(25 * 86_400_000), "the reference ends there");
-    definitions.models =
-        BTreeMap::from([("m".to_string(), ModelRules { task: Task::Binary, positive: Some("yes".into()), favourable: None })]);
+    definitions.models = BTreeMap::from([("m".to_string(), ModelRules { positive: Some("yes".into()), ..ModelRules::of(Task::Binary) })]);
     definitions
 }
 

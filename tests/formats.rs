@@ -68,7 +68,7 @@ fn cell(version: Option<&str>, country: &str) -> CellKey {
 }
 
 fn definitions() -> Definitions {
-    let rules = |task, positive: Option<&str>| ModelRules { task, positive: positive.map(Into::into), favourable: None };
+    let rules = |task, positive: Option<&str>| ModelRules { positive: positive.map(Into::into), ..ModelRules::of(task) };
     Definitions {
         app: "shop".into(),
         revision: 3,
@@ -331,6 +331,9 @@ fn definitions_and_proposals_are_frozen() {
     fair.models.get_mut("fraud").unwrap().favourable = Some("no".into());
     let odd = Definitions { outliers: Some(Outliers { share: 0.001 }), ..definitions() };
     assert_frozen("proposal_2_outliers", &odd.to_proposal(), |bytes| Definitions::from_proposal(bytes).unwrap().to_proposal());
+    let mut meant = definitions();
+    meant.models.get_mut("fraud").unwrap().accepted = [Some(EventTime(1_700_000_000_000)), None];
+    assert_frozen("proposal_2_accepted", &meant.to_proposal(), |bytes| Definitions::from_proposal(bytes).unwrap().to_proposal());
     let versioned = Versioned { version: 2, effective_from: PaneId(i64::MIN), definitions: fair.clone() };
     assert_frozen("definitions_2", &versioned.to_bytes(), plan_again);
     assert_frozen("proposal_2", &fair.to_proposal(), |bytes| Definitions::from_proposal(bytes).unwrap().to_proposal());

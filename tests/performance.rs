@@ -33,7 +33,7 @@ fn classes(called: bool, observed: bool) -> [u64; 2] {
 /// What comes out of the partial of one epoch with these pairs.
 fn booked(model: &str, plan: &Plan, pairs: impl Iterator<Item = (f64, [u64; 2], f64)>) -> CellSummary {
     let mut definitions = offline::definitions("");
-    definitions.models.insert("price".into(), ModelRules { task: Task::Regression, positive: None, favourable: None });
+    definitions.models.insert("price".into(), ModelRules::of(Task::Regression));
     let (mut book, mut cells) = (Book::default(), Cells::default());
     let (cell, e) = (cells.intern(model, None, &[]), EventTime(0));
     for (i, (score, [label, outcome_label], outcome_value)) in pairs.enumerate() {

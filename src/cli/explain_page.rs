@@ -11,6 +11,8 @@ use super::explain_words::{Scale, chance, interval, length, reference, times, to
 use super::sheet::{BOLD, Column, DIM, GREEN, Ink, PLAIN, Row, Sheet, bar, clip, colour, natural, whiskers};
 use crate::engine::alert::{Contributor, Effect, Side};
 use crate::engine::detect::describe::number;
+use crate::engine::monitor::kind_of;
+use crate::engine::types::PaneKind;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -108,7 +110,7 @@ pub fn page(events: &[&Value], before: &[&Value], width: usize) -> Sheet {
     recovery(&mut sheet, last);
     values(&mut sheet, shown, ink);
     contributors(&mut sheet, shown, ink);
-    next_steps(&mut sheet, shown);
+    next_steps(&mut sheet, shown, resolved(last));
     life(&mut sheet, events);
     others(&mut sheet, before);
     sheet.line(Vec::new());
@@ -268,7 +270,17 @@ fn contributors(sheet: &mut Sheet, event: &Value, ink: Ink) {
 }
 
 /// What to look at and what to do, as far as the event knows.
-fn next_steps(sheet: &mut Sheet, event: &Value) {
+/// How to say that a change is meant, where a stream is compared with its own past.
+fn acceptance(event: &Value) -> Option<String> {
+    let (model, signal, since) = (text(event, "/model")?, text(event, "/signal")?, stamp(event, "/change_point")?);
+    if sides(event).0 != "before" {
+        return None;
+    }
+    let panes = if kind_of(signal) == PaneKind::Input { "predictions" } else { "outcomes" };
+    Some(format!("set models.{model}.accepted.{panes}: {since} and restart (docs/operations.md, Accepting a change)"))
+}
+
+fn next_steps(sheet: &mut Sheet, event: &Value, over: bool) {
     let ids: Vec<String> = part(event, "sample_request_ids").unwrap_or_default();
     let action = text(event, "/action").map(|a| match advice(a) {
         said if a == "none" || said == a => said.to_owned(),
@@ -276,6 +288,7 @@ fn next_steps(sheet: &mut Sheet, event: &Value) {
     });
     let rows = [
         ("advice", action),
+        ("if meant", acceptance(event).filter(|_| !over)),
         ("runbook", text(event, "/runbook").map(str::to_owned)),
         ("requests", Some(ids.join(", ")).filter(|t| !t.is_empty())),
         ("labels", named(event, "labels", ", ")),

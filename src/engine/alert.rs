@@ -46,6 +46,8 @@ pub enum Reason {
     Redefined,
     /// What it is about is no longer there.
     Gone,
+    /// The configuration says that the change is meant: the stream learns anew.
+    Accepted,
 }
 
 impl Reason {
@@ -58,13 +60,14 @@ impl Reason {
             Reason::Recovered => "recovered",
             Reason::Redefined => "redefined",
             Reason::Gone => "gone",
+            Reason::Accepted => "accepted",
         }
     }
 
     /// The reason of a word.
     pub fn parse(word: &str) -> Option<Reason> {
-        use Reason::{Escalated, Gone, Opened, Recovered, Redefined, Reminder};
-        [Opened, Escalated, Reminder, Recovered, Redefined, Gone].into_iter().find(|r| r.word() == word)
+        use Reason::{Accepted, Escalated, Gone, Opened, Recovered, Redefined, Reminder};
+        [Opened, Escalated, Reminder, Recovered, Redefined, Gone, Accepted].into_iter().find(|r| r.word() == word)
     }
 }
 

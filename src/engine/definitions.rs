@@ -102,6 +102,8 @@ pub struct ModelRules {
     pub positive: Option<String>,
     /// The class that people want to be given, if it is not the positive one.
     pub favourable: Option<String>,
+    /// What it shows from these instants on, in event time, is normal: streams of input panes and of pair panes learn anew from there.
+    pub accepted: [Option<EventTime>; 2],
 }
 
 /// The kind of answer that a model gives.
@@ -211,6 +213,7 @@ impl Definitions {
             BaselineRule::Range { from, to } => from.0.abs_diff(0) <= LONGEST.0 as u64 && to.0.abs_diff(0) <= LONGEST.0 as u64,
             BaselineRule::Learn { span } => (Span::ZERO..=LONGEST).contains(&span),
         };
+        let mut accepted = self.models.values().flat_map(|m| m.accepted).flatten();
         let t = &self.tolerance;
         let tolerance = [t.location, t.scale, t.rate_relative, t.rate_points, t.psi].iter().all(|x| x.is_finite() && *x >= 0.0);
         let budget = self.budget.false_alarms.is_finite() && self.budget.false_alarms > 0.0;
@@ -222,6 +225,7 @@ impl Definitions {
             (budget && (Span(1)..=LONGEST).contains(&self.budget.per), "definitions with such a budget"),
             (self.outliers.is_none_or(|o| (0.0..=1.0).contains(&o.share)), "definitions with such a share of outliers"),
             (self.fairness.iter().all(Fairness::possible), "definitions with such a rule of fairness"),
+            (accepted.all(|t| t.0.unsigned_abs() <= LONGEST.0 as u64), "definitions that accept such an instant"),
         ] {
             if !holds {
                 return Err(Malformed::Value(what));
@@ -238,12 +242,24 @@ impl Definitions {
 
     /// The rules of a model, listed or not.
     pub fn model(&self, name: &str) -> ModelRules {
-        self.models.get(name).cloned().unwrap_or(ModelRules { task: Task::Unknown, positive: None, favourable: None })
+        self.models.get(name).cloned().unwrap_or(ModelRules::of(Task::Unknown))
     }
 
     /// Panes that a source may be ahead of the last closed one: 64 plus the allowed lateness.
     pub fn look_ahead(&self) -> i64 {
         64 + self.pane.panes_in(self.join.lateness[0].max(self.join.lateness[1]))
+    }
+}
+
+impl ModelRules {
+    /// Of a task alone.
+    pub fn of(task: Task) -> ModelRules {
+        ModelRules { task, positive: None, favourable: None, accepted: [None; 2] }
+    }
+
+    /// The same without what joins do not see.
+    pub fn joined(&self) -> ModelRules {
+        ModelRules { accepted: [None; 2], ..self.clone() }
     }
 }
 
@@ -309,6 +325,10 @@ mod tests {
             refused(&|d| d.fairness = vec![Fairness { difference: ratio, ..by_gender() }]);
             refused(&|d| d.outliers = Some(Outliers { share: ratio }));
         }
+        let accepting = |t| ModelRules { accepted: [None, Some(EventTime(t))], ..ModelRules::of(Task::Binary) };
+        for time in [longer.0, -longer.0, i64::MIN] {
+            refused(&|d| d.models = BTreeMap::from([("m".to_string(), accepting(time))]));
+        }
         refused(&|d| d.fairness = vec![Fairness { groups: Vec::new(), ..by_gender() }]);
         refused(&|d| d.fairness = vec![Fairness { reference: Some(Vec::new()), ..by_gender() }]);
     }
@@ -321,17 +341,20 @@ mod tests {
     fn only_what_the_first_format_has_no_place_for_is_written_in_the_second() {
         let fair = Definitions { fairness: vec![by_gender()], ..definitions() };
         let odd = Definitions { outliers: Some(Outliers { share: 0.001 }), ..definitions() };
-        let rules = |favourable: Option<&str>| ModelRules {
-            task: Task::Binary,
-            positive: Some("1".into()),
-            favourable: favourable.map(Into::into),
+        let with = |favourable: Option<&str>, accepted| {
+            let rules =
+                ModelRules { positive: Some("1".into()), favourable: favourable.map(Into::into), accepted, ..ModelRules::of(Task::Binary) };
+            Definitions { models: BTreeMap::from([("m".to_string(), rules)]), ..definitions() }
         };
-        let with = |favourable| Definitions { models: BTreeMap::from([("m".to_string(), rules(favourable))]), ..definitions() };
-        for (definitions, format) in [(definitions(), 1), (with(None), 1), (with(Some("0")), 2), (fair, 2), (odd, 2)] {
+        let (never, once) = ([None; 2], [None, Some(EventTime(-7))]);
+        let models =
+            [(with(None, never), 1), (with(Some("0"), never), 2), (with(None, once), 2), (with(Some("0"), [Some(EventTime(1)); 2]), 2)];
+        for (definitions, format) in [(definitions(), 1), (fair, 2), (odd, 2)].into_iter().chain(models) {
             assert_eq!(definitions.format(), format, "{definitions:?}");
             assert_eq!(Definitions::from_bytes(&definitions.to_bytes(), format), Ok(definitions.clone()));
             assert_eq!(Definitions::from_proposal(&definitions.to_proposal()), Ok(definitions.clone()));
         }
-        assert_ne!(with(None).hash(), with(Some("0")).hash());
+        assert_ne!(with(None, never).hash(), with(Some("0"), never).hash());
+        assert_ne!(with(None, never).hash(), with(None, once).hash());
     }
 }

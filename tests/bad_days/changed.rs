@@ -118,3 +118,56 @@ fn what_cannot_change_is_named_and_everything_stays_as_it_was() {
     assert!(run.said(&["version 2 of the definitions"]).is_none() && versions(&run).len() == 1);
     run.stop();
 }
+
+/// Watched closely, with what else is said of the model.
+fn watching(rules: &str) -> String {
+    format!(
+        "panes: {{ size: 1s }}\njoin: {{ window: 10m }}\nbaseline: {{ learn: 150s }}\nalerts: {{ format: json }}\n\
+         budget: {{ false_alarms: 50, per: 1d }}\nmodels: {{ m: {{ task: binary, positive: '1'{rules} }} }}"
+    )
+}
+
+/// Ten predictions a second, with a score around `score`; one outcome.
+fn score(scene: &Scene, seconds: std::ops::Range<i64>, score: f64) {
+    let scored = |s: i64, i: i64| {
+        let mut value = scene.prediction(&format!("at-{s}-{i}"), s);
+        value["score"] = json!(score + ((s * 7 + i * 3) % 10) as f64 / 100.0);
+        value
+    };
+    scene.write("predictions", seconds.clone().flat_map(|s| (0..10).map(move |i| (s, i))).map(|(s, i)| scored(s, i)));
+    scene.write("outcomes", seconds.map(|s| scene.outcome(&format!("at-{s}-0"), s)));
+}
+
+/// Events about the score: what was said, and of when (ms).
+fn said_of_score(scene: &Scene) -> Vec<(String, i64)> {
+    let alerts = scene.read("alerts").into_iter().filter_map(|r| serde_json::from_slice::<Value>(&r.value?).ok());
+    let text = |a: &Value, name: &str| a[name].as_str().unwrap_or_default().to_owned();
+    let ms = |a: &Value| text(a, "detected_at").parse::<jiff::Timestamp>().map_or(0, |t| t.as_millisecond());
+    alerts.filter(|a| a["signal"] == "score").map(|a| (text(&a, "reason"), ms(&a))).collect()
+}
+
+#[test]
+fn an_alert_ends_where_its_change_is_accepted_and_the_new_normal_raises_none() {
+    let mut scene = scene("accepted");
+    scene.rewrite(&watching(""));
+    score(&scene, 0..440, 0.2);
+    score(&scene, 440..500, 0.6);
+    let mut run = scene.run(&[]);
+    run.until("an alert", |_| said_of_score(&scene).iter().any(|(reason, _)| reason == "opened").then_some(()));
+    run.stop();
+
+    let accepted = jiff::Timestamp::from_millisecond(scene.at(520)).expect("a time").to_string();
+    scene.rewrite(&watching(&format!(", accepted: {{ predictions: '{accepted}' }}")));
+    told(&scene, "note", "models.NAME.accepted differ");
+    let mut run = scene.run(&[]);
+    run.says(&["version 2 of the definitions"]);
+    score(&scene, 500..780, 0.6);
+    run.reaches("driftline_joined_total", &[], 280.0);
+    run.stop();
+    let said = said_of_score(&scene);
+    assert!(said.len() > 1 && said.last() == Some(&("accepted".to_owned(), scene.at(520))), "{said:?}");
+    // what was normal once is a change now
+    score(&scene, 780..840, 0.2);
+    assert_eq!(scene.run_once().code, Some(0));
+    assert_eq!(said_of_score(&scene)[said.len()].0, "opened");
+}

@@ -16,7 +16,7 @@ const SIZE: PaneSize = PaneSize(Span::minutes(10));
 const PANES: i64 = 200;
 
 fn rules(reference: Option<&str>) -> Definitions {
-    let loans = ModelRules { task: Task::Binary, positive: Some("1".into()), favourable: None };
+    let loans = ModelRules { positive: Some("1".into()), ..ModelRules::of(Task::Binary) };
     let fairness =
         Fairness { groups: vec!["gender".into()], reference: reference.map(|value| vec![value.into()]), ratio: 0.8, difference: 0.1 };
     Definitions {

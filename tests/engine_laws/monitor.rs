@@ -44,7 +44,7 @@ impl Draw {
 }
 
 pub fn definitions() -> Definitions {
-    let rules = |task, positive: Option<&str>| ModelRules { task, positive: positive.map(Into::into), favourable: None };
+    let rules = |task, positive: Option<&str>| ModelRules { positive: positive.map(Into::into), ..ModelRules::of(task) };
     Definitions {
         app: "laws".into(),
         revision: 0,
@@ -214,12 +214,12 @@ impl Said {
 }
 
 fn told(seed: u64) -> Told {
-    told_with(seed, Vec::new())
+    told_with(seed, definitions(), Vec::new())
 }
 
 /// The same with proposals that come when the slowest source has reached a pane.
-fn told_with(seed: u64, mut proposals: Vec<(i64, Definitions)>) -> Told {
-    let (r, definitions, mut plan) = (&mut Draw(seed * 1_000_000_000), definitions(), Plan::default());
+fn told_with(seed: u64, definitions: Definitions, mut proposals: Vec<(i64, Definitions)>) -> Told {
+    let (r, mut plan) = (&mut Draw(seed * 1_000_000_000), Plan::default());
     let mut monitor = Monitor::new(Partition(0));
     let (mut log, mut said, mut effects) = (Vec::new(), Said::default(), Effects::default());
     let mut write = |monitor: &mut Monitor, plan: &mut Plan, record: Vec<u8>| {
@@ -359,7 +359,7 @@ fn must_say_the_same(seed: u64, log: &[Vec<u8>], said: &Said) {
 /// segments, groups and limits; then a model goes. Then an old file is heard again, and one that changes what can't change.
 fn amended() -> Vec<(i64, Definitions)> {
     let by = |names: &[&str]| names.iter().map(|n| n.to_string()).collect::<Vec<_>>();
-    let rules = ModelRules { task: Task::Regression, positive: None, favourable: None };
+    let rules = ModelRules::of(Task::Regression);
     let mut more = Definitions { segments: vec![by(&["country"]), by(&["city"])], segment_cap: 9, ..definitions() };
     more.dimensions = by(&["city", "country"]);
     more.models.insert("churn".into(), rules);
@@ -384,7 +384,7 @@ fn amended() -> Vec<(i64, Definitions)> {
 #[test]
 fn changed_definitions_hold_from_one_pane_on_whoever_dies() {
     for seed in 1..=3 {
-        let Told { log, said } = told_with(seed, amended());
+        let Told { log, said } = told_with(seed, definitions(), amended());
         let [(2, more), (3, other), (4, fewer)] = said.versions[..] else { panic!("{:?}", said.versions) };
         assert!((530..560).contains(&more.0) && more == other && (650..690).contains(&fewer.0), "{:?}", said.versions);
         assert_eq!(said.not_adopted, (2, 1));
@@ -401,6 +401,52 @@ fn changed_definitions_hold_from_one_pane_on_whoever_dies() {
         let there = |text: &[u8]| state.windows(text.len()).any(|w| w == text);
         assert!(there(b"north") && there(b"south"), "streams by city");
     }
+}
+
+/// While everything is different: of one model it is said before that this is meant, of its pairs from later on; of the other one afterwards.
+#[test]
+fn accepted_changes_are_learnt_anew_from_one_pane_on_whoever_dies() {
+    let first = Definitions { baseline: BaselineRule::Learn { span: Span::seconds(60) }, ..definitions() };
+    let (inputs, pairs) = (SIZE.start(PaneId(600)), SIZE.start(PaneId(619)).plus(Span(1)));
+    let mut before = first.clone();
+    before.models.get_mut("fraud").unwrap().accepted = [Some(inputs), Some(pairs)];
+    let mut after = before.clone();
+    after.models.get_mut("price").unwrap().accepted = [Some(SIZE.start(PaneId(561))), None];
+    for seed in 1..=2 {
+        let Told { log, said } = told_with(seed, first.clone(), vec![(640, after.clone()), (570, before.clone())]);
+        assert_eq!((said.versions.len(), said.not_adopted), (2, (0, 0)));
+        must_say_the_same(seed, &log, &said);
+        let compared = |a: &str| ["focus_version", "focus_disparity"].iter().any(|with| a.contains(with));
+        let told = |of: &str, what: &str| -> Vec<i64> {
+            let fits = |a: &&String| a.starts_with(of) && a.contains(what) && !compared(a);
+            said.alerts.iter().filter(fits).map(|a| detected_at(a)).collect()
+        };
+        let ended = |kind: &str, model: &str| -> BTreeSet<i64> {
+            let of_model = format!("model: \"{model}\"");
+            let fits = |a: &&String| a.starts_with(kind) && a.contains("reason: Accepted") && a.contains(&of_model);
+            said.alerts.iter().filter(fits).map(|a| detected_at(a)).collect()
+        };
+        // what is open ends with the pane that is named, or with the first one after the version has come
+        assert_eq!(ended("Input", "fraud"), BTreeSet::from([inputs.0]));
+        assert_eq!(ended("Pair", "fraud"), BTreeSet::from([SIZE.start(PaneId(620)).0]));
+        let late = ended("Input", "price");
+        assert!(
+            late.len() == 1 && late.iter().all(|t| (SIZE.start(PaneId(625))..SIZE.start(PaneId(645))).contains(&EventTime(*t))),
+            "{late:?}"
+        );
+        assert_eq!(ended("Pair", "price"), BTreeSet::new());
+        assert!(!said.alerts.iter().any(|a| a.contains("reason: Accepted") && compared(a)), "others at the same time are no past");
+        // then it learns, in peace
+        let fraud = told("Input", "model: \"fraud\"");
+        let learning = inputs.0 + 1..=inputs.0 + 60_000;
+        assert!(fraud.contains(&inputs.0) && !fraud.iter().any(|t| learning.contains(t)), "{fraud:?}");
+    }
+}
+
+/// From how an alert is written.
+fn detected_at(alert: &str) -> i64 {
+    let (_, rest) = alert.split_once("detected_at: EventTime(").unwrap();
+    rest.split_once(')').unwrap().0.parse().unwrap()
 }
 
 #[test]

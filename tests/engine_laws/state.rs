@@ -154,11 +154,8 @@ fn the_last_segment_of_the_cap_is_watched_and_the_next_is_not() {
 
 #[test]
 fn the_thousandth_unlisted_model_is_watched_and_the_next_is_not() {
-    let listed = Definitions {
-        models: BTreeMap::from([("z".to_string(), ModelRules { task: Task::Unknown, positive: None, favourable: None })]),
-        segments: Vec::new(),
-        ..definitions()
-    };
+    let listed =
+        Definitions { models: BTreeMap::from([("z".to_string(), ModelRules::of(Task::Unknown))]), segments: Vec::new(), ..definitions() };
     // the last two come a pane later, one of them is listed
     let mut records: Vec<_> = (0..MAX_MODELS).map(|i| one_row(&format!("m{i:04}"), "", 0)).collect();
     records.push(mark(1, 2));

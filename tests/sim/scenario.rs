@@ -161,6 +161,12 @@ impl Scenario {
         if self.once { 0 } else { (self.panes + 120) * self.pane_ms }
     }
 
+    /// What the amended file accepts: predictions from the middle of the history on, outcomes from the beginning.
+    fn accepted(&self) -> String {
+        let at = |pane: i64| time(START_MS + pane * self.pane_ms);
+        format!(", accepted: {{ predictions: {}, outcomes: {} }}", at(self.panes / 2), at(1))
+    }
+
     /// The settings of a process with one of the files.
     pub fn settings(&self, file: File) -> Arc<Settings> {
         let changed = file != File::First;
@@ -169,7 +175,8 @@ impl Scenario {
         let models = ["binary, positive: 'yes'", "regression", "binary, positive: 'yes'"];
         // who has another file has not listed the last of several models
         let listed = if changed && self.models > 1 { self.models - 1 } else { self.models };
-        let models: String = (0..listed).map(|m| format!("  {}: {{ task: {} }}\n", model(m), models[m])).collect();
+        let accepted = if changed { self.accepted() } else { String::new() };
+        let models: String = (0..listed).map(|m| format!("  {}: {{ task: {}{accepted} }}\n", model(m), models[m])).collect();
         let config = format!(
             "\
 app: sim

@@ -124,7 +124,7 @@ fn models(config: &raw::Config, predictions: &Source, context: &mut Context<'_>)
             let message = format!("model \"{name}\" has a favourable class, but predicts a number");
             context.problem(Path::of(&["models", name, "favourable"]), message, "remove it");
         }
-        models.insert(name.clone(), ModelRules { task, positive, favourable });
+        models.insert(name.clone(), ModelRules { task, positive, favourable, accepted: accepted(typed) });
     }
     if let Some(FieldSource::Const(name)) = &predictions.fields.model
         && !models.is_empty()
@@ -166,9 +166,16 @@ fn segments(config: &raw::Config, fairness: &[Fairness], predictions: &Source, c
     all.into_iter().collect()
 }
 
+fn accepted(typed: &raw::Model) -> [Option<EventTime>; 2] {
+    [typed.accepted.predictions, typed.accepted.outcomes].map(|t| t.map(instant))
+}
+
+fn instant(time: raw::Time) -> EventTime {
+    EventTime(time.0.as_millisecond())
+}
+
 fn baseline(typed: &raw::Baseline, pane: PaneSize, context: &mut Context<'_>) -> BaselineRule {
     let path = Path::of(&["baseline"]);
-    let time = |t: raw::Time| EventTime(t.0.as_millisecond());
     if typed.file.is_some() {
         context.problem(path.clone().key("file"), "baseline files are not in this version", "use { from, to } or { learn: 7d }");
     }
@@ -176,7 +183,7 @@ fn baseline(typed: &raw::Baseline, pane: PaneSize, context: &mut Context<'_>) ->
     if typed.learn.is_some() && learn < pane.0 {
         context.problem(path.clone().key("learn"), "baseline.learn is shorter than one pane", "");
     }
-    match (typed.from.map(time), typed.to.map(time)) {
+    match (typed.from.map(instant), typed.to.map(instant)) {
         (Some(from), Some(to)) => {
             if typed.learn.is_some() {
                 context.problem(path.clone().key("learn"), "baseline has both a range and learn", "keep one of them");

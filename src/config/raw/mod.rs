@@ -238,6 +238,19 @@ pub struct Model {
     pub positive: Option<Text>,
     /// The class that people want to be given, for `fairness`. Default: the positive class of a binary model.
     pub favourable: Option<Text>,
+    /// A change that is meant (a new release, a new market): from when on what the model shows is normal. What is compared with its own
+    /// past learns anew from there.
+    pub accepted: Accepted,
+}
+
+/// From when on (event time) what a model shows is normal.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Accepted {
+    /// Features, scores, predicted classes, missing values and volume of predictions from this instant on.
+    pub predictions: Option<Time>,
+    /// Errors, calibration and labels of pairs from this instant on.
+    pub outcomes: Option<Time>,
 }
 
 /// The kind of answer that a model gives.

@@ -5,9 +5,11 @@
 //! Never: decides when the new ones hold; see `monitor::force` and `plan`.
 //! Comes from: proposals (`stage`). Goes to: `monitor` (the coordinator's answer), `cli` (what is said of a changed file).
 
-use super::Definitions;
+use super::{Definitions, ModelRules};
 use crate::engine::book::{ABS_ERROR, BIAS, CALIBRATION};
 use crate::engine::detect::stream::{Form, StreamKey};
+use crate::engine::types::EventTime;
+use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// What a proposal is, beside the definitions in force.
@@ -47,8 +49,18 @@ impl Definitions {
         let mut next = Box::new(Definitions { dimensions: self.dimensions.clone(), ..proposal.clone() });
         let new = proposal.dimensions.iter().filter(|d| !self.dimensions.contains(d));
         next.dimensions.extend(new.cloned());
-        let joined = next.dimensions.len() > self.dimensions.len() || self.models != next.models;
+        let joined = next.dimensions.len() > self.dimensions.len() || self.joined_models() != next.joined_models();
         Change::Possible { keys: self.free_differences(&next), next, joined }
+    }
+
+    /// The models, as joins see them.
+    fn joined_models(&self) -> BTreeMap<&str, ModelRules> {
+        self.models.iter().map(|(name, rules)| (name.as_str(), rules.joined())).collect()
+    }
+
+    /// When the models that accept anything do.
+    fn accepted(&self) -> BTreeMap<&str, [Option<EventTime>; 2]> {
+        self.models.iter().filter(|(_, rules)| rules.accepted != [None; 2]).map(|(name, rules)| (name.as_str(), rules.accepted)).collect()
     }
 
     /// Keys of what can't change: rows were matched by it, panes cut by it, references learnt by it.
@@ -71,14 +83,16 @@ impl Definitions {
         .filter(|(differs, _)| *differs)
         .map(|(_, key)| key.to_string())
         .collect();
-        let other_rules = self.models.iter().filter(|(name, rules)| next.models.get(*name).is_some_and(|theirs| theirs != *rules));
+        let theirs = |name: &String| next.models.get(name).map(ModelRules::joined);
+        let other_rules = self.models.iter().filter(|(name, rules)| theirs(name).is_some_and(|theirs| theirs != rules.joined()));
         differ.extend(other_rules.map(|(name, _)| format!("models.{name}")));
         differ
     }
 
     fn free_differences(&self, next: &Definitions) -> Vec<&'static str> {
         [
-            (self.models != next.models, "models"),
+            (self.joined_models() != next.joined_models(), "models"),
+            (self.accepted() != next.accepted(), "models.NAME.accepted"),
             (self.segments != next.segments, "segments.by"),
             (self.segment_cap != next.segment_cap, "segments.cap"),
             (self.fairness != next.fairness, "fairness"),
@@ -114,9 +128,8 @@ fn tells_errors(key: &StreamKey) -> bool {
 mod tests {
     use super::super::tests::definitions;
     use super::*;
-    use crate::engine::definitions::{Fairness, ModelRules, Task};
+    use crate::engine::definitions::{Fairness, Task};
     use crate::engine::types::Span;
-    use std::collections::BTreeMap;
 
     fn watching(by: &[&[&str]]) -> Definitions {
         let mut dimensions: Vec<String> = by.iter().flat_map(|names| names.iter().map(|n| n.to_string())).collect();
@@ -133,13 +146,28 @@ mod tests {
         next.pane.0 = Span::hours(1);
         next.budget.false_alarms = 2.0;
         assert_eq!(definitions().change_to(&next), Change::Fixed(vec!["panes.size".into(), "join.window".into()]));
-        let with = |task| {
-            let rules = ModelRules { task, positive: None, favourable: None };
-            Definitions { models: BTreeMap::from([("fraud".to_string(), rules)]), ..definitions() }
-        };
+        let with = |task| Definitions { models: BTreeMap::from([("fraud".to_string(), ModelRules::of(task))]), ..definitions() };
         assert_eq!(with(Task::Regression).change_to(&with(Task::Multiclass)), Change::Fixed(vec!["models.fraud".into()]));
         assert!(matches!(with(Task::Regression).change_to(&definitions()), Change::Possible { joined: true, .. }));
         assert!(matches!(definitions().change_to(&with(Task::Regression)), Change::Possible { joined: true, .. }));
+    }
+
+    #[test]
+    fn accepting_what_a_model_shows_is_no_other_task() {
+        let accepting = |accepted| {
+            let rules = ModelRules { accepted, ..ModelRules::of(Task::Regression) };
+            Definitions { models: BTreeMap::from([("price".to_string(), rules)]), ..definitions() }
+        };
+        let Change::Possible { keys, joined, .. } = accepting([None; 2]).change_to(&accepting([Some(EventTime(5)), None])) else {
+            panic!("possible")
+        };
+        assert_eq!((keys, joined), (vec!["models.NAME.accepted"], false));
+        assert_eq!(accepting([Some(EventTime(5)); 2]).change_to(&accepting([Some(EventTime(5)); 2])), Change::None);
+        // with a model that begins to be listed joins see the list alone
+        let Change::Possible { keys, joined, .. } = definitions().change_to(&accepting([Some(EventTime(5)); 2])) else {
+            panic!("possible")
+        };
+        assert_eq!((keys, joined), (vec!["models", "models.NAME.accepted"], true));
     }
 
     #[test]
@@ -182,7 +210,7 @@ mod tests {
             assert_eq!(old.keeps(&next, &key(names, form)), kept, "{names:?} {form:?}");
         }
         assert!(next.keeps(&next, &key(&["country"], Form::Disparity)));
-        let rules = ModelRules { task: Task::Multiclass, positive: None, favourable: None };
+        let rules = ModelRules::of(Task::Multiclass);
         let listed = Definitions { models: BTreeMap::from([("m".to_string(), rules)]), ..old.clone() };
         let kept = [Form::Numeric, Form::Volume, Form::Errors].map(|form| listed.keeps(&old, &key(&[], form)));
         assert_eq!(kept, [true, true, false], "errors of a model that is no longer listed");

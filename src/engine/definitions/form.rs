@@ -1,16 +1,21 @@
 //! Definitions as they lie in Kafka.
 //!
-//! Format 1 is a fixed list of fields. Format 2 is the same list and, by name, whatever came later (`fairness`, `favourable`, `outliers`).
+//! Format 1 is a fixed list of fields. Format 2 is the same list and, by name, whatever came later (`fairness`, `favourable`, `outliers`,
+//! `accepted`).
 //! Guarantees: what format 1 can say is written in format 1, so that older processes go on and the hash stays; equal definitions have equal
 //! bytes.
 //! Never: reads a rule that it does not know: somebody else watches by it, so the reader stops and says that it is too old.
 
 use super::{BaselineRule, Budget, Definitions, Fairness, JoinRules, ModelRules, Task, Tolerance};
 use crate::codec::wire::Malformed;
-use crate::engine::types::{PaneSize, Span};
+use crate::engine::types::{EventTime, PaneSize, Span};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// When a model was accepted: by inputs, by pairs.
+type Accepted = [Option<EventTime>; 2];
+
+const ACCEPTED: &str = "accepted";
 const FAIRNESS: &str = "fairness";
 const FAVOURABLE: &str = "favourable";
 const OUTLIERS: &str = "outliers";
@@ -84,6 +89,11 @@ fn more(d: &Definitions) -> BTreeMap<String, Vec<u8>> {
         postcard::to_stdvec(value).expect("plain data encodes")
     }
     let mut more = BTreeMap::new();
+    let accepted: BTreeMap<&String, Accepted> =
+        d.models.iter().filter(|(_, m)| m.accepted != [None; 2]).map(|(name, m)| (name, m.accepted)).collect();
+    if !accepted.is_empty() {
+        more.insert(ACCEPTED.to_owned(), bytes(&accepted));
+    }
     if !d.fairness.is_empty() {
         more.insert(FAIRNESS.to_owned(), bytes(&d.fairness));
     }
@@ -105,7 +115,7 @@ impl From<Definitions> for Form2 {
 
 impl From<Form1> for Definitions {
     fn from(f: Form1) -> Definitions {
-        let rules = |(name, m): (String, ModelRules1)| (name, ModelRules { task: m.task, positive: m.positive, favourable: None });
+        let rules = |(name, m): (String, ModelRules1)| (name, ModelRules { positive: m.positive, ..ModelRules::of(m.task) });
         Definitions {
             app: f.app,
             revision: f.revision,
@@ -138,6 +148,12 @@ impl TryFrom<Form2> for Definitions {
         let mut read = Definitions::from(form.first);
         for (name, bytes) in &form.more {
             match name.as_str() {
+                ACCEPTED => {
+                    for (model, accepted) in value::<BTreeMap<String, Accepted>>(bytes)? {
+                        let rules = read.models.get_mut(&model).ok_or(Malformed::Value("an accepted change of no model"))?;
+                        rules.accepted = accepted;
+                    }
+                }
                 OUTLIERS => read.outliers = Some(value(bytes)?),
                 FAIRNESS => read.fairness = value::<Vec<Fairness>>(bytes)?,
                 FAVOURABLE => {

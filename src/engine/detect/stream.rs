@@ -53,6 +53,11 @@ pub enum Form {
 }
 
 impl Form {
+    /// Whether it is compared with its own past; otherwise with others at the same time.
+    pub fn has_a_past(self) -> bool {
+        !matches!(self, Form::Gap | Form::Disparity)
+    }
+
     /// Its name: the definition part of a signal's id.
     pub fn word(self) -> &'static str {
         match self {
@@ -166,10 +171,10 @@ impl Stream {
         self.remind(pane, rules, out);
     }
 
-    /// Nobody watches it any more from `now` on: the end of what is open.
-    pub(crate) fn end(&mut self, now: EventTime) -> Option<Alert> {
+    /// It is watched no more, or anew, from `now` on: the end of what is open.
+    pub(crate) fn end(&mut self, why: Reason, now: EventTime) -> Option<Alert> {
         match &mut self.state {
-            State::Watching { episode: Some(episode), .. } => Some(next(episode, Status::Resolved, Reason::Redefined, now)),
+            State::Watching { episode: Some(episode), .. } => Some(next(episode, Status::Resolved, why, now)),
             _ => None,
         }
     }
@@ -187,7 +192,7 @@ impl Stream {
     /// New edges or categories: counts no longer compare, the stream starts anew.
     fn follow_edges(&mut self, edges: u32, pane: PaneId, rules: &Rules<'_>, out: &mut Vec<Alert>) {
         if self.first.is_some() && self.edges != edges {
-            out.extend(self.end(rules.definitions.pane.end(pane)));
+            out.extend(self.end(Reason::Redefined, rules.definitions.pane.end(pane)));
             *self = Stream::new(self.key.clone());
         }
         self.edges = edges;
@@ -332,8 +337,7 @@ impl Stream {
                 return;
             }
             // a version that nobody uses any more is no worse than others, and so is a group without members
-            let gone =
-                matches!(self.key.form, Form::Gap | Form::Disparity) && now.since(episode.last.window_end) >= rules.definitions.reminder;
+            let gone = !self.key.form.has_a_past() && now.since(episode.last.window_end) >= rules.definitions.reminder;
             let (status, reason) = if gone { (Status::Resolved, Reason::Gone) } else { (Status::Firing, Reason::Reminder) };
             out.push(next(episode, status, reason, now));
             if gone {

@@ -22,8 +22,8 @@ use std::collections::BTreeMap;
 /// What a segment value is called where predictions had none.
 pub const MISSING_VALUE: &str = "(none)";
 
-/// Signals that live in pair panes.
-pub(super) fn kind_of(signal: &str) -> PaneKind {
+/// The kind of pane that a signal is summarised in.
+pub fn kind_of(signal: &str) -> PaneKind {
     match signal {
         "error" | "miss_rate" | "false_positive_rate" | "false_discovery_rate" => PaneKind::Pair,
         "abs_error" | "bias" | "calibration" | LABELS => PaneKind::Pair,
@@ -56,7 +56,7 @@ impl Monitor {
         let mut next = closed[at(kind)].offset(1);
         closed[at(kind)] = through.max(closed[at(kind)]);
         while next <= through {
-            self.begin_version(kind, next, effects);
+            self.begin_pane(kind, next, effects);
             let Some(force) = self.force.of(kind, next).cloned() else { return };
             let until = through.min(self.force.unchanged_until(kind, next));
             let content = self.open[at(kind)].first_key_value().map(|p| *p.0);

@@ -1,5 +1,5 @@
-//! Definitions in force: which ones a pane is closed under, what happens to streams when others take their place, and the coordinator's
-//! answer to proposals.
+//! Definitions in force: which ones a pane is closed under, what happens to streams when others take their place or accept a change, and
+//! the coordinator's answer to proposals.
 //!
 //! Guarantees: each pane is closed under one version, the same one in every replay; a version never holds for a pane that was closed
 //! before it was read; definitions that were superseded come back with a higher revision alone.
@@ -7,11 +7,12 @@
 //! Comes from: proposals and definitions in `<app>.summaries`. Goes to: `<app>.summaries`, `<app>.plan`; `state` (the head).
 
 use super::{Effects, Monitor, Raised, at, close};
+use crate::engine::alert::Reason;
 use crate::engine::definitions::Definitions;
 use crate::engine::definitions::change::Change;
-use crate::engine::detect::stream::Rules;
+use crate::engine::detect::stream::{Rules, StreamKey};
 use crate::engine::plan::{PlanRecord, Versioned};
-use crate::engine::types::{PaneId, PaneKind};
+use crate::engine::types::{EventTime, PaneId, PaneKind};
 use crate::planted::{Bug, planted};
 use std::rc::Rc;
 
@@ -30,6 +31,13 @@ impl InForce {
     pub fn new(versioned: Versioned, from: [PaneId; 2]) -> InForce {
         let hash = versioned.definitions.hash().into();
         InForce { versioned: Rc::new(versioned), from, hash }
+    }
+
+    /// Models with a change that is meant, and the first pane after it.
+    fn accepted(&self, kind: PaneKind) -> impl Iterator<Item = (&str, PaneId)> {
+        let Definitions { models, pane, .. } = &self.versioned.definitions;
+        let first = move |since: EventTime| pane.pane_of(EventTime(since.0.saturating_sub(1))).offset(1);
+        models.iter().filter_map(move |(name, rules)| Some((name.as_str(), first(rules.accepted[at(kind)]?))))
     }
 
     /// By what streams judge.
@@ -62,10 +70,21 @@ impl Force {
         Some((&self.versions[before], &self.versions[now]))
     }
 
-    /// The last pane of those from `pane` on that are closed under one version.
+    /// The last pane of those from `pane` on that are closed under one version, with the same changes accepted.
     pub fn unchanged_until(&self, kind: PaneKind, pane: PaneId) -> PaneId {
-        let next = self.versions.iter().map(|v| v.from[at(kind)]).filter(|from| *from > pane).min();
+        let versions = self.versions.iter().map(|v| v.from[at(kind)]);
+        let accepted = self.of(kind, pane).into_iter().flat_map(|v| v.accepted(kind).map(|(_, first)| first));
+        let next = versions.chain(accepted).filter(|from| *from > pane).min();
         next.map_or(PaneId(i64::MAX), |from| from.offset(-1))
+    }
+
+    /// The models that learn anew from a pane on: it is the first one after the instant that their rules name, or the version that names it
+    /// comes only now.
+    fn learning_anew(&self, kind: PaneKind, pane: PaneId) -> Vec<&str> {
+        let Some(now) = self.of(kind, pane) else { return Vec::new() };
+        let before = self.beginning(kind, pane).map(|(before, _)| before);
+        let new = |model: &str, first| before.is_some_and(|before| !before.accepted(kind).any(|known| known == (model, first)));
+        now.accepted(kind).filter(|(model, first)| *first == pane || *first < pane && new(model, *first)).map(|(model, _)| model).collect()
     }
 
     /// Lets go of versions that no pane after `closed` is closed under.
@@ -145,25 +164,41 @@ impl Monitor {
         effects.definitions.push(versioned);
     }
 
-    /// Before the first pane of a version: ends the streams that it has no place for.
-    pub(super) fn begin_version(&mut self, kind: PaneKind, pane: PaneId, effects: &mut Effects) {
-        let Some((before, now)) = self.force.beginning(kind, pane).map(|(a, b)| (a.clone(), b.clone())) else { return };
-        let (old, new) = (&before.versioned.definitions, &now.versioned.definitions);
+    /// Before a pane: if it is the first of a version, ends the streams that it has no place for; and those of models that learn anew.
+    pub(super) fn begin_pane(&mut self, kind: PaneKind, pane: PaneId, effects: &mut Effects) {
+        if let Some((before, now)) = self.force.beginning(kind, pane).map(|(a, b)| (a.clone(), b.clone())) {
+            let (old, new) = (&before.versioned.definitions, &now.versioned.definitions);
+            self.end_streams(kind, pane, Reason::Redefined, &|key| !old.keeps(new, key), effects);
+            self.begin_version(kind, &now);
+        }
+        let anew: Vec<String> = self.force.learning_anew(kind, pane).into_iter().map(Into::into).collect();
+        let once = self.replaying && planted(Bug::AcceptedOnce);
+        if !anew.is_empty() && !once {
+            self.end_streams(kind, pane, Reason::Accepted, &|key| anew.contains(&key.model) && key.form.has_a_past(), effects);
+        }
+    }
+
+    fn end_streams(&mut self, kind: PaneKind, pane: PaneId, why: Reason, over: &dyn Fn(&StreamKey) -> bool, effects: &mut Effects) {
+        let Some(size) = self.definitions().map(|d| d.pane) else { return };
         let mut out = Vec::new();
         let (replaying, ages, offset) = (self.replaying, &self.ages, self.now);
         self.streams.retain(|s| {
             let key = s.stream.key();
-            let ends = close::kind_of(&key.signal) == kind && !old.keeps(new, key) && (!replaying || ages.lacks(s.chunk, offset));
+            let ends = close::kind_of(&key.signal) == kind && over(key) && (!replaying || ages.lacks(s.chunk, offset));
             if ends {
-                out.extend(s.stream.end(new.pane.start(pane)));
+                out.extend(s.stream.end(why, size.start(pane)));
             }
             !ends
         });
         effects.alerts.extend(out.into_iter().map(|alert| Raised { kind, alert }));
+    }
+
+    /// With its first pane of the later kind.
+    fn begin_version(&mut self, kind: PaneKind, now: &InForce) {
         let other = if kind == PaneKind::Input { PaneKind::Pair } else { PaneKind::Input };
         let both = self.closed.is_some_and(|closed| closed[at(other)].offset(1) >= now.from[at(other)]);
         if both
-            && !replaying
+            && !self.replaying
             && let Some(newest) = self.force.versions.last()
         {
             // panes of both kinds are closed under it or a later one: what was refused for want of room may have some now
