@@ -2,10 +2,12 @@
 //!
 //! Never: decides anything; `engine::monitor::force` does.
 
+use crate::config::settings::FieldSource;
 use crate::engine::definitions::Definitions;
 use crate::engine::definitions::change::Change;
-use crate::engine::monitor::{Monitor, Tally};
+use crate::engine::monitor::{MISSING_VALUE, Monitor, Tally};
 use crate::engine::types::{PaneId, Partition};
+use std::collections::BTreeMap;
 
 /// Whether a file says something else than what is in force.
 pub fn differs(in_force: &Definitions, file: &Definitions) -> bool {
@@ -35,6 +37,25 @@ pub fn tell_proposed(in_force: &Definitions, file: &Definitions) {
     match in_force.change_to(file) {
         Change::Fixed(_) => tracing::error!("{said}"),
         _ => tracing::info!("{said}"),
+    }
+}
+
+/// What segments are watched by, and a process's mapping lacks.
+fn unmapped<'a>(in_force: &'a Definitions, mapped: &BTreeMap<String, FieldSource>) -> Vec<&'a str> {
+    let watched = |name: &String| in_force.segments.iter().any(|by| by.contains(name));
+    in_force.dimensions.iter().filter(|name| watched(name) && !mapped.contains_key(*name)).map(String::as_str).collect()
+}
+
+/// This process reads predictions by definitions that are not its own.
+pub fn tell_unmapped(in_force: &Definitions, mapped: &BTreeMap<String, FieldSource>) {
+    let lacking = unmapped(in_force, mapped);
+    if !lacking.is_empty() {
+        tracing::warn!(
+            "segments are watched by {}, which this process's file does not have: it books its predictions as {}={MISSING_VALUE}. Give it the \
+             newer file (predictions.fields.dimensions and segments.by) and restart it",
+            lacking.join(", "),
+            lacking[0]
+        );
     }
 }
 

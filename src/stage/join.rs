@@ -5,6 +5,7 @@
 //! Never: blocks longer than its patience except to commit or to recover.
 //! Comes from: `log` (predictions, outcomes, the plan). Goes to: `log` (summaries, marks, journal, dead letters).
 
+use super::changed;
 use super::counters::Counters;
 use super::join_task::{JoinTask, Run};
 use super::judge::{Judge, Limit};
@@ -229,7 +230,7 @@ impl JoinStage {
     fn begin_assigned(&mut self, log: &mut dyn Log) -> Result<(), Fatal> {
         let Some(partitions) = self.assigned.clone().filter(|_| log.now_ms() >= self.not_before) else { return Ok(()) };
         let Some(versioned) = self.plan.definitions.clone() else { return self.propose(log) };
-        self.read_dimensions(&versioned.definitions.dimensions)?;
+        self.read_dimensions(&versioned.definitions)?;
         let settings = self.settings.clone();
         let d = if planted(Bug::OwnDefinitions) { &settings.definitions } else { &versioned.definitions };
         let began = log.now_ms();
@@ -256,10 +257,12 @@ impl JoinStage {
 
     /// Predictions are read with the dimensions of the definitions in force, whatever this process's file says. Features are numbered anew,
     /// so books must be new.
-    fn read_dimensions(&mut self, dimensions: &[String]) -> Result<(), Fatal> {
-        let decoder = PredictionDecoder::with(&self.settings.predictions, dimensions, self.schemas.clone());
+    fn read_dimensions(&mut self, in_force: &Definitions) -> Result<(), Fatal> {
+        let source = &self.settings.predictions;
+        let decoder = PredictionDecoder::with(source, &in_force.dimensions, self.schemas.clone());
         self.predictions = decoder.map_err(|e| Fatal(e.to_string()))?;
-        self.dimensions = dimensions.to_vec();
+        changed::tell_unmapped(in_force, &source.fields.dimensions);
+        self.dimensions = in_force.dimensions.clone();
         Ok(())
     }
 
@@ -272,7 +275,7 @@ impl JoinStage {
         if !planted(Bug::BooksKept) {
             self.tasks.values_mut().for_each(|t| t.book = Book::default()); // they know features by number
         }
-        self.read_dimensions(&versioned.definitions.dimensions)
+        self.read_dimensions(&versioned.definitions)
     }
 
     fn propose(&mut self, log: &mut dyn Log) -> Result<(), Fatal> {

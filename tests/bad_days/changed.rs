@@ -75,6 +75,10 @@ fn a_segment_by_a_further_dimension_begins_at_the_pane_that_is_named() {
         let known: &[&str] = if e.pane.0 * 1_000 < from { &["FR"] } else { &["FR", "Lyon"] };
         assert_eq!(e.cell.values, known, "in the pane that begins at {}", e.pane.0);
     }
+    scene.rewrite(FIRST);
+    let mut older = scene.run(&[]);
+    older.says(&["segments are watched by city", "books its predictions as city=(none)", "newer file"]);
+    older.stop();
 }
 
 #[test]

@@ -29,7 +29,7 @@ use super::types::{EpochSeq, Offset, PaneId, PaneKind, Partition};
 use crate::codec::wire::{Kind, Malformed, Reader};
 use crate::planted::{Bug, planted};
 use chunks::{Ages, ChunkIx};
-pub use close::kind_of;
+pub use close::{MISSING_VALUE, kind_of};
 use force::Force;
 use learn::{Learner, LearnerKey};
 use shared::Shared;
