@@ -156,3 +156,31 @@ fn the_rules_that_kubernetes_gets_are_those_of_prometheus() {
     let theirs = read("kubernetes/components/monitoring/prometheusrule.yaml")["spec"]["groups"].as_array().unwrap().clone();
     assert!(ours == theirs && !ours.is_empty(), "the bundle is old: run deploy/check --write");
 }
+
+/// Every page is in the book's contents, and what a page links to is there.
+#[test]
+fn every_page_is_in_the_book_and_no_link_leads_nowhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut pages = vec![root.join("README.md")];
+    for folder in ["docs", "docs/adr"] {
+        let files = fs::read_dir(root.join(folder)).unwrap().map(|file| file.unwrap().path());
+        pages.extend(files.filter(|path| path.extension().is_some_and(|e| e == "md")));
+    }
+    let (contents, mut listed, mut nowhere) = (root.join("docs/SUMMARY.md"), Vec::new(), Vec::new());
+    for page in &pages {
+        let text = fs::read_to_string(page).unwrap();
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|t| !t.contains("://") && !t.starts_with('#')) {
+            let path = page.parent().unwrap().join(target.split('#').next().unwrap_or_default());
+            match path.canonicalize() {
+                Ok(path) if *page == contents => listed.push(path),
+                Ok(_) => {}
+                Err(_) => nowhere.push(format!("{}: {target}", name(page))),
+            }
+        }
+    }
+    assert!(nowhere.is_empty() && listed.len() > 20, "{nowhere:#?}");
+    let absent: Vec<_> =
+        pages.iter().skip(1).filter(|page| **page != contents && !listed.contains(&page.canonicalize().unwrap())).collect();
+    assert!(absent.is_empty(), "not in docs/SUMMARY.md: {absent:#?}");
+}
