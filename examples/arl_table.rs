@@ -155,7 +155,7 @@ impl Run<'_> {
                 (first, gathered, [sum[0] + expected[0], sum[1] + expected[1]])
             }
         };
-        if tally.n() < FOLD_EVENTS {
+        if tally.n() < FOLD_EVENTS || !self.watch.pace().ends(first, at) {
             self.pending = Some((first, tally, expected));
             return false;
         }

@@ -2,7 +2,7 @@
 //!
 //! A stream may raise a false alarm once in `streams · panes per period / allowed` panes: its average run length (ARL). By
 //! linearity of expectation the sum over streams keeps the budget under any dependence between them. A sparse stream is folded
-//! less often than once a pane and stays below its share.
+//! less often than once a pane: its run length is as many folds fewer (`detect::pace`).
 
 use super::definitions::{Budget, Definitions};
 use super::types::{PaneSize, Span};

@@ -12,6 +12,7 @@ use super::dyadic::LARGEST;
 use super::focus::{Family, Focus};
 use super::learning::{Learnt, Rung};
 use super::noise::{Noise, Window};
+use super::pace::Pace;
 use super::season::Place;
 use super::thresholds::Statistic;
 use super::versions::Versions;
@@ -94,7 +95,8 @@ impl Verdict {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Watch {
     reference: Tally,
-    events_per_fold: f64,
+    /// Events a pane with any. Where rows are counted: 1.
+    events_a_pane: f64,
     folds: Folds,
     learnt: Learnt,
     #[serde(skip)]
@@ -116,7 +118,7 @@ impl Clone for Watch {
     fn clone(&self) -> Self {
         Watch {
             reference: self.reference.clone(),
-            events_per_fold: self.events_per_fold,
+            events_a_pane: self.events_a_pane,
             folds: self.folds.clone(),
             learnt: self.learnt.clone(),
             derived: OnceLock::new(),
@@ -150,17 +152,27 @@ impl Watch {
     /// Starts to watch. `panes` is the number of reference panes with events.
     pub fn new(reference: Tally, panes: u64, learnt: Learnt) -> Watch {
         let derived = Derived::of(&reference);
-        let events_per_fold = match &reference {
-            Tally::Volume(_) => 1.0, // a pane
-            _ => (reference.n() as f64 / panes.max(1) as f64).max(FOLD_EVENTS as f64),
+        let events_a_pane = match &reference {
+            Tally::Volume(_) => 1.0,
+            Tally::Gap(_) | Tally::Disparity(_) => FOLD_EVENTS as f64,
+            _ => reference.n() as f64 / panes.max(1) as f64,
         };
         let folds = start(&derived);
-        Watch { reference, events_per_fold, folds, learnt, derived: OnceLock::from(derived), thresholds: None }
+        Watch { reference, events_a_pane, folds, learnt, derived: OnceLock::from(derived), thresholds: None }
+    }
+
+    /// How often it folds.
+    pub fn pace(&self) -> Pace {
+        if matches!(self.reference, Tally::Volume(_)) { Pace::EACH_PANE } else { Pace::of(self.events_a_pane) }
+    }
+
+    fn events_a_fold(&self) -> f64 {
+        self.events_a_pane * self.pace().panes() as f64
     }
 
     /// Goes on with what was written.
-    pub(super) fn resumed(reference: Tally, events_per_fold: f64, folds: Folds, learnt: Learnt) -> Watch {
-        Watch { reference, events_per_fold, folds, learnt, derived: OnceLock::new(), thresholds: None }
+    pub(super) fn resumed(reference: Tally, events_a_pane: f64, folds: Folds, learnt: Learnt) -> Watch {
+        Watch { reference, events_a_pane, folds, learnt, derived: OnceLock::new(), thresholds: None }
     }
 
     /// Forgets all folds; the reference stays, and a pause goes on.
@@ -405,7 +417,8 @@ impl Watch {
             (_, Derived::Volume(_)) => (Statistic::Location, 64.0, 2),
             (_, Derived::Gap | Derived::Disparity(_)) => (Statistic::Location, 64.0, 1),
         };
-        statistic.threshold(self.events_per_fold, class, ln_arl_of_channel(definitions, channels))
+        let ln_arl = ln_arl_of_channel(definitions, channels) - libm::log(self.pace().panes() as f64);
+        statistic.threshold(self.events_a_fold(), class, ln_arl.max(0.0))
     }
 
     /// Nats of threshold per unit of ln ARL of a channel.
@@ -516,12 +529,13 @@ impl Watch {
     pub fn smallest_detectable(&self, detector: Detector, definitions: &Definitions) -> f64 {
         let (threshold, noise) = (self.threshold(detector, definitions), self.noise(detector));
         let panes = Span::days(1).0 as f64 / definitions.pane.0.0.max(1) as f64;
-        let folds = if self.learnt.folds_a_day > 0.0 { f64::from(self.learnt.folds_a_day) } else { panes };
+        let most = panes / self.pace().panes() as f64;
+        let folds = if self.learnt.folds_a_day > 0.0 { most.min(f64::from(self.learnt.folds_a_day)) } else { most };
         let mut sigma = f64::INFINITY;
         for scale in 0..=(folds as u32).clamp(1, LARGEST).ilog2() {
             let folds = 1u32 << scale;
             let nats = threshold - if matches!(detector, Detector::Shape | Detector::Mix) { 0.0 } else { bonus(folds) };
-            sigma = sigma.min(noise.visible(nats, &self.window(folds, f64::from(folds) * self.events_per_fold)));
+            sigma = sigma.min(noise.visible(nats, &self.window(folds, f64::from(folds) * self.events_a_fold())));
         }
         match self.derived() {
             Derived::Numeric { scores, .. } if detector == Detector::Scale => libm::sqrt(1.0 + sigma * scores.spread) - 1.0,

@@ -24,6 +24,7 @@ pub mod learning;
 pub mod noise;
 pub mod normal;
 pub mod normal_scores;
+pub mod pace;
 pub mod season;
 pub mod stream;
 pub mod stream_key;

@@ -287,6 +287,7 @@ impl Stream {
     fn gather(&mut self, pane: PaneId, tally: Tally, seen: &Observed<'_>, rules: &Rules<'_>, out: &mut Vec<Alert>) {
         let State::Watching { watch, .. } = &self.state else { return };
         let expected = watch.expected(&tally, Place::of(pane, rules.definitions.pane));
+        let pace = watch.pace();
         match &mut self.pending {
             None => self.pending = Some(Pending { first: pane, tally, expected }),
             Some(pending) => {
@@ -295,7 +296,7 @@ impl Stream {
                 (0..2).for_each(|i| pending.expected[i] += expected[i]);
             }
         }
-        if let Some(fold) = self.pending.take_if(|p| makes_a_fold(&p.tally)) {
+        if let Some(fold) = self.pending.take_if(|p| pace.ends(p.first, pane) && makes_a_fold(&p.tally)) {
             let at = Gathered { first: fold.first, last: pane };
             self.fold(fold, at, seen, rules, out);
         }

@@ -34,7 +34,7 @@ enum StateV1 {
 #[derive(Deserialize)]
 struct WatchV1 {
     reference: Tally,
-    events_per_fold: f64,
+    events_a_pane: f64,
     folds: Folds,
 }
 
@@ -71,7 +71,7 @@ impl From<StreamV1> for Stream {
                 Stream { key, first, edges, state: State::Learning(learning), pending: None }
             }
             StateV1::Watching { watch, episode } => {
-                let watch = Watch::resumed(watch.reference, watch.events_per_fold, watch.folds, Learnt::NOTHING);
+                let watch = Watch::resumed(watch.reference, watch.events_a_pane, watch.folds, Learnt::NOTHING);
                 let episode = episode.map(|e| Box::new(open(*e, &watch)));
                 let pending = pending.map(|p| Pending { first: p.first, expected: watch.expected(&p.tally, Place::ANY), tally: p.tally });
                 Stream { key, first, edges, state: State::Watching { watch: Box::new(watch), episode, learning: None }, pending }

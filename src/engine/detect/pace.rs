@@ -1,0 +1,67 @@
+//! Pace: in how many panes a stream folds once at most, so that a sparse stream need not pay for folds that it can't make.
+//!
+//! Guarantees: of folds that follow each other at most one ends in, or before the end of, each stretch of `panes()` panes, whatever the traffic
+//! does later. So a run length in panes is one of as many folds divided by that: `nats` of threshold less for a factor of e.
+//! Never: holds back a stream that has enough events in a pane.
+//! Comes from: the reference (`learning`). Goes to: `channels` (thresholds), `stream` (when a fold ends).
+
+use super::FOLD_EVENTS;
+use crate::engine::types::PaneId;
+
+/// Panes of one stretch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace(i64);
+
+impl Pace {
+    /// A fold a pane, if there are enough events.
+    pub const EACH_PANE: Pace = Pace(1);
+    /// Of a stream with so many events in a pane that has any: as many such panes as have enough events for a fold, so folds are as long as those
+    /// that chance was measured on (`learning`).
+    ///
+    /// ```
+    /// # use driftline::engine::detect::pace::Pace;
+    /// // by hand: 4 panes of 10 have 40 events, 3 only 30
+    /// assert_eq!([32.0, 31.0, 10.0, 0.5].map(|events| Pace::of(events).panes()), [1, 2, 4, 32]);
+    /// ```
+    pub fn of(events_a_pane: f64) -> Pace {
+        let longest = FOLD_EVENTS as f64; // who has a pane has an event
+        Pace(libm::ceil(longest / events_a_pane.max(1.0)) as i64)
+    }
+
+    /// Panes in which one fold ends at most.
+    pub fn panes(self) -> i64 {
+        self.0
+    }
+
+    /// Whether a fold that began in `first` may end with `last`: it is the last pane of a stretch, or the fold has come over the end of one.
+    pub fn ends(self, first: PaneId, last: PaneId) -> bool {
+        let stretch = |pane: PaneId| pane.0.div_euclid(self.0);
+        stretch(first) < stretch(last.offset(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// However panes with events lie and how many of them would be enough.
+        #[test]
+        fn no_stretch_holds_the_ends_of_two_folds(events in 0.01f64..40.0, steps in prop::collection::vec((1i64..30, any::<bool>()), 1..200)) {
+            let pace = Pace::of(events);
+            let (mut pane, mut first, mut ends) = (-700, None, Vec::new());
+            for (step, enough) in steps {
+                pane += step;
+                let began = *first.get_or_insert(PaneId(pane));
+                if enough && pace.ends(began, PaneId(pane)) {
+                    ends.push(pane);
+                    first = None;
+                }
+            }
+            // an end counts for the last stretch that it completes
+            let completed: Vec<i64> = ends.iter().map(|end| (end + 1).div_euclid(pace.panes())).collect();
+            prop_assert!(completed.windows(2).all(|w| w[0] < w[1]), "{ends:?} at one in {} panes", pace.panes());
+        }
+    }
+}
