@@ -1,0 +1,176 @@
+//! What `driftline infer` proposes for Avro by a file, Avro by ids and JSON by ids, and what it says where it can propose nothing.
+//!
+//! `fixtures/infer/NAME.yaml` holds the proposals. `DRIFTLINE_NEW_FIXTURES=1` writes them anew, to be read before they are committed.
+
+use crate::decode::Shelf;
+use crate::encoded::avro;
+use crate::{framed, record};
+use driftline::codec::decoder::{OutcomeDecoder, PredictionDecoder};
+use driftline::codec::writers::{SchemaKind, Schemas};
+use driftline::config::load_text;
+use driftline::config::settings::Format;
+use driftline::infer::page::{Scene, page};
+use driftline::infer::records::{Means, SchemaFile, Stored, Taken, take};
+use driftline::infer::roles::roles;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const T: i64 = 1_760_000_000_000;
+const HOPSWORKS: &str = include_str!("../../examples/mappings/hopsworks.avsc");
+
+/// Logical types, an enum, nullable unions, docs; names say little of the score and nothing of the country.
+const NEW: &str = r#"{"type":"record","name":"Decision","namespace":"com.acme","fields":[
+    {"name":"trace","type":{"type":"string","logicalType":"uuid"}},
+    {"name":"made","type":{"type":"long","logicalType":"timestamp-micros"},"doc":"When the decision was made"},
+    {"name":"signed_up","type":["null",{"type":"int","logicalType":"date"}]},
+    {"name":"service","type":"string"},
+    {"name":"p","type":"double","doc":"Predicted probability of fraud, calibrated on the test set of the last release of the model"},
+    {"name":"explanation","type":["null","string"],"default":null},
+    {"name":"origin","type":["null",{"type":"record","name":"Origin","fields":[
+        {"name":"market","type":{"type":"enum","name":"Market","symbols":["DE","FR","AT"]}}]}]},
+    {"name":"input","type":{"type":"record","name":"Input","fields":[
+        {"name":"amount","type":{"type":"bytes","logicalType":"decimal","precision":12,"scale":2}},
+        {"name":"age","type":["null","int"]},{"name":"card","type":"string"}]}}]}"#;
+
+fn field(i: i64) -> Value {
+    json!({ "trace": format!("00000000-0000-4000-8000-{i:012}"), "made": (T + i * 1_000) * 1_000, "signed_up": (i % 3 > 0).then_some(20_000 - i), "service": "fraud",
+            "p": (i % 97) as f64 / 97.0, "explanation": null, "origin": { "market": "DE" },
+            "input": { "amount": [i as u8 % 100, 1], "age": (i % 5 > 0).then_some(i % 60), "card": if i % 2 == 0 { "visa" } else { "amex" } } })
+}
+
+fn stored(values: impl Iterator<Item = Vec<u8>>) -> Vec<Stored> {
+    values.enumerate().map(|(i, v)| Stored { key: None, value: Some(v), headers: Vec::new(), timestamp: T + i as i64 * 1_000 }).collect()
+}
+
+fn taken(topic: &str, stored: &[Stored], file: Option<&SchemaFile>, schemas: Option<&Arc<Shelf>>) -> Result<Taken, String> {
+    let schemas = schemas.map(|shelf| shelf.as_ref() as &dyn Schemas);
+    take(stored, &Means { topic, format: &Format::Json, file, schemas })
+}
+
+fn file(path: &str, text: &str) -> SchemaFile {
+    SchemaFile { path: PathBuf::from(path), text: text.to_string(), own: false }
+}
+
+/// The proposal must be the fixture, be right, and read all records that it was made of but so many.
+fn golden(name: &str, stored: [&[Stored]; 2], taken: [&Taken; 2], schemas: Option<&Arc<Shelf>>, folder: &str, but: usize) {
+    let (predictions, outcomes) = roles((&taken[0].places, &taken[0].samples), (&taken[1].places, &taken[1].samples));
+    let scene = Scene {
+        app: "shop".to_string(),
+        kafka: "kafka: { brokers: \"kafka:9092\" }".to_string(),
+        registry: schemas.map_or(String::new(), |_| "registry: { url: \"http://registry:8081\" }".to_string()),
+        topics: ["shop.p", "shop.o"],
+        formats: taken.map(|t| &t.format),
+        schemas: taken.map(|t| t.schemas.as_slice()),
+        records: taken.map(|t| t.samples.len()),
+    };
+    let text = page(&scene, taken.map(|t| &t.places), &predictions, &outcomes);
+    let in_repository = |path: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    let path = in_repository(&format!("tests/fixtures/infer/{name}.yaml"));
+    if std::env::var_os("DRIFTLINE_NEW_FIXTURES").is_some() {
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(&path, &text).expect("written");
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    assert!(text == expected, "{name}:\n{text}\ninstead of\n{expected}");
+
+    let settings = load_text(name, &text, &|_| None, &in_repository(folder)).unwrap_or_else(|e| panic!("{e}\n{text}"));
+    let schemas = || schemas.map(|shelf| shelf.clone() as Arc<dyn Schemas>);
+    let mut decoder = PredictionDecoder::with(&settings.predictions, &settings.definitions.dimensions, schemas()).expect("a decoder");
+    let mut ids = Vec::new();
+    for value in
+        stored[0].iter().filter_map(|s| s.value.as_deref()).filter(|v| decoder.ready(&record(v)) && decoder.decode(&record(v)).is_ok())
+    {
+        ids.push(decoder.decode(&record(value)).expect("it was").request_id.to_string());
+    }
+    let mut decoder = OutcomeDecoder::with(&settings.outcomes, schemas()).expect("a decoder");
+    for value in stored[1].iter().filter_map(|s| s.value.as_deref()) {
+        assert!(decoder.ready(&record(value)));
+        let id = decoder.decode(&record(value)).unwrap_or_else(|e| panic!("{e}\n{text}")).request_id.to_string();
+        assert!(ids.contains(&id), "{id} joins with nothing");
+    }
+    assert_eq!(ids.len() + but, stored[0].len());
+}
+
+#[test]
+fn avro_by_a_file_is_looked_into_as_deep_as_json() {
+    let log = |i: i64| {
+        let payload = json!({ "predictions": [(i % 91) as f64 / 91.0] }).to_string();
+        json!({ "servingId": 7, "modelName": "fraud", "modelVersion": 2, "requestTimestamp": T + i * 1_000, "responseHttpCode": 200,
+                "inferenceId": format!("f3a{i}"), "messageType": "response", "payload": payload })
+    };
+    let p = stored((0..120).map(|i| avro(HOPSWORKS, &log(i))));
+    let o = stored((0..40).map(|i| {
+        json!({ "request_id": format!("f3a{}", i * 3), "label": if i % 2 == 0 { "none" } else { "fraud" } }).to_string().into_bytes()
+    }));
+    let by = file("hopsworks.avsc", HOPSWORKS);
+    let (of_p, of_o) = (taken("shop.p", &p, Some(&by), None).unwrap(), taken("shop.o", &o, Some(&by), None).unwrap());
+    golden("avro-file", [&p, &o], [&of_p, &of_o], None, "examples/mappings", 0);
+}
+
+#[test]
+fn schemas_by_ids_are_evidence_and_fields_that_few_records_lack_are_told() {
+    let old = NEW.replace(r#"{"name":"p","type":"double""#, r#"{"name":"p_old","type":"double""#);
+    let shelf = Shelf::of(&[(11, SchemaKind::Avro, &old), (12, SchemaKind::Avro, NEW), (13, SchemaKind::Json, "{}")]);
+    let p = stored((0..200).map(|i| match i {
+        0..4 => {
+            let mut value = field(i);
+            value["p_old"] = value["p"].take();
+            framed(11, &avro(&old, &value))
+        }
+        _ => framed(12, &avro(NEW, &field(i))),
+    }));
+    let o = stored((4..104).map(|i| framed(13, json!({ "decision": field(i)["trace"], "chargeback": i % 9 == 0 }).to_string().as_bytes())));
+    let (of_p, of_o) = (taken("shop.p", &p, None, Some(&shelf)).unwrap(), taken("shop.o", &o, None, Some(&shelf)).unwrap());
+    golden("registry", [&p, &o], [&of_p, &of_o], Some(&shelf), "", 4);
+}
+
+#[test]
+fn what_a_good_part_of_the_records_lacks_is_not_mapped() {
+    let old = NEW.replace(r#"{"name":"p","type":"double""#, r#"{"name":"p_old","type":"double""#);
+    let shelf = Shelf::of(&[(11, SchemaKind::Avro, &old), (12, SchemaKind::Avro, NEW)]);
+    let p = stored((0..200).map(|i| match i % 2 {
+        0 => {
+            let mut value = field(i);
+            value["p_old"] = value["p"].take();
+            framed(11, &avro(&old, &value))
+        }
+        _ => framed(12, &avro(NEW, &field(i))),
+    }));
+    let of_p = taken("shop.p", &p, None, Some(&shelf)).unwrap();
+    let (roles, _) = roles((&of_p.places, &of_p.samples), (&of_p.places, &of_p.samples));
+    assert!(roles.score.is_none() && roles.id.is_some_and(|f| f.1.name() == "trace"), "{:?}", roles.score);
+    assert_eq!(of_p.schemas, [("schema id 11 of p-value".to_string(), 100), ("schema id 12 of p-value".to_string(), 100)]);
+}
+
+#[test]
+fn a_file_reads_values_behind_ids_too_and_the_registry_goes_before_a_file_for_both() {
+    let p = stored((0..20).map(|i| framed(12, &avro(NEW, &field(i)))));
+    let by = file("new.avsc", NEW);
+    let format = |file: &SchemaFile, shelf| taken("p", &p, Some(file), shelf).unwrap().format;
+    let shelf = Shelf::of(&[(12, SchemaKind::Avro, NEW)]);
+    assert!(matches!(format(&by, None), Format::Avro { confluent: true, .. }));
+    assert!(matches!(format(&by, Some(&shelf)), Format::Registry { .. }));
+    assert!(matches!(format(&SchemaFile { own: true, ..by.clone() }, Some(&shelf)), Format::Avro { confluent: true, .. }));
+}
+
+#[test]
+fn what_can_not_be_read_is_told_with_what_to_do() {
+    let said = |stored: &[Stored], file: Option<&SchemaFile>, shelf: Option<&Arc<Shelf>>| match taken("shop.p", stored, file, shelf) {
+        Ok(taken) => panic!("{} samples by {:?}", taken.samples.len(), taken.format),
+        Err(why) => why,
+    };
+    let by_id = stored((0..20).map(|i| framed(12, &avro(NEW, &field(i)))));
+    let bare = stored((0..20).map(|i| avro(NEW, &field(i))));
+    let protobuf = Shelf::of(&[(12, SchemaKind::Other("PROTOBUF".to_string()), "message P {}")]);
+    for (why, words) in [
+        (said(&by_id, None, None), ["begin with a schema id (12)", "--registry URL"]),
+        (said(&by_id, None, Some(&protobuf)), ["schema id 12 of p-value is of type PROTOBUF", "let the producer write Avro or JSON"]),
+        (said(&by_id, None, Some(&Shelf::of(&[]))), ["schema id 12 is not to be had", "40403"]),
+        (said(&bare, None, None), ["neither JSON objects nor", "--schema FILE"]),
+        (said(&bare, Some(&file("h.avsc", HOPSWORKS)), None), ["20 of the newest 20 records", "does not fit the Avro schema"]),
+        (said(&bare, Some(&file("h.avsc", "{")), None), ["h.avsc", "no Avro schema"]),
+    ] {
+        assert!(words.iter().all(|word| why.contains(word)), "{words:?}: {why}");
+    }
+}
