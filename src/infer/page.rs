@@ -31,7 +31,7 @@ pub struct Scene<'a> {
     pub topics: [&'a str; 2],
     /// How their values are written.
     pub formats: [&'a Format; 2],
-    /// Schemas they were written with, and how many records with each.
+    /// Schemas they were written with, by ids, and how many records with each.
     pub schemas: [&'a [(String, usize)]; 2],
     /// How many records of each were read.
     pub records: [usize; 2],
@@ -110,6 +110,8 @@ fn about(place: &Place, records: usize) -> String {
     let kind = match () {
         () if place.is_number() => "number",
         () if place.is_text() => "text",
+        () if place.is_truth() => "truth value",
+        () if place.present() == 0 => "null",
         () => "mixed",
     };
     let kind = match place.known.words() {
@@ -120,6 +122,7 @@ fn about(place: &Place, records: usize) -> String {
     let there = if present == records { String::new() } else { format!(" in {present} of {records} records,") };
     let values: Vec<String> = distinct.iter().take(4).map(|v| example(v)).collect();
     let seen = match distinct.len() {
+        0 => format!("{kind}, in each of {records} records"),
         n @ 1..=4 => format!("{kind},{there} {n} value{}: {}", if n == 1 { "" } else { "s" }, values.join(", ")),
         n => format!("{kind},{there} {n} different values, for example {}", values.first().map_or("", String::as_str)),
     };

@@ -104,6 +104,11 @@ impl Place {
         self.present() > 0 && self.seen.iter().all(|(_, v)| v.is_string() || v.is_null())
     }
 
+    /// True if every scalar is true or false.
+    pub fn is_truth(&self) -> bool {
+        self.present() > 0 && self.seen.iter().all(|(_, v)| v.is_boolean() || v.is_null())
+    }
+
     /// The unit in which all scalars are event times not further than `around` ms from their records' timestamps; text has none.
     pub fn unit(&self, samples: &[Sample], around: i64) -> Option<TimeUnit> {
         let fits = |unit: TimeUnit| {

@@ -81,7 +81,7 @@ pub struct Means<'m> {
 pub struct Taken {
     /// How values are written.
     pub format: Format,
-    /// Schemas, and how many records were written with each.
+    /// Schemas by their ids, and how many records were written with each.
     pub schemas: Vec<(String, usize)>,
     /// The values.
     pub samples: Vec<Sample>,
@@ -133,7 +133,8 @@ pub fn take(stored: &[Stored], means: &Means<'_>) -> Result<Taken, String> {
     }
     let mut places = Places::of(&samples);
     places.learn(&told, samples.len());
-    let schemas = groups.iter().filter(|g| !g.name.is_empty()).map(|g| (g.name.clone(), g.members.len())).collect();
+    let by_id = matches!(format, Format::Registry { .. });
+    let schemas = groups.iter().filter(|_| by_id).map(|g| (g.name.clone(), g.members.len())).collect();
     Ok(Taken { format, schemas, samples, places })
 }
 

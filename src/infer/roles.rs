@@ -267,8 +267,19 @@ fn features(places: &Places, samples: &[Sample], taken: &[&At]) -> Option<(Vec<S
     if n == 0 {
         return None;
     }
-    let exclude = entries(path).iter().filter(|e| !is_feature(e)).map(|e| e.1.name().to_string()).collect();
-    Some((path.clone(), exclude))
+    let plain = entries(path).into_iter().filter(|e| !is_feature(e)).map(|e| e.1.name());
+    let exclude: BTreeSet<&str> = plain.chain(opened(places, path)).collect();
+    Some((path.clone(), exclude.into_iter().map(str::to_string).collect()))
+}
+
+/// Entries of an object that are texts which hold something: what they hold is looked at, they themselves are no features.
+fn opened<'p>(places: &'p Places, path: &'p [Step]) -> impl Iterator<Item = &'p str> {
+    let scalars = places.scalars.values().chain(places.lists.values()).map(|place| &place.steps[..]);
+    let all = scalars.chain(places.objects.values().map(|object| &object.steps[..]));
+    all.filter_map(move |steps| match steps.strip_prefix(path) {
+        Some([Step::Name(name), Step::Within(_), ..]) => Some(name.as_str()),
+        _ => None,
+    })
 }
 
 /// What the outcomes say of the models' task.
@@ -362,6 +373,14 @@ mod tests {
         assert_eq!(predictions.time.map(|t| t.0.1.name().to_string()), Some("event_ts".into()));
         let expected = ["event_ts", "id", "seen"].map(String::from).to_vec();
         assert_eq!(predictions.features, Some((Vec::new(), expected)), "an instant is no feature");
+    }
+
+    #[test]
+    fn a_text_that_holds_something_is_no_feature_itself() {
+        let p = samples(100, |i| json!({"id": i, "n": i % 7, "x": 0.5 * i as f64, "a": "[0.5]", "b": "[1, 2]", "c": "{}"}));
+        let places = Places::of(&p);
+        let (predictions, _) = roles((&places, &p), (&Places::default(), &[]));
+        assert_eq!(predictions.features, Some((Vec::new(), ["a", "b", "c", "id"].map(String::from).to_vec())));
     }
 
     #[test]

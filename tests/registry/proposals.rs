@@ -4,7 +4,7 @@
 
 use crate::decode::Shelf;
 use crate::encoded::avro;
-use crate::{framed, record};
+use crate::framed;
 use driftline::codec::decoder::{OutcomeDecoder, PredictionDecoder};
 use driftline::codec::writers::{SchemaKind, Schemas};
 use driftline::config::load_text;
@@ -36,7 +36,7 @@ const NEW: &str = r#"{"type":"record","name":"Decision","namespace":"com.acme","
 fn field(i: i64) -> Value {
     json!({ "trace": format!("00000000-0000-4000-8000-{i:012}"), "made": (T + i * 1_000) * 1_000, "signed_up": (i % 3 > 0).then_some(20_000 - i), "service": "fraud",
             "p": (i % 97) as f64 / 97.0, "explanation": null, "origin": { "market": "DE" },
-            "input": { "amount": [i as u8 % 100, 1], "age": (i % 5 > 0).then_some(i % 60), "card": if i % 2 == 0 { "visa" } else { "amex" } } })
+            "input": { "amount": format!("{}\u{1}", char::from(1 + (i % 100) as u8)), "age": (i % 5 > 0).then_some(i % 60), "card": if i % 2 == 0 { "visa" } else { "amex" } } })
 }
 
 fn stored(values: impl Iterator<Item = Vec<u8>>) -> Vec<Stored> {
@@ -78,15 +78,14 @@ fn golden(name: &str, stored: [&[Stored]; 2], taken: [&Taken; 2], schemas: Optio
     let schemas = || schemas.map(|shelf| shelf.clone() as Arc<dyn Schemas>);
     let mut decoder = PredictionDecoder::with(&settings.predictions, &settings.definitions.dimensions, schemas()).expect("a decoder");
     let mut ids = Vec::new();
-    for value in
-        stored[0].iter().filter_map(|s| s.value.as_deref()).filter(|v| decoder.ready(&record(v)) && decoder.decode(&record(v)).is_ok())
-    {
-        ids.push(decoder.decode(&record(value)).expect("it was").request_id.to_string());
+    for stored in stored[0] {
+        assert!(decoder.ready(&stored.record()));
+        ids.extend(decoder.decode(&stored.record()).map(|p| p.request_id.to_string()));
     }
     let mut decoder = OutcomeDecoder::with(&settings.outcomes, schemas()).expect("a decoder");
-    for value in stored[1].iter().filter_map(|s| s.value.as_deref()) {
-        assert!(decoder.ready(&record(value)));
-        let id = decoder.decode(&record(value)).unwrap_or_else(|e| panic!("{e}\n{text}")).request_id.to_string();
+    for stored in stored[1] {
+        assert!(decoder.ready(&stored.record()));
+        let id = decoder.decode(&stored.record()).unwrap_or_else(|e| panic!("{e}\n{text}")).request_id.to_string();
         assert!(ids.contains(&id), "{id} joins with nothing");
     }
     assert_eq!(ids.len() + but, stored[0].len());
