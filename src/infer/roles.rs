@@ -378,8 +378,8 @@ mod tests {
     #[test]
     fn a_text_that_holds_something_is_no_feature_itself() {
         let p = samples(100, |i| json!({"id": i, "n": i % 7, "x": 0.5 * i as f64, "a": "[0.5]", "b": "[1, 2]", "c": "{}"}));
-        let places = Places::of(&p);
-        let (predictions, _) = roles((&places, &p), (&Places::default(), &[]));
+        let (places, none) = (Places::of(&p), Places::default());
+        let (predictions, _) = roles((&places, &p), (&none, &[]));
         assert_eq!(predictions.features, Some((Vec::new(), ["a", "b", "c", "id"].map(String::from).to_vec())));
     }
 
