@@ -73,6 +73,12 @@ fn fitness(place: &Place, wanted: &[&str]) -> usize {
     wanted.iter().position(|w| told(w)).map_or(named, |i| 20 - i)
 }
 
+/// Of equal marks the one is higher whose places are never null by their schema: what an event needs should always be there.
+fn surer(mark: usize, places: &[&Place]) -> usize {
+    let sure = places.iter().filter(|p| !p.known.types.contains("null")).count();
+    if mark == 0 { 0 } else { mark * 4 + sure }
+}
+
 /// The words of `event_ts`, `eventTs` and `event-ts`.
 fn words(name: &str) -> Vec<String> {
     let (mut words, mut lower) = (vec![String::new()], false);
@@ -215,7 +221,7 @@ fn ids<'p>(predictions: (&'p Places, usize), outcomes: (&'p Places, usize)) -> (
     for p in &ps {
         for o in &os {
             let both = p.1.intersection(&o.1).count();
-            let mark = (both, like(p.0.1) + like(o.0.1));
+            let mark = (both, surer(like(p.0.1) + like(o.0.1), &[p.0.1, o.0.1]));
             if mark > (0, 0) && found.as_ref().is_none_or(|f| mark > f.0) {
                 found = Some((mark, p, o, both));
             }
@@ -237,7 +243,7 @@ fn time<'p>(places: &'p Places, samples: &[Sample], id: Option<Found<'_>>) -> Op
     };
     let mark = |at: &At, place: &Place| match unit(place) {
         Some((_, near)) if place.present() == samples.len() && id.is_none_or(|id| id.0 != at) => {
-            near + fitness(place, TIMES) + if place.known.is_instant() { BY_TYPE } else { 0 }
+            surer(near + fitness(place, TIMES) + if place.known.is_instant() { BY_TYPE } else { 0 }, &[place])
         }
         _ => 0,
     };

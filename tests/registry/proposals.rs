@@ -8,10 +8,10 @@ use crate::framed;
 use driftline::codec::decoder::{OutcomeDecoder, PredictionDecoder};
 use driftline::codec::writers::{SchemaKind, Schemas};
 use driftline::config::load_text;
-use driftline::config::settings::Format;
+use driftline::config::settings::{Format, TimeUnit};
 use driftline::infer::page::{Scene, page};
 use driftline::infer::records::{Means, SchemaFile, Stored, Taken, take};
-use driftline::infer::roles::roles;
+use driftline::infer::roles::{Task, roles, task};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -91,13 +91,29 @@ fn golden(name: &str, stored: [&[Stored]; 2], taken: [&Taken; 2], schemas: Optio
     assert_eq!(ids.len() + but, stored[0].len());
 }
 
+/// What Hopsworks logs of a response.
+fn log(i: i64) -> Value {
+    let payload = json!({ "predictions": [(i % 91) as f64 / 91.0] }).to_string();
+    json!({ "servingId": 7, "modelName": "fraud", "modelVersion": 2, "requestTimestamp": T + i * 1_000, "responseHttpCode": 200,
+            "inferenceId": format!("f3a{i}"), "messageType": "response", "payload": payload })
+}
+
+#[test]
+fn the_same_records_have_the_same_roles_in_json_and_in_avro() {
+    let by = file("hopsworks.avsc", HOPSWORKS);
+    let all = [stored((0..120).map(|i| avro(HOPSWORKS, &log(i)))), stored((0..120).map(|i| log(i).to_string().into_bytes()))];
+    let roles_of = |stored: &[Stored]| {
+        let taken = taken("p", stored, Some(&by), None).unwrap();
+        let (p, _) = roles((&taken.places, &taken.samples), (&taken.places, &taken.samples));
+        let singles = [p.id, p.time.map(|t| t.0), p.model, p.version, p.score, p.label].map(|f| f.map(|f| f.0.clone()));
+        (matches!(taken.format, Format::Json), (singles, p.features, p.dimensions.len()))
+    };
+    let [(avro_is_json, in_avro), (json_is_json, in_json)] = all.map(|stored| roles_of(&stored));
+    assert!(!avro_is_json && json_is_json && in_avro == in_json && in_json.0[0].is_some(), "{in_avro:?}\n{in_json:?}");
+}
+
 #[test]
 fn avro_by_a_file_is_looked_into_as_deep_as_json() {
-    let log = |i: i64| {
-        let payload = json!({ "predictions": [(i % 91) as f64 / 91.0] }).to_string();
-        json!({ "servingId": 7, "modelName": "fraud", "modelVersion": 2, "requestTimestamp": T + i * 1_000, "responseHttpCode": 200,
-                "inferenceId": format!("f3a{i}"), "messageType": "response", "payload": payload })
-    };
     let p = stored((0..120).map(|i| avro(HOPSWORKS, &log(i))));
     let o = stored((0..40).map(|i| {
         json!({ "request_id": format!("f3a{}", i * 3), "label": if i % 2 == 0 { "none" } else { "fraud" } }).to_string().into_bytes()
@@ -140,6 +156,38 @@ fn what_a_good_part_of_the_records_lacks_is_not_mapped() {
     let (roles, _) = roles((&of_p.places, &of_p.samples), (&of_p.places, &of_p.samples));
     assert!(roles.score.is_none() && roles.id.is_some_and(|f| f.1.name() == "trace"), "{:?}", roles.score);
     assert_eq!(of_p.schemas, [("schema id 11 of p-value".to_string(), 100), ("schema id 12 of p-value".to_string(), 100)]);
+}
+
+#[test]
+fn an_instant_that_was_a_plain_number_before_is_one_time() {
+    let new = r#"{"type":"record","name":"R","fields":[{"name":"id","type":"int"},
+        {"name":"a","type":["null",{"type":"long","logicalType":"timestamp-millis"}]},
+        {"name":"b","type":{"type":"long","logicalType":"timestamp-micros"}}]}"#;
+    let old = new.replace(r#"{"type":"long","logicalType":"timestamp-micros"}"#, r#""long""#);
+    let shelf = Shelf::of(&[(1, SchemaKind::Avro, &old), (2, SchemaKind::Avro, new)]);
+    let p = stored((0..40).map(|i| {
+        let (id, schema, factor) = if i < 20 { (1, old.as_str(), 1) } else { (2, new, 1_000) };
+        framed(id, &avro(schema, &json!({ "id": i, "a": T + i, "b": (T + i) * factor })))
+    }));
+    let taken = taken("p", &p, None, Some(&shelf)).unwrap();
+    let (roles, _) = roles((&taken.places, &taken.samples), (&taken.places, &taken.samples));
+    // both are times near those of the records; one of them may be null
+    assert_eq!(roles.time.map(|(found, unit)| (found.1.name(), unit)), Some(("b", TimeUnit::Auto)));
+}
+
+#[test]
+fn an_enum_says_which_classes_there_are_even_if_few_were_seen() {
+    let task_of = |symbols: &str, seen: &[&str]| {
+        let schema = format!(
+            r#"{{"type":"record","name":"R","fields":[{{"name":"id","type":"int"}},{{"name":"label","type":{{"type":"enum","name":"E","symbols":{symbols}}}}}]}}"#
+        );
+        let o = stored((0..20).map(|i| avro(&schema, &json!({ "id": i, "label": seen[i % seen.len()] }))));
+        let taken = taken("o", &o, Some(&file("o.avsc", &schema)), None).unwrap();
+        task(&roles((&taken.places, &taken.samples), (&taken.places, &taken.samples)).1)
+    };
+    assert_eq!(task_of(r#"["GOOD","FRAUD"]"#, &["GOOD"]), Some(Task::Binary("FRAUD".to_string())));
+    assert_eq!(task_of(r#"["A","B","C"]"#, &["A", "B"]), Some(Task::Multiclass));
+    assert_eq!(task_of(r#"["A"]"#, &["A"]), None, "one class is nothing to tell apart");
 }
 
 #[test]
