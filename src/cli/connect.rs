@@ -63,9 +63,12 @@ pub fn findings(settings: &Settings, records: usize) -> Vec<Finding> {
             Err(why) => found.push(Finding::wrong(why, "")),
         }
     }
-    // records whose schemas nobody has said are not counted: that must be said
-    let unknown = registry.and_then(|registry| registry.trouble());
-    found.extend(unknown.map(|why| Finding::wrong(why, "records whose schemas it did not say were not looked at; run would wait for it")));
+    // records of unknown schemas are neither good nor bad: that must be said
+    let unknown: usize = read.iter().map(|seen| seen.unknown).sum();
+    if let Some(why) = registry.and_then(|registry| registry.trouble()) {
+        let remedy = "put the registry right and look again; `driftline run` would wait with these records until it answers";
+        found.push(Finding::wrong(format!("{unknown} records could not be looked at: {why}"), remedy));
+    }
     let Ok([predictions, outcomes]) = <[Seen; 2]>::try_from(read) else { return found };
     let now = now_ms();
     for (input, seen) in Input::BOTH.into_iter().zip([&predictions, &outcomes]) {
@@ -142,7 +145,8 @@ impl Decoder {
 
     fn look_at(&mut self, record: &Record<'_>, settings: &Settings, seen: &mut Seen) {
         if !self.ready(record) {
-            return; // `AtOnce` says why
+            seen.unknown += 1;
+            return;
         }
         let counts = match self {
             Decoder::Predictions(decoder) => decoder.each(record, |decoder, p| {

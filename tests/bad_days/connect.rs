@@ -119,6 +119,14 @@ fn a_field_that_a_schema_lacks_is_told_with_those_it_has() {
     has(&found, "fine", &["predictions.fields.score: in 100 % of the records, for example 0.25"]);
     has(&found, "fine", &["100 % of the newest 280 outcomes are of the newest 280 predictions"]);
     assert_eq!([7, 8].map(|id| fake.asked_for(id)), [1, 1]);
+
+    // a registry that lets us in and then fails is no fault of the records, and no reason to call the topic empty
+    fake.script().fails_at = Some(("/schemas/ids/7".to_string(), 500));
+    let (code, found) = self::found(&scene);
+    assert_eq!(code, Some(1));
+    has(&found, "wrong", &["300 records could not be looked at", &fake.url, "status 500", "look again"]);
+    assert!(!found.iter().any(|f| ["dead letters", "is empty"].iter().any(|w| f.1.contains(w))), "{found:#?}");
+    has(&found, "fine", &["outcomes: the newest 280 records"]);
 }
 
 #[test]
