@@ -3,8 +3,6 @@
 //! `fixtures/mappings/NAME.json` holds records as the system writes them, `NAME.txt` what they are; a recipe without them fails.
 //! `DRIFTLINE_NEW_FIXTURES=1` writes the `.txt` anew, to be read before it is committed.
 
-use apache_avro::types::Value as Avro;
-use apache_avro::writer::datum::GenericDatumWriter;
 use driftline::codec::decoder::{OutcomeDecoder, PredictionDecoder};
 use driftline::codec::event::{BadRecord, Outcome, Prediction, Value};
 use driftline::config::load;
@@ -14,6 +12,10 @@ use driftline::log::{Record, TopicIx};
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+
+#[path = "kit/encoded.rs"]
+mod encoded;
+use encoded::avro;
 
 const KAFKA_TIME: i64 = 1_760_000_100_000;
 
@@ -59,12 +61,6 @@ impl Written {
             headers: &self.headers,
         }
     }
-}
-
-fn avro(schema: &str, value: &Json) -> Vec<u8> {
-    let schema = apache_avro::Schema::parse_str(schema).expect("a schema");
-    let value = Avro::try_from(value.clone()).expect("a value").resolve(&schema).expect("of the schema");
-    GenericDatumWriter::builder(&schema).build().and_then(|w| w.write_value_to_vec(value)).expect("encoded")
 }
 
 fn written(fixture: &Json, input: &str, source: &Source) -> Vec<Written> {

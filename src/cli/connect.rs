@@ -6,7 +6,9 @@
 use super::findings::{Event, Field, Finding, Level, Seen, of_definitions, of_ids, of_records, of_size, of_times};
 use crate::codec::decoder::{OutcomeDecoder, PredictionDecoder};
 use crate::codec::event::{BadRecord, Outcome, Prediction, Value};
-use crate::config::settings::{Format, Settings, Source};
+use crate::codec::framing::{SchemaId, unframe};
+use crate::codec::writers::Schemas;
+use crate::config::settings::{Settings, Source};
 use crate::engine::definitions::Definitions;
 use crate::engine::plan::{Plan, PlanRecord};
 use crate::engine::types::{EventTime, Input, RequestKey};
@@ -14,7 +16,9 @@ use crate::kafka::subscriber::Subscriber;
 use crate::kafka::topics;
 use crate::log::{Fatal, Record};
 use crate::ops::http::now_ms;
+use crate::registry::AtOnce;
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The wait for a record.
@@ -45,16 +49,25 @@ pub fn findings(settings: &Settings, records: usize) -> Vec<Finding> {
         }
     }
     let most = (records / partitions.max(1) as usize).max(1) as i64;
+    let registry = match settings.registry.as_ref().map(AtOnce::new).transpose() {
+        Ok(registry) => registry.map(Arc::new),
+        Err(trouble) => {
+            found.push(Finding::wrong(trouble.to_string(), ""));
+            return found;
+        }
+    };
     let mut read = Vec::new();
     for input in Input::BOTH {
-        match seen(settings, input, most) {
-            Ok(Some(seen)) => read.push(seen),
-            Ok(None) => {
-                let why = format!("{}: records of the format `registry` are not read here", input.word());
-                found.push(Finding::note(why, "start `driftline run` and look at its dead letters"));
-            }
+        match seen(settings, input, most, registry.clone()) {
+            Ok(seen) => read.push(seen),
             Err(why) => found.push(Finding::wrong(why, "")),
         }
+    }
+    // records of unknown schemas are neither good nor bad: that must be said
+    let unknown: usize = read.iter().map(|seen| seen.unknown).sum();
+    if let Some(why) = registry.and_then(|registry| registry.trouble()) {
+        let remedy = "put the registry right and look again; `driftline run` would wait with these records until it answers";
+        found.push(Finding::wrong(format!("{unknown} records could not be looked at: {why}"), remedy));
     }
     let Ok([predictions, outcomes]) = <[Seen; 2]>::try_from(read) else { return found };
     let now = now_ms();
@@ -94,18 +107,15 @@ fn read_all(subscriber: &mut Subscriber, topic: &str, sink: &mut dyn FnMut(Recor
     Ok(())
 }
 
-/// The newest records of an input; `None` if their schemas would have to be asked for.
-fn seen(settings: &Settings, input: Input, most: i64) -> Result<Option<Seen>, String> {
+/// The newest records of an input.
+fn seen(settings: &Settings, input: Input, most: i64, schemas: Option<Arc<AtOnce>>) -> Result<Seen, String> {
     let source = if input == Input::Predictions { &settings.predictions } else { &settings.outcomes };
-    if matches!(source.format, Format::Registry { .. }) {
-        return Ok(None);
-    }
-    let mut decoder = Decoder::new(settings, input, source)?;
+    let mut decoder = Decoder::new(settings, input, source, schemas.map(|schemas| schemas as Arc<dyn Schemas>))?;
     let mut subscriber = Subscriber::newest(&settings.kafka, &format!("{}-check", settings.app), &source.topic, most).map_err(|e| e.0)?;
     let mut seen = Seen::default();
     decoder.expect_fields(source, &mut seen);
     read_all(&mut subscriber, &source.topic, &mut |record| decoder.look_at(&record, settings, &mut seen))?;
-    Ok(Some(seen))
+    Ok(seen)
 }
 
 enum Decoder {
@@ -114,12 +124,11 @@ enum Decoder {
 }
 
 impl Decoder {
-    fn new(settings: &Settings, input: Input, source: &Source) -> Result<Decoder, String> {
+    fn new(settings: &Settings, input: Input, source: &Source, schemas: Option<Arc<dyn Schemas>>) -> Result<Decoder, String> {
+        let dimensions = &settings.definitions.dimensions;
         let decoder = match input {
-            Input::Predictions => {
-                PredictionDecoder::new(source, &settings.definitions.dimensions).map(|d| Decoder::Predictions(Box::new(d)))
-            }
-            Input::Outcomes => OutcomeDecoder::new(source).map(|d| Decoder::Outcomes(Box::new(d))),
+            Input::Predictions => PredictionDecoder::with(source, dimensions, schemas).map(|d| Decoder::Predictions(Box::new(d))),
+            Input::Outcomes => OutcomeDecoder::with(source, schemas).map(|d| Decoder::Outcomes(Box::new(d))),
         };
         decoder.map_err(|e| e.to_string())
     }
@@ -135,6 +144,10 @@ impl Decoder {
     }
 
     fn look_at(&mut self, record: &Record<'_>, settings: &Settings, seen: &mut Seen) {
+        if !self.ready(record) {
+            seen.unknown += 1;
+            return;
+        }
         let counts = match self {
             Decoder::Predictions(decoder) => decoder.each(record, |decoder, p| {
                 p.iter().for_each(|p| prediction(p, settings, seen, |ix| decoder.feature_name(ix).to_string()));
@@ -146,6 +159,25 @@ impl Decoder {
             }),
         };
         seen.skipped += usize::from(!counts);
+        if let (true, Some(_), Some(Ok((id, _)))) = (counts, self.schema_id(), record.value.map(unframe)) {
+            *seen.schemas.entry(id.0).or_default() += 1;
+        }
+    }
+
+    /// Whether it is known how the record was written.
+    fn ready(&mut self, record: &Record<'_>) -> bool {
+        match self {
+            Decoder::Predictions(decoder) => decoder.ready(record),
+            Decoder::Outcomes(decoder) => decoder.ready(record),
+        }
+    }
+
+    /// Of the last value; none if values have no ids.
+    fn schema_id(&self) -> Option<SchemaId> {
+        match self {
+            Decoder::Predictions(decoder) => decoder.schema_id(),
+            Decoder::Outcomes(decoder) => decoder.schema_id(),
+        }
     }
 }
 

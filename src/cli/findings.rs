@@ -87,6 +87,10 @@ pub struct Seen {
     pub faults: BTreeMap<&'static str, (usize, String)>,
     /// Records that `when` leaves out.
     pub skipped: usize,
+    /// Records whose schema the registry did not say: nothing is known of them.
+    pub unknown: usize,
+    /// Ids of schemas that stand before values, and how many records have each.
+    pub schemas: BTreeMap<u32, usize>,
     /// By name, as in the configuration.
     pub fields: BTreeMap<String, Field>,
     /// Combinations of dimensions that are segments (predictions).
@@ -111,6 +115,8 @@ impl Seen {
 
 /// Fewer records show nothing of rates and orders.
 const ENOUGH: usize = 200;
+/// Schemas that are listed.
+const SCHEMAS: usize = 8;
 
 fn percent(part: usize, all: usize) -> String {
     format!("{} %", number(100.0 * part as f64 / all.max(1) as f64))
@@ -122,6 +128,9 @@ pub fn of_records(input: &str, topic: &str, seen: &Seen) -> Vec<Finding> {
     if all == 0 && seen.skipped > 0 {
         let text = format!("{input}: `when` leaves out each of the newest {} records of {topic}", seen.skipped);
         return vec![Finding::wrong(text, "compare it with the records that are there")];
+    }
+    if all == 0 && seen.unknown > 0 {
+        return Vec::new(); // `connect` says why
     }
     if all == 0 {
         return vec![Finding::note(
@@ -141,6 +150,12 @@ pub fn of_records(input: &str, topic: &str, seen: &Seen) -> Vec<Finding> {
     }];
     if seen.skipped > 0 {
         found.push(Finding::fine(format!("{input}: `when` leaves out {} of the newest records of {topic}", seen.skipped)));
+    }
+    if !seen.schemas.is_empty() {
+        let told: Vec<String> = seen.schemas.iter().take(SCHEMAS).map(|(id, n)| format!("{n} with schema id {id}")).collect();
+        let more = seen.schemas.len().saturating_sub(SCHEMAS);
+        let more = if more > 0 { format!(", the others with {more} more") } else { String::new() };
+        found.push(Finding::fine(format!("{input}: written {}{more}", told.join(", "))));
     }
     let n = seen.events.len();
     for (name, field) in seen.fields.iter().filter(|_| n > 0) {

@@ -64,7 +64,7 @@ pub enum Verb {
     Check(check::CheckArgs),
     /// Propose a configuration from the newest records of two topics, with the reason beside each line
     #[command(
-        after_help = "Example:\n  driftline infer --brokers localhost:9092 --predictions fraud.predictions --outcomes fraud.labels > driftline.yaml\n  driftline infer -c kafka-only.yaml --records 20000"
+        after_help = "Example:\n  driftline infer --brokers localhost:9092 --predictions fraud.predictions --outcomes fraud.labels > driftline.yaml\n  driftline infer -c kafka-only.yaml --records 20000\n  driftline infer --brokers localhost:9092 --predictions P --outcomes O --registry http://localhost:8081\n  driftline infer --brokers localhost:9092 --predictions P --outcomes O --schema predictions=p.avsc --schema outcomes=o.avsc"
     )]
     Infer(infer::InferArgs),
     /// How many processes, how much memory and CPU a stream asks for, and how small a change would be found in it

@@ -57,7 +57,7 @@ pub enum Answer {
 
 /// Where schemas come from.
 pub trait Schemas: Send + Sync {
-    /// What is known of an id. Never waits: `Unknown` ids are asked for in the background.
+    /// What is known of an id. In a service this never waits: `Unknown` ids are asked for in the background.
     fn answer(&self, id: SchemaId) -> Answer;
     /// Changes when an id that was `Unknown` is so no longer.
     fn news(&self) -> u64;

@@ -5,12 +5,17 @@
 
 use super::places::{At, Place, Places, quoted, typed};
 use super::roles::{Found, Outcomes, Predictions, Task, shown, task};
-use crate::config::settings::TimeUnit;
+use crate::codec::schemas;
+use crate::config::settings::{Format, TimeUnit};
 
 /// Characters of an example.
 const EXAMPLE: usize = 30;
 /// Column of the comments.
 const COLUMN: usize = 50;
+/// Characters of what a schema's author wrote about a field.
+const DOC: usize = 60;
+/// Schemas that are listed.
+const SCHEMAS: usize = 5;
 /// Unused places that are listed.
 const UNUSED: usize = 30;
 
@@ -20,8 +25,14 @@ pub struct Scene<'a> {
     pub app: String,
     /// The section `kafka` as it is to be written.
     pub kafka: String,
+    /// The section `registry` as it is to be written; empty if no input needs it.
+    pub registry: String,
     /// Topics of predictions and outcomes.
     pub topics: [&'a str; 2],
+    /// How their values are written.
+    pub formats: [&'a Format; 2],
+    /// Schemas they were written with, by ids, and how many records with each.
+    pub schemas: [&'a [(String, usize)]; 2],
     /// How many records of each were read.
     pub records: [usize; 2],
 }
@@ -48,8 +59,49 @@ impl Page {
         }
     }
 
+    /// The topic and how its values are written.
+    fn input(&mut self, scene: &Scene<'_>, at: usize) {
+        self.line(&format!("  topic: {}", quoted(scene.topics[at])), "");
+        if let Some(format) = format(scene.formats[at]) {
+            self.line(&format!("  format: {format}"), &written(scene.schemas[at]));
+        }
+        self.line("  fields:", "");
+    }
+
     fn missing(&mut self, name: &str, what: &str) {
         self.line(&format!("    # {name}:"), what);
+    }
+}
+
+/// A format as it is typed; JSON needs no word.
+fn format(format: &Format) -> Option<String> {
+    match format {
+        Format::Json => None,
+        Format::Registry { .. } => Some("registry".to_string()),
+        Format::Avro { schema, .. } if schema == schemas::PREDICTION || schema == schemas::OUTCOME => Some("avro".to_string()),
+        Format::Avro { path, confluent, .. } => {
+            let framing = if *confluent { ", framing: confluent" } else { "" };
+            Some(format!("{{ avro: {{ schema: {}{framing} }} }}", quoted(&path.display().to_string())))
+        }
+    }
+}
+
+/// With which schemas records were written.
+fn written(schemas: &[(String, usize)]) -> String {
+    let [_, _, ..] = schemas else { return schemas.first().map_or(String::new(), |s| format!("all by {}", s.0)) };
+    let told: Vec<String> = schemas.iter().take(SCHEMAS).map(|(name, n)| format!("{n} by {name}")).collect();
+    let more = schemas.len().saturating_sub(SCHEMAS);
+    format!("{}{}", told.join(", "), if more > 0 { format!(", and {more} more schemas") } else { String::new() })
+}
+
+/// What schemas say of a place, in words that follow others.
+fn by_schema(place: &Place) -> String {
+    let known = &place.known;
+    let doc = known.doc.as_ref().map_or(String::new(), |doc| format!("; its doc: {:?}", clipped(doc, DOC)));
+    let lacking: Vec<String> = known.lacking.iter().take(SCHEMAS).map(|(name, n)| format!("{name} ({n} records)")).collect();
+    match lacking.is_empty() {
+        true => doc,
+        false => format!("{doc}; not in {}: whoever maps it makes those records dead letters", lacking.join(", ")),
     }
 }
 
@@ -58,20 +110,33 @@ fn about(place: &Place, records: usize) -> String {
     let kind = match () {
         () if place.is_number() => "number",
         () if place.is_text() => "text",
+        () if place.is_truth() => "truth value",
+        () if place.present() == 0 => "null",
         () => "mixed",
+    };
+    let kind = match place.known.words() {
+        words if words.is_empty() => kind.to_string(),
+        words => format!("{kind} ({words})"),
     };
     let (present, distinct) = (place.present(), place.distinct());
     let there = if present == records { String::new() } else { format!(" in {present} of {records} records,") };
     let values: Vec<String> = distinct.iter().take(4).map(|v| example(v)).collect();
-    match distinct.len() {
+    let seen = match distinct.len() {
+        0 => format!("{kind}, in each of {records} records"),
         n @ 1..=4 => format!("{kind},{there} {n} value{}: {}", if n == 1 { "" } else { "s" }, values.join(", ")),
         n => format!("{kind},{there} {n} different values, for example {}", values.first().map_or("", String::as_str)),
-    }
+    };
+    format!("{seen}{}", by_schema(place))
 }
 
 fn example(value: &str) -> String {
-    let clean: String = value.chars().take(EXAMPLE).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if clean.len() < value.len() { format!("{clean}...") } else { clean }
+    clipped(value, EXAMPLE)
+}
+
+/// The beginning of a text, in one line.
+fn clipped(text: &str, most: usize) -> String {
+    let clean: String = text.chars().take(most).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if clean.len() < text.len() { format!("{clean}...") } else { clean }
 }
 
 /// The whole page.
@@ -83,6 +148,9 @@ pub fn page(scene: &Scene<'_>, places: [&Places; 2], predictions: &Predictions<'
     page.line(&format!("app: {}", quoted(&scene.app)), "");
     page.text.push_str(scene.kafka.trim_end());
     page.text.push('\n');
+    if !scene.registry.is_empty() {
+        page.line(scene.registry.trim_end(), "");
+    }
     of_predictions(&mut page, scene, predictions, outcomes.joined);
     of_outcomes(&mut page, scene, outcomes);
     of_models(&mut page, scene, predictions, outcomes);
@@ -93,8 +161,7 @@ pub fn page(scene: &Scene<'_>, places: [&Places; 2], predictions: &Predictions<'
 fn of_predictions(page: &mut Page, scene: &Scene<'_>, found: &Predictions<'_>, joined: (usize, usize)) {
     let n = scene.records[0];
     page.line("predictions:", "");
-    page.line(&format!("  topic: {}", quoted(scene.topics[0])), "");
-    page.line("  fields:", "");
+    page.input(scene, 0);
     match found.id {
         Some(_) => {
             let (both, of) = joined;
@@ -160,8 +227,7 @@ fn time(page: &mut Page, found: Option<&(Found<'_>, TimeUnit)>, records: usize) 
 fn of_outcomes(page: &mut Page, scene: &Scene<'_>, found: &Outcomes<'_>) {
     let n = scene.records[1];
     page.line("outcomes:", "");
-    page.line(&format!("  topic: {}", quoted(scene.topics[1])), "");
-    page.line("  fields:", "");
+    page.input(scene, 1);
     match found.id {
         Some(_) => page.field("    ", "request_id", found.id, n, ""),
         None => page.missing("request_id", "NEEDED: the id of the prediction"),

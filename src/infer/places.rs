@@ -1,8 +1,9 @@
 //! What is in records of nobody knows which shape: every place that holds scalars, and what was seen there.
 //!
 //! Guarantees: a place is written as `config::place` reads it; texts that hold JSON are looked into; at most `MAX_PLACES` places.
-//! Never: decides what a place is good for (`roles` does). Comes from: `cli::infer` (records of a topic). Goes to: `roles`, `page`.
+//! Never: decides what a place is good for (`roles` does). Comes from: `records` (values), `known` (their schemas). Goes to: `roles`, `page`.
 
+use super::known::{Known, Told};
 use crate::codec::scalar::Scalar;
 use crate::codec::time::event_time;
 use crate::config::place::{self, Payload, Step};
@@ -27,6 +28,8 @@ pub struct Sample {
     pub headers: Vec<(String, String)>,
     /// Kafka's timestamp in ms.
     pub timestamp: i64,
+    /// Number of the schema that it was written with, if its topic has several (`Told::number`).
+    pub schema: usize,
     /// The value.
     pub value: Value,
 }
@@ -51,6 +54,17 @@ pub struct Place {
     pub seen: Vec<(usize, Value)>,
     /// Longest list that was seen here.
     pub list: usize,
+    /// What schemas say of it.
+    pub known: Known,
+}
+
+/// Objects at one place.
+#[derive(Clone, Debug, Default)]
+pub struct Object {
+    /// The place.
+    pub steps: Vec<Step>,
+    /// What schemas say of it.
+    pub known: Known,
 }
 
 impl Place {
@@ -80,9 +94,19 @@ impl Place {
         self.seen.iter().any(|(_, v)| v.as_f64().is_some_and(|x| x.fract() != 0.0))
     }
 
+    /// True if numbers there have fractions: some does, or all may by their type.
+    pub fn is_fractional(&self) -> bool {
+        self.known.is_fractional() || self.has_fractions()
+    }
+
     /// True if every scalar is a text.
     pub fn is_text(&self) -> bool {
         self.present() > 0 && self.seen.iter().all(|(_, v)| v.is_string() || v.is_null())
+    }
+
+    /// True if every scalar is true or false.
+    pub fn is_truth(&self) -> bool {
+        self.present() > 0 && self.seen.iter().all(|(_, v)| v.is_boolean() || v.is_null())
     }
 
     /// The unit in which all scalars are event times not further than `around` ms from their records' timestamps; text has none.
@@ -90,22 +114,25 @@ impl Place {
         let fits = |unit: TimeUnit| {
             self.seen.iter().filter(|(_, v)| !v.is_null()).all(|(i, v)| {
                 let kafka = samples[*i].timestamp;
-                let time = scalar(v).and_then(|s| event_time(&s, unit, kafka).ok());
+                let time = self.scalar(v, samples[*i].schema).and_then(|s| event_time(&s, unit, kafka).ok());
                 time.is_some_and(|t| kafka < 0 || t.0.saturating_sub(kafka).saturating_abs() <= around)
             })
         };
         let units = [TimeUnit::Auto, TimeUnit::Seconds, TimeUnit::Micros, TimeUnit::Nanos];
         if self.present() == 0 { None } else { units.into_iter().find(|unit| fits(*unit)) }
     }
-}
 
-fn scalar(value: &Value) -> Option<Scalar<'_>> {
-    match value {
-        Value::String(text) => Some(Scalar::Text(Cow::Borrowed(text))),
-        Value::Number(n) => {
-            Some(n.as_i64().map_or_else(|| Scalar::Number(n.as_f64().unwrap_or(f64::NAN), None), |i| Scalar::Integer(i, None)))
+    /// A number or text as decoders have it.
+    fn scalar<'v>(&self, value: &'v Value, schema: usize) -> Option<Scalar<'v>> {
+        match (value, self.known.ticks.get(&schema)) {
+            (Value::String(text), _) => Some(Scalar::Text(Cow::Borrowed(text))),
+            (Value::Number(n), tick) => Some(match (n.as_i64(), tick) {
+                (Some(i), Some(tick)) => Scalar::Instant(i, *tick),
+                (Some(i), None) => Scalar::Integer(i, None),
+                (None, _) => Scalar::Number(n.as_f64().unwrap_or(f64::NAN), None),
+            }),
+            _ => None,
         }
-        _ => None,
     }
 }
 
@@ -125,8 +152,8 @@ pub struct Places {
     pub scalars: BTreeMap<At, Place>,
     /// Lists that are no single element: by place.
     pub lists: BTreeMap<At, Place>,
-    /// Objects, by their steps as text: how many records have one.
-    pub objects: BTreeMap<String, (Vec<Step>, usize)>,
+    /// Objects, by their steps as text.
+    pub objects: BTreeMap<String, Object>,
 }
 
 impl Places {
@@ -145,12 +172,20 @@ impl Places {
         places
     }
 
+    /// What the schemas of so many records say of the places in values.
+    pub fn learn(&mut self, told: &[Told<'_>], records: usize) {
+        let in_values = |at: &At| matches!(at, At::Value(_));
+        for (_, place) in self.scalars.iter_mut().chain(&mut self.lists).filter(|(at, _)| in_values(at)) {
+            place.known = Known::of(&place.steps, told, records);
+        }
+        self.objects.values_mut().for_each(|object| object.known = Known::of(&object.steps, told, records));
+    }
+
     fn walk(&mut self, steps: &mut Vec<Step>, record: usize, value: &Value) {
         let deeper = steps.len() < DEPTH;
         match value {
             Value::Object(entries) => {
-                let object = self.objects.entry(place::shown(steps)).or_insert_with(|| (steps.clone(), 0));
-                object.1 += 1;
+                self.objects.entry(place::shown(steps)).or_insert_with(|| Object { steps: steps.clone(), ..Object::default() });
                 for (name, value) in entries.iter().filter(|_| deeper) {
                     steps.push(Step::Name(name.clone()));
                     self.walk(steps, record, value);
@@ -233,7 +268,7 @@ mod tests {
     use serde_json::json;
 
     fn sample(value: Value) -> Sample {
-        Sample { key: Some("k".into()), headers: vec![("trace".into(), "t".into())], timestamp: 1_760_000_000_000, value }
+        Sample { key: Some("k".into()), headers: vec![("trace".into(), "t".into())], timestamp: 1_760_000_000_000, schema: 0, value }
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! What places are good for: which is the request id, which the event time, the score, the label and so on.
 //!
-//! By what is in them (different in each record, a time near the record's, few values) and by what they are called; of ids above all by
-//! whether those of the outcomes are among those of the predictions.
-//! Guarantees: equal records give equal roles; what nothing speaks for is left out.
+//! By what is in them (different in each record, a time near the record's, few values), by what they are called and by what schemas say of
+//! them; of ids above all by whether those of the outcomes are among those of the predictions.
+//! Guarantees: equal records give equal roles, whatever their encoding; what nothing speaks for is left out, and so is what a good part of the
+//! records lacks by its schema: they would be dead letters.
 //! Comes from: `places`. Goes to: `page`.
 
 use super::places::{At, Place, Places, Sample, as_text};
@@ -44,6 +45,10 @@ const AROUND: i64 = 31 * 86_400_000;
 const FEW: usize = 30;
 /// Dimensions that are proposed.
 const DIMENSIONS: usize = 3;
+/// What a schema's type adds to a name: an instant for times, a uuid for ids.
+const BY_TYPE: usize = 60;
+/// The words of a field's description that are looked at: what it is stands at the beginning.
+const FIRST_WORDS: usize = 4;
 
 /// How well a name fits: 100 and less for a whole name, 50 and less for a part of it, 0 for none.
 fn likeness(name: &str, wanted: &[&str]) -> usize {
@@ -57,6 +62,21 @@ fn likeness(name: &str, wanted: &[&str]) -> usize {
         (None, Some(i)) => 50 - i,
         (None, None) => 0,
     }
+}
+
+/// How well a place's name fits, or, if it says nothing, the beginning of its description in the schema: 20 and less.
+fn fitness(place: &Place, wanted: &[&str]) -> usize {
+    let named = likeness(place.name(), wanted);
+    let Some(doc) = place.known.doc.as_deref().filter(|_| named == 0) else { return named };
+    let said: Vec<String> = words(doc).into_iter().filter(|w| !w.is_empty()).take(FIRST_WORDS).collect();
+    let told = |w: &str| w.len() > 3 && said.windows(words(w).len()).any(|here| here == words(w));
+    wanted.iter().position(|w| told(w)).map_or(named, |i| 20 - i)
+}
+
+/// Of equal marks the one is higher whose places are never null by their schema: what an event needs should always be there.
+fn surer(mark: usize, places: &[&Place]) -> usize {
+    let sure = places.iter().filter(|p| !p.known.types.contains("null")).count();
+    if mark == 0 { 0 } else { mark * 4 + sure }
 }
 
 /// The words of `event_ts`, `eventTs` and `event-ts`.
@@ -131,35 +151,32 @@ pub fn roles<'p>((predictions, p): (&'p Places, &[Sample]), (outcomes, o): (&'p 
     let mut taken: Vec<&At> = of_p.id.iter().chain(of_p.time.as_ref().map(|t| &t.0)).map(|f| f.0).collect();
     let few = |p: &Place| p.distinct().len() <= FEW;
     let mut take = |wanted: &[&str], fits: &dyn Fn(&Place) -> bool| {
-        let found = best(predictions, |at, place| if taken.contains(&at) || !fits(place) { 0 } else { likeness(place.name(), wanted) });
+        let found = best(predictions, |at, place| if taken.contains(&at) || !fits(place) { 0 } else { fitness(place, wanted) });
         taken.extend(found.map(|f| f.0));
         found
     };
     of_p.model = take(MODELS, &|p| few(p) && !p.has_fractions() && p.present() == p.seen.len());
     of_p.version = take(VERSIONS, &few);
-    of_p.score = take(SCORES, &|p| p.is_number() && (p.has_fractions() || p.distinct().len() > FEW));
+    of_p.score = take(SCORES, &|p| p.is_number() && !p.known.is_instant() && (p.is_fractional() || p.distinct().len() > FEW));
     of_p.label = take(LABELS, &|p| few(p) && !p.has_fractions());
     of_p.features = features(predictions, p, &taken);
     let within = of_p.features.as_ref().map(|f| f.0.clone());
     let free = predictions.scalars.iter().filter(|(at, place)| {
         let feature = within.as_ref().is_some_and(|path| !path.is_empty() && place.steps.starts_with(path));
-        let n = place.distinct().len();
-        !taken.contains(at)
-            && !feature
-            && place.is_text()
-            && (2..=FEW).contains(&n)
-            && place.present() * 10 >= p.len() * 9
-            && n * 5 <= p.len()
+        !taken.contains(at) && !feature && !place.known.scattered && is_dimension(place, p.len())
     });
-    of_p.dimensions = free.take(DIMENSIONS).collect();
+    let mut free: Vec<Found<'p>> = free.collect();
+    free.sort_by_key(|(_, place)| !place.known.is_enum());
+    free.truncate(DIMENSIONS);
+    of_p.dimensions = free;
 
     let not = |at: &At| of_o.id.is_some_and(|f| f.0 == at) || of_o.time.as_ref().is_some_and(|t| t.0.0 == at);
     let observed = |fits: &dyn Fn(&Place) -> bool| {
-        best(outcomes, |at, place| if not(at) || !fits(place) { 0 } else { 1 + likeness(place.name(), OBSERVED) })
+        best(outcomes, |at, place| if not(at) || place.known.is_instant() || !fits(place) { 0 } else { 1 + fitness(place, OBSERVED) })
     };
-    let label = observed(&|p| few(p) && !p.has_fractions() && p.distinct().len() > 1);
+    let label = observed(&|p| few(p) && !p.has_fractions() && classes(p).len() > 1);
     let value = observed(&|p| p.is_number() && (p.has_fractions() || p.distinct().len() > FEW));
-    let like = |found: Option<Found<'_>>| found.map_or(0, |f| 1 + likeness(f.1.name(), OBSERVED));
+    let like = |found: Option<Found<'_>>| found.map_or(0, |f| 1 + fitness(f.1, OBSERVED));
     if like(label) >= like(value) {
         of_o.label = label
     } else {
@@ -168,9 +185,23 @@ pub fn roles<'p>((predictions, p): (&'p Places, &[Sample]), (outcomes, o): (&'p 
     (of_p, of_o)
 }
 
+/// What can be at a place: what its schema allows, or else what was seen.
+fn classes(place: &Place) -> BTreeSet<String> {
+    let seen = place.distinct();
+    if seen.is_subset(&place.known.classes) { place.known.classes.clone() } else { seen }
+}
+
+/// Texts of a few kinds in nearly every record. Of an enum a few records are enough.
+fn is_dimension(place: &Place, records: usize) -> bool {
+    let (seen, all) = (place.distinct().len(), classes(place).len());
+    let often = place.known.is_enum() || seen * 5 <= records;
+    place.is_text() && (2..=FEW).contains(&all) && place.present() * 10 >= records * 9 && often
+}
+
 /// The place with the highest mark; of equal ones the first. A mark of 0 is none.
 fn best(places: &Places, mark: impl Fn(&At, &Place) -> usize) -> Option<Found<'_>> {
-    let marked = places.scalars.iter().map(|(at, place)| (mark(at, place), (at, place))).filter(|m| m.0 > 0);
+    let usable = places.scalars.iter().filter(|(_, place)| !place.known.scattered);
+    let marked = usable.map(|(at, place)| (mark(at, place), (at, place))).filter(|m| m.0 > 0);
     marked.rev().max_by_key(|m| m.0).map(|m| m.1)
 }
 
@@ -178,17 +209,19 @@ fn best(places: &Places, mark: impl Fn(&At, &Place) -> usize) -> Option<Found<'_
 fn ids<'p>(predictions: (&'p Places, usize), outcomes: (&'p Places, usize)) -> (Option<Found<'p>>, Option<Found<'p>>, (usize, usize)) {
     type Candidate<'p> = (Found<'p>, BTreeSet<String>);
     let candidates = |(places, n): (&'p Places, usize), different: usize| -> Vec<Candidate<'p>> {
-        let all = places.scalars.iter().filter(|(_, p)| p.present() * 20 >= n * 19 && !p.has_fractions());
+        let id = |p: &Place| !p.is_fractional() && !p.known.is_instant() && !p.known.scattered;
+        let all = places.scalars.iter().filter(|(_, p)| p.present() * 20 >= n * 19 && id(p));
         let with_ids = all.map(|found| (found, found.1.distinct())).filter(|(_, ids)| ids.len() * 100 >= n * different);
         with_ids.filter(|(found, _)| found.1.seen.iter().all(|(_, v)| !v.is_boolean())).collect()
     };
     // several outcomes may be of one prediction
     let (ps, os) = (candidates(predictions, 95), candidates(outcomes, 30));
+    let like = |p: &Place| fitness(p, IDS) + if p.known.types.contains("uuid") { BY_TYPE } else { 0 };
     let mut found: Option<((usize, usize), &Candidate<'p>, &Candidate<'p>, usize)> = None;
     for p in &ps {
         for o in &os {
             let both = p.1.intersection(&o.1).count();
-            let mark = (both, likeness(p.0.1.name(), IDS) + likeness(o.0.1.name(), IDS));
+            let mark = (both, surer(like(p.0.1) + like(o.0.1), &[p.0.1, o.0.1]));
             if mark > (0, 0) && found.as_ref().is_none_or(|f| mark > f.0) {
                 found = Some((mark, p, o, both));
             }
@@ -197,7 +230,7 @@ fn ids<'p>(predictions: (&'p Places, usize), outcomes: (&'p Places, usize)) -> (
     match found {
         Some((_, p, o, both)) => (Some(p.0), Some(o.0), (both, o.1.len())),
         None => {
-            let one = |all: &[Candidate<'p>]| all.iter().map(|c| c.0).max_by_key(|f| likeness(f.1.name(), IDS));
+            let one = |all: &[Candidate<'p>]| all.iter().map(|c| c.0).max_by_key(|f| like(f.1));
             (one(&ps), one(&os), (0, 0))
         }
     }
@@ -209,7 +242,9 @@ fn time<'p>(places: &'p Places, samples: &[Sample], id: Option<Found<'_>>) -> Op
         near.or_else(|| place.unit(samples, i64::MAX).map(|unit| (unit, 0)))
     };
     let mark = |at: &At, place: &Place| match unit(place) {
-        Some((_, near)) if place.present() == samples.len() && id.is_none_or(|id| id.0 != at) => near + likeness(place.name(), TIMES),
+        Some((_, near)) if place.present() == samples.len() && id.is_none_or(|id| id.0 != at) => {
+            surer(near + fitness(place, TIMES) + if place.known.is_instant() { BY_TYPE } else { 0 }, &[place])
+        }
         _ => 0,
     };
     let found = best(places, mark)?;
@@ -225,9 +260,10 @@ fn features(places: &Places, samples: &[Sample], taken: &[&At]) -> Option<(Vec<S
     let is_feature = |(at, p): &Found<'_>| {
         let names = p.is_text() && p.distinct().len() > FEW; // an id, a time, a message
         let instant = p.distinct().len() > FEW && p.unit(samples, i64::MAX) == Some(TimeUnit::Auto);
-        !taken.contains(at) && p.present() > 0 && !names && !instant
+        !taken.contains(at) && p.present() > 0 && !names && !instant && !p.known.is_instant()
     };
-    let marked = places.objects.values().map(|(path, _)| {
+    let marked = places.objects.values().filter(|object| !object.known.scattered).map(|object| {
+        let path = &object.steps;
         let n = entries(path).iter().filter(|e| is_feature(e)).count();
         let name = path.iter().rev().find_map(|s| if let Step::Name(name) = s { Some(name.as_str()) } else { None });
         let like = if n > 0 && !path.is_empty() { likeness(name.unwrap_or(""), FEATURES) } else { 0 };
@@ -237,8 +273,19 @@ fn features(places: &Places, samples: &[Sample], taken: &[&At]) -> Option<(Vec<S
     if n == 0 {
         return None;
     }
-    let exclude = entries(path).iter().filter(|e| !is_feature(e)).map(|e| e.1.name().to_string()).collect();
-    Some((path.clone(), exclude))
+    let plain = entries(path).into_iter().filter(|e| !is_feature(e)).map(|e| e.1.name());
+    let exclude: BTreeSet<&str> = plain.chain(opened(places, path)).collect();
+    Some((path.clone(), exclude.into_iter().map(str::to_string).collect()))
+}
+
+/// Entries of an object that are texts which hold something: what they hold is looked at, they themselves are no features.
+fn opened<'p>(places: &'p Places, path: &'p [Step]) -> impl Iterator<Item = &'p str> {
+    let scalars = places.scalars.values().chain(places.lists.values()).map(|place| &place.steps[..]);
+    let all = scalars.chain(places.objects.values().map(|object| &object.steps[..]));
+    all.filter_map(move |steps| match steps.strip_prefix(path) {
+        Some([Step::Name(name), Step::Within(_), ..]) => Some(name.as_str()),
+        _ => None,
+    })
 }
 
 /// What the outcomes say of the models' task.
@@ -247,7 +294,7 @@ pub fn task(outcomes: &Outcomes<'_>) -> Option<Task> {
         return Some(Task::Regression);
     }
     let (_, place) = outcomes.label?;
-    let classes = place.distinct();
+    let classes = classes(place);
     if classes.len() != 2 {
         return Some(Task::Multiclass);
     }
@@ -270,7 +317,7 @@ mod tests {
     const T: i64 = 1_760_000_000_000;
 
     fn samples(n: usize, value: impl Fn(usize) -> Value) -> Vec<Sample> {
-        (0..n).map(|i| Sample { key: None, headers: Vec::new(), timestamp: T + i as i64 * 1_000, value: value(i) }).collect()
+        (0..n).map(|i| Sample { key: None, headers: Vec::new(), timestamp: T + i as i64 * 1_000, schema: 0, value: value(i) }).collect()
     }
 
     fn at(found: Option<Found<'_>>) -> Option<&str> {
@@ -332,6 +379,14 @@ mod tests {
         assert_eq!(predictions.time.map(|t| t.0.1.name().to_string()), Some("event_ts".into()));
         let expected = ["event_ts", "id", "seen"].map(String::from).to_vec();
         assert_eq!(predictions.features, Some((Vec::new(), expected)), "an instant is no feature");
+    }
+
+    #[test]
+    fn a_text_that_holds_something_is_no_feature_itself() {
+        let p = samples(100, |i| json!({"id": i, "n": i % 7, "x": 0.5 * i as f64, "a": "[0.5]", "b": "[1, 2]", "c": "{}"}));
+        let (places, none) = (Places::of(&p), Places::default());
+        let (predictions, _) = roles((&places, &p), (&none, &[]));
+        assert_eq!(predictions.features, Some((Vec::new(), ["a", "b", "c", "id"].map(String::from).to_vec())));
     }
 
     #[test]

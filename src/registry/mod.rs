@@ -4,12 +4,14 @@
 //! wants one meanwhile hears `Unknown` and waits with the record. A registry that does not answer is asked again, at least every 30 s,
 //! said once and shown (`driftline_registry_away_since_seconds`, /readyz); what it does not have may come later and is asked again after a
 //! minute.
-//! Never: makes a caller wait; makes an outage the record's fault; shows a password.
+//! Never: makes a caller wait (`AtOnce` does, for verbs that have nothing else to do); makes an outage the record's fault; shows a password.
 //! Comes from: `config::settings::Registry`. Goes to: `codec::writers`.
 
+mod at_once;
 mod client;
 pub mod gauges;
 
+pub use at_once::AtOnce;
 pub use client::Trouble;
 
 use crate::codec::framing::SchemaId;

@@ -1,7 +1,9 @@
 //! `driftline check --connect`: what it says of a cluster and of records that fit the configuration, and of those that don't.
 
+use crate::encoded::avro;
 use crate::kafka::{Given, make_topic, now_ms};
 use crate::kit::{Exit, ended};
+use crate::registry::FakeRegistry;
 use crate::scene::{Scene, given};
 use serde_json::{Value, json};
 
@@ -84,6 +86,47 @@ fn times_in_another_unit_and_topics_that_are_not_there_are_told() {
     assert_eq!(code, Some(1));
     has(&found, "wrong", &["journal does not exist", "driftline topics create"]);
     has(&found, "note", &["predictions: ", "is empty"]);
+}
+
+#[test]
+fn a_field_that_a_schema_lacks_is_told_with_those_it_has() {
+    const OLD: &str = r#"{"type":"record","name":"P","fields":[{"name":"request_id","type":"string"},{"name":"event_time","type":"long"},
+        {"name":"model","type":"string"},{"name":"probabilty","type":"double"}]}"#;
+    let fake = FakeRegistry::start();
+    fake.has(7, "AVRO", OLD);
+    fake.has(8, "AVRO", &OLD.replace("probabilty", "probability"));
+    let inputs = ("{ topic: TOPIC, format: registry, fields: { score: probability } }", "{ topic: TOPIC }");
+    let scene = Scene::new("connect-ids").inputs(inputs.0, inputs.1).with(&format!("registry: {{ url: \"{}\" }}", fake.url)).topics(1);
+    let seconds = (now_ms() - scene.at(0)) / 1_000 - 300;
+    let prediction = |i: i64| {
+        let mut value = scene.prediction(&format!("id-{i}"), seconds + i);
+        let (id, name) = if i < 20 { (7u32, "probabilty") } else { (8, "probability") };
+        value[name] = value["score"].take();
+        value.as_object_mut().expect("an object").retain(|k, _| ["request_id", "event_time", "model", name].contains(&k.as_str()));
+        given([vec![0], id.to_be_bytes().to_vec(), avro(&OLD.replace("probabilty", name), &value)].concat())
+    };
+    scene.pen.write(&scene.topic("predictions"), &(0..300).map(prediction).collect::<Vec<_>>());
+    scene.write("outcomes", (20..300).map(|i| scene.outcome(&format!("id-{i}"), seconds + i)));
+    let (code, found) = found(&scene);
+    assert_eq!(code, Some(1));
+    let lacks = [
+        "20 missing_field",
+        "schema id 7 has no field \"probability\"",
+        "did you mean \"probabilty\"? known: request_id, event_time, model",
+    ];
+    has(&found, "wrong", &lacks);
+    has(&found, "fine", &["predictions: written 20 with schema id 7, 280 with schema id 8"]);
+    has(&found, "fine", &["predictions.fields.score: in 100 % of the records, for example 0.25"]);
+    has(&found, "fine", &["100 % of the newest 280 outcomes are of the newest 280 predictions"]);
+    assert_eq!([7, 8].map(|id| fake.asked_for(id)), [1, 1]);
+
+    // a registry that lets us in and then fails is no fault of the records, and no reason to call the topic empty
+    fake.script().fails_at = Some(("/schemas/ids/7".to_string(), 500));
+    let (code, found) = self::found(&scene);
+    assert_eq!(code, Some(1));
+    has(&found, "wrong", &["300 records could not be looked at", &fake.url, "status 500", "look again"]);
+    assert!(!found.iter().any(|f| ["dead letters", "is empty"].iter().any(|w| f.1.contains(w))), "{found:#?}");
+    has(&found, "fine", &["outcomes: the newest 280 records"]);
 }
 
 #[test]

@@ -7,6 +7,8 @@ mod broker_away;
 mod changed;
 mod connect;
 mod devices;
+#[path = "../kit/encoded.rs"]
+mod encoded;
 mod inputs;
 mod instances;
 mod kafka;

@@ -21,6 +21,8 @@ pub struct Script {
     pub wants: Option<String>,
     /// Everybody gets this status instead of an answer.
     pub fails_with: Option<u16>,
+    /// Who asks for this path gets this status.
+    pub fails_at: Option<(String, u16)>,
     /// Time that each answer takes.
     pub slow: Duration,
     /// Paths that were asked for, in order.
@@ -94,7 +96,8 @@ async fn answer(State(script): State<Arc<Mutex<Script>>>, uri: Uri, headers: Hea
 }
 
 fn decide(script: &Script, path: &str, headers: &HeaderMap) -> Response {
-    if let Some(status) = script.fails_with {
+    let at = script.fails_at.as_ref().filter(|at| at.0 == path).map(|at| at.1);
+    if let Some(status) = script.fails_with.or(at) {
         return StatusCode::from_u16(status).expect("a status").into_response();
     }
     let refusal = |status: StatusCode, code: i64, message: &str| {

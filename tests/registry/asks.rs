@@ -9,7 +9,7 @@ use driftline::codec::decoder::PredictionDecoder;
 use driftline::codec::framing::SchemaId;
 use driftline::codec::writers::{Answer, SchemaKind, Schemas, Written};
 use driftline::registry::gauges::Gauges;
-use driftline::registry::{Registry, probe};
+use driftline::registry::{AtOnce, Registry, probe};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -235,4 +235,27 @@ fn answers_may_take_their_time_but_not_for_ever() {
     assert!(why.contains("registry.timeout"), "{why}");
     fake.script().slow = Duration::ZERO;
     assert!(reader.answer(1).is_ok());
+}
+
+#[test]
+fn who_waits_for_answers_asks_once_and_not_again_after_a_failure() {
+    let fake = FakeRegistry::start();
+    fake.has(1, "AVRO", RECORD);
+    let new = || AtOnce::new(settings(&fake.url, "", "").registry.as_ref().expect("a registry")).expect("a client");
+    let reader = new();
+    for _ in 0..2 {
+        assert!(matches!(reader.answer(SchemaId(1)), Answer::Is(schema) if schema.text == RECORD));
+        assert!(matches!(reader.answer(SchemaId(404)), Answer::Absent(why) if why.contains("40403")));
+    }
+    let other = new();
+    (1_000..1_100).for_each(|id| assert!(matches!(other.answer(SchemaId(id)), Answer::Absent(_))));
+    let asked = (1_000..1_100).map(|id| fake.asked_for(id)).sum::<usize>();
+    assert_eq!((fake.asked_for(1), fake.asked_for(404), asked), (1, 1, 64), "64 ids without a schema are enough");
+    fake.script().fails_with = Some(503);
+    for _ in 0..2 {
+        assert!(matches!(reader.answer(SchemaId(2)), Answer::Unknown));
+        assert!(matches!(reader.answer(SchemaId(1)), Answer::Is(_)), "what is known needs no registry");
+    }
+    let why = reader.trouble().expect("a failure");
+    assert!(fake.asked_for(2) == 1 && reader.is_away() && why.contains(&fake.url) && why.contains("status 503"), "{why}");
 }

@@ -37,13 +37,13 @@ const NEW: &str = r#"{"type":"record","name":"Prediction","fields":[
 
 /// Schemas by id, all known.
 #[derive(Default)]
-struct Shelf {
+pub struct Shelf {
     schemas: BTreeMap<u32, Written>,
     asked: AtomicUsize,
 }
 
 impl Shelf {
-    fn of(schemas: &[(u32, SchemaKind, &str)]) -> Arc<Shelf> {
+    pub fn of(schemas: &[(u32, SchemaKind, &str)]) -> Arc<Shelf> {
         let written = |kind: &SchemaKind, text: &str| Written {
             kind: kind.clone(),
             text: text.to_string(),

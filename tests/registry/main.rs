@@ -3,6 +3,9 @@
 mod asks;
 mod config;
 mod decode;
+#[path = "../kit/encoded.rs"]
+mod encoded;
+mod proposals;
 #[path = "../kit/registry.rs"]
 mod registry;
 #[path = "../kit/wait.rs"]

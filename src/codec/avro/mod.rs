@@ -14,8 +14,10 @@ mod read;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 pub use schema::{Absent, Here, Parsed, Types};
+pub use whole::Whole;
 
 use super::event::{FeatureIx, Reason};
 use super::found::Sink;

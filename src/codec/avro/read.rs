@@ -7,13 +7,9 @@ use crate::codec::scalar::Scalar;
 use std::borrow::Cow;
 
 pub(super) fn read<'a>(avro: &Avro, bytes: &'a [u8], sink: &mut Sink<'_, 'a>) -> Result<(), Stop> {
-    let mut walk = Walk { avro, input: Input { bytes, at: 0 }, sink, depth: 0, elements: 0, fields: 0 };
+    let mut walk = Walk::new(avro, bytes, sink);
     walk.value(avro.root, Role::ROOT)?;
-    let left = bytes.len() - walk.input.at;
-    if left > 0 {
-        return Err(walk.input.stop(&format!("{left} bytes are left over; was it written with another schema?")));
-    }
-    Ok(())
+    walk.input.ended()
 }
 
 /// Bytes, and how far they are read. Never reads past the end.
@@ -23,8 +19,16 @@ pub(super) struct Input<'a> {
 }
 
 impl<'a> Input<'a> {
-    fn stop(&self, what: &str) -> Stop {
+    pub(super) fn stop(&self, what: &str) -> Stop {
         undecodable(self.at, what)
+    }
+
+    /// Whether everything was read.
+    pub(super) fn ended(&self) -> Result<(), Stop> {
+        match self.bytes.len() - self.at {
+            0 => Ok(()),
+            left => Err(self.stop(&format!("{left} bytes are left over; was it written with another schema?"))),
+        }
     }
 
     #[inline]
@@ -78,7 +82,7 @@ impl<'a> Input<'a> {
     }
 
     #[inline]
-    fn text(&mut self) -> Result<&'a str, Stop> {
+    pub(super) fn text(&mut self) -> Result<&'a str, Stop> {
         let bytes = self.sized()?;
         if bytes.is_ascii() {
             // SAFETY: ASCII is UTF-8. Most texts of most records are short ids and codes, for which this is much the shorter way
@@ -88,18 +92,24 @@ impl<'a> Input<'a> {
     }
 }
 
-struct Walk<'w, 's, 'a> {
-    avro: &'w Avro,
-    input: Input<'a>,
+/// How far a walk has come, and what it may still meet.
+pub(super) struct Walk<'w, 's, 'a> {
+    pub(super) avro: &'w Avro,
+    pub(super) input: Input<'a>,
     sink: &'w mut Sink<'s, 'a>,
     depth: usize,
     elements: usize,
     fields: usize,
 }
 
-impl<'w, 'a> Walk<'w, '_, 'a> {
+impl<'w, 's, 'a> Walk<'w, 's, 'a> {
+    /// At the beginning of a value.
+    pub(super) fn new(avro: &'w Avro, bytes: &'a [u8], sink: &'w mut Sink<'s, 'a>) -> Walk<'w, 's, 'a> {
+        Walk { avro, input: Input { bytes, at: 0 }, sink, depth: 0, elements: 0, fields: 0 }
+    }
+
     #[inline]
-    fn value(&mut self, ty: TypeIx, role: Role) -> Result<(), Stop> {
+    pub(super) fn value(&mut self, ty: TypeIx, role: Role) -> Result<(), Stop> {
         let avro: &'w Avro = self.avro;
         match &avro.types[ty.0 as usize] {
             Type::Leaf(leaf) if role.is_skip() => self.skip(leaf),
@@ -108,32 +118,46 @@ impl<'w, 'a> Walk<'w, '_, 'a> {
                 self.sink.put(role, scalar)
             }
             Type::Union(variants) => {
-                let index = self.input.long()?;
-                let variant = usize::try_from(index).ok().and_then(|i| variants.get(i));
-                let Some(variant) = variant else { return Err(self.input.stop("a union has no such branch")) };
+                let branch = self.branch(variants.len())?;
                 // only unions can nest without a byte of structure around them
-                self.value(*variant, role)
+                self.value(variants[branch], role)
             }
-            _ => {
-                self.depth += 1;
-                if self.depth > MAX_DEPTH {
-                    return Err(self.input.stop("more than 64 levels"));
-                }
-                self.nested(&avro.types[ty.0 as usize], role)?;
-                self.depth -= 1;
-                Ok(())
-            }
+            _ => self.deeper(|walk| walk.nested(&avro.types[ty.0 as usize], role)),
         }
+    }
+
+    /// The branch of a union with so many.
+    #[inline]
+    pub(super) fn branch(&mut self, variants: usize) -> Result<usize, Stop> {
+        let index = self.input.long()?;
+        let branch = usize::try_from(index).ok().filter(|i| *i < variants);
+        branch.ok_or_else(|| self.input.stop("a union has no such branch"))
+    }
+
+    /// One level further in.
+    #[inline]
+    pub(super) fn deeper<T>(&mut self, inside: impl FnOnce(&mut Self) -> Result<T, Stop>) -> Result<T, Stop> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return Err(self.input.stop("more than 64 levels"));
+        }
+        let found = inside(self)?;
+        self.depth -= 1;
+        Ok(found)
+    }
+
+    /// A record with so many fields begins.
+    #[inline]
+    pub(super) fn begin_record(&mut self, fields: usize) -> Result<(), Stop> {
+        self.fields += fields;
+        if self.fields > MAX_FIELDS { Err(self.input.stop("more than 4,000,000 fields")) } else { Ok(()) }
     }
 
     fn nested(&mut self, ty: &'w Type, role: Role) -> Result<(), Stop> {
         match ty {
             Type::Record(steps) => {
                 self.sink.put_object(role)?;
-                self.fields += steps.len();
-                if self.fields > MAX_FIELDS {
-                    return Err(self.input.stop("more than 4,000,000 fields"));
-                }
+                self.begin_record(steps.len())?;
                 steps.iter().try_for_each(|step| self.step(step))
             }
             Type::Array(items) => {
@@ -220,7 +244,7 @@ impl<'w, 'a> Walk<'w, '_, 'a> {
     }
 
     /// The blocks of a list or map; a negative count is followed by the block's size in bytes, which is not needed.
-    fn blocks(&mut self, mut item: impl FnMut(&mut Self) -> Result<(), Stop>) -> Result<(), Stop> {
+    pub(super) fn blocks(&mut self, mut item: impl FnMut(&mut Self) -> Result<(), Stop>) -> Result<(), Stop> {
         loop {
             let mut count = self.input.long()?;
             if count == 0 {
@@ -242,7 +266,7 @@ impl<'w, 'a> Walk<'w, '_, 'a> {
     }
 
     #[inline]
-    fn leaf(&mut self, leaf: &'w Leaf) -> Result<Scalar<'a>, Stop> {
+    pub(super) fn leaf(&mut self, leaf: &'w Leaf) -> Result<Scalar<'a>, Stop> {
         let input = &mut self.input;
         Ok(match leaf {
             Leaf::Null => Scalar::Null,
