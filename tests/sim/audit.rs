@@ -354,10 +354,11 @@ impl Audit {
         plan
     }
 
-    /// True if only the inputs decide alerts: nothing was lost or declared quiet before its end.
+    /// True if only the inputs decide alerts: nothing was lost or declared quiet before its end, and each version of the definitions names a pane
+    /// of its own. One that does not holds from the next pane of whoever reads it: a decision of the moment.
     pub fn timeless(&self) -> bool {
         let lost = |t: &TaskHistory| t.decisions.iter().any(|d| matches!(d.decision, EdgeDecision::Lost { .. })) || !t.releases.is_empty();
-        !self.tasks.iter().any(|t| t.was_quiet || lost(t))
+        self.definitions.is_sorted_by(|a, b| a.effective_from < b.effective_from) && !self.tasks.iter().any(|t| t.was_quiet || lost(t))
     }
 
     /// The settings of the run with the newest definitions.

@@ -121,7 +121,7 @@ impl<'s> Oracle<'s> {
     }
 
     /// Everything, when inputs end for good and nothing was lost or declared silent before. All versions of the definitions are known from the
-    /// start: each holds from its pane on, whenever it was learnt.
+    /// start: each holds from the pane on that it names.
     pub fn alerts(mut self, versions: &[Versioned]) -> Published {
         for definitions in versions {
             (0..self.monitors.len()).for_each(|p| self.observe(p, &sealed(Kind::Definitions, definitions)));
