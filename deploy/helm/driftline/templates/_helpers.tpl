@@ -1,6 +1,8 @@
-{{/* Name of everything: pods are NAME-0, NAME-1, which is who they are in Kafka. */}}
+{{/* Name of everything: pods are NAME-0, NAME-1, which is who they are in Kafka. Rules look for `driftline` in it. */}}
 {{- define "driftline.name" -}}
-{{- if contains "driftline" .Release.Name }}{{ .Release.Name | trunc 40 | trimSuffix "-" }}{{ else }}{{ printf "%s-driftline" .Release.Name | trunc 40 | trimSuffix "-" }}{{ end }}
+{{- $name := contains "driftline" .Release.Name | ternary .Release.Name (printf "%s-driftline" .Release.Name) }}
+{{- if or (gt (len $name) 50) (not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name)) }}{{ fail (printf "the release would name everything %q: at most 50 lower-case letters, digits and hyphens, a letter first" $name) }}{{ end }}
+{{- $name }}
 {{- end }}
 
 {{/* What pods are chosen by: never changes. */}}
@@ -22,19 +24,16 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 {{- end }}
 
-{{/* driftline.yaml. What the chart decides is not to be said twice. */}}
+{{/* driftline.yaml, as it is written: a text, because Helm would read `yes` as a truth value and `1.0` as 1. */}}
 {{- define "driftline.config" -}}
 {{- $config := .Values.config }}
+{{- if not $config }}{{ fail "config is missing: the text of driftline.yaml (--set-file config=driftline.yaml), see the chart's values.yaml and docs/configuration.md" }}{{ end }}
 {{- range $key := list "app" "kafka" "predictions" "outcomes" }}
-{{- if not (hasKey $config $key) }}{{ fail (printf "config.%s is missing: config holds driftline.yaml, see the chart's values.yaml and docs/configuration.md" $key) }}{{ end }}
+{{- if not (regexMatch (printf "(?m)^%s:" $key) $config) }}{{ fail (printf "config has no `%s:`: it holds driftline.yaml, see docs/configuration.md" $key) }}{{ end }}
 {{- end }}
-{{- if hasKey $config "instance" }}{{ fail "config.instance is the pod's name: leave it out" }}{{ end }}
-{{- $http := dict "listen" "0.0.0.0:9464" }}
-{{- if hasKey $config "http" }}
-{{- if hasKey $config.http "listen" }}{{ fail "config.http.listen is written by the chart, which knows the port: leave it out" }}{{ end }}
-{{- $http = merge $http $config.http }}
-{{- end }}
-{{- toYaml (merge (dict "instance" "${POD_NAME}" "http" $http) (omit $config "http")) }}
+{{- if not (regexMatch "(?m)^instance: *[\"']?\\$\\{POD_NAME\\}" $config) }}{{ fail "config needs the line `instance: \"${POD_NAME}\"`: a pod's name is who it is in Kafka" }}{{ end }}
+{{- if not (regexMatch "listen: *[\"']?(0\\.0\\.0\\.0|\\[::\\]):9464" $config) }}{{ fail "config needs the line `http: { listen: \"0.0.0.0:9464\" }`: probes and Prometheus ask there" }}{{ end }}
+{{- $config }}
 {{- end }}
 
 {{/* Of pods and containers alike: the Pod Security Standard `restricted`. */}}
