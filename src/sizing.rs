@@ -5,6 +5,7 @@
 
 use crate::engine::budget::ln_arl_of_channel;
 use crate::engine::definitions::{Definitions, JoinRules};
+use crate::engine::detect::pace::Pace;
 use crate::engine::detect::thresholds::Statistic;
 use crate::engine::types::Span;
 
@@ -102,12 +103,14 @@ pub fn need(load: &Load, definitions: &Definitions, memory: f64) -> Need {
 }
 
 /// Sigma of the smallest change of a feature's mean that is found within a day at a rate of predictions a second, if panes are independent:
-/// `√(2 (h - ½ ln w)/n)` for n events in w panes (w at most 1,000), h the threshold of the location channel.
+/// `√(2 (h - ½ ln w)/n)` for n events in w folds (w at most 1,000), h the threshold of the location channel.
 pub fn smallest(rate: f64, definitions: &Definitions) -> f64 {
     let a_day = rate * 86_400.0;
     let panes = Span::days(1).0 as f64 / definitions.pane.0.0 as f64;
-    let nats = Statistic::Location.threshold((a_day / panes).max(32.0), 64.0, ln_arl_of_channel(definitions, 3))
-        - 0.5 * libm::log(panes.clamp(1.0, 1_000.0));
+    let pace = Pace::of(a_day / panes);
+    let folds = panes / pace.panes() as f64;
+    let nats = Statistic::Location.threshold(a_day / folds, 64.0, pace.ln_arl(ln_arl_of_channel(definitions, 3)))
+        - 0.5 * libm::log(folds.clamp(1.0, 1_000.0));
     libm::sqrt(2.0 * nats.max(1.0) / a_day)
 }
 

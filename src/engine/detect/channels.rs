@@ -417,8 +417,7 @@ impl Watch {
             (_, Derived::Volume(_)) => (Statistic::Location, 64.0, 2),
             (_, Derived::Gap | Derived::Disparity(_)) => (Statistic::Location, 64.0, 1),
         };
-        let ln_arl = ln_arl_of_channel(definitions, channels) - libm::log(self.pace().panes() as f64);
-        statistic.threshold(self.events_a_fold(), class, ln_arl.max(0.0))
+        statistic.threshold(self.events_a_fold(), class, self.pace().ln_arl(ln_arl_of_channel(definitions, channels)))
     }
 
     /// Nats of threshold per unit of ln ARL of a channel.

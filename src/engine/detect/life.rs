@@ -41,12 +41,17 @@ fn edges() -> NumericEdges {
 
 /// A numeric stream of `events` a pane around a mean that `mean` gives, and all its alerts.
 fn numeric(panes: i64, events: u64, definitions: &Definitions, mean: impl Fn(i64) -> f64) -> (Stream, Vec<Alert>) {
+    numeric_of(panes, |_| events, definitions, mean)
+}
+
+/// The same with other numbers of events in other panes.
+fn numeric_of(panes: i64, events: impl Fn(i64) -> u64, definitions: &Definitions, mean: impl Fn(i64) -> f64) -> (Stream, Vec<Alert>) {
     let (edges, draw) = (edges(), &mut Draw(7));
     let mut stream = Stream::new(key("feature:amount", Form::Numeric));
     let mut alerts = Vec::new();
     for pane in 0..panes {
         let mut bins = NumericBins::empty(edges.bins());
-        (0..events).for_each(|_| bins.add(mean(pane) + 10.0 * draw.normal(), &edges));
+        (0..events(pane)).for_each(|_| bins.add(mean(pane) + 10.0 * draw.normal(), &edges));
         alerts.extend(close(&mut stream, pane, &Observed::Numeric(&bins, &edges), definitions));
     }
     (stream, alerts)
@@ -127,6 +132,18 @@ fn a_sparse_stream_gathers_panes_until_it_has_32_events() {
     assert_eq!(reasons(&alerts)[0], Reason::Opened);
     assert!(alerts[0].current.count >= 32);
     assert_eq!(alerts[0].window_end, alerts[0].detected_at);
+}
+
+/// With 10 events a pane in the reference one fold ends in four panes, however many events come later: so there are no more false alarms.
+#[test]
+fn a_sparse_stream_keeps_its_pace_when_its_traffic_grows() {
+    let definitions = strict();
+    for change in 400..408 {
+        let events = |pane| if pane < 300 { 10 } else { 100 };
+        let (_, alerts) = numeric_of(420, events, &definitions, |pane| if pane >= change { 200.0 } else { 100.0 });
+        let found = definitions.pane.pane_of(alerts[0].detected_at).0 - 1;
+        assert_eq!(found, change.div_euclid(4) * 4 + 3, "the last pane of four, for a change in pane {change}");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Pace: in how many panes a stream folds once at most, so that a sparse stream need not pay for folds that it can't make.
 //!
 //! Guarantees: of folds that follow each other at most one ends in, or before the end of, each stretch of `panes()` panes, whatever the traffic
-//! does later. So a run length in panes is one of as many folds divided by that: `nats` of threshold less for a factor of e.
+//! does later. So an ARL of so many panes is one of as many folds, divided by `panes()`.
 //! Never: holds back a stream that has enough events in a pane.
 //! Comes from: the reference (`learning`). Goes to: `channels` (thresholds), `stream` (when a fold ends).
 
@@ -15,6 +15,7 @@ pub struct Pace(i64);
 impl Pace {
     /// A fold a pane, if there are enough events.
     pub const EACH_PANE: Pace = Pace(1);
+
     /// Of a stream with so many events in a pane that has any: as many such panes as have enough events for a fold, so folds are as long as those
     /// that chance was measured on (`learning`).
     ///
@@ -33,6 +34,11 @@ impl Pace {
         self.0
     }
 
+    /// Logarithm of an ARL in folds, of one in panes.
+    pub fn ln_arl(self, of_panes: f64) -> f64 {
+        (of_panes - libm::log(self.0 as f64)).max(0.0)
+    }
+
     /// Whether a fold that began in `first` may end with `last`: it is the last pane of a stretch, or the fold has come over the end of one.
     pub fn ends(self, first: PaneId, last: PaneId) -> bool {
         let stretch = |pane: PaneId| pane.0.div_euclid(self.0);
@@ -42,8 +48,25 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    use super::super::calibration::definitions;
+    use super::super::channels::Watch;
+    use super::super::detector::Detector;
+    use super::super::learning::Learnt;
+    use super::super::tables::RATE;
     use super::*;
+    use crate::engine::baseline::reference::Tally;
     use proptest::prelude::*;
+
+    /// A threshold is for the folds that can be made: four times as seldom is ln 4 of the ARL less, at as many events a fold.
+    #[test]
+    fn a_stream_that_folds_in_each_fourth_pane_has_the_threshold_of_a_quarter_of_the_arl() {
+        let threshold = |panes| {
+            let watch = Watch::new(Tally::Rate { n: 2_000, k: 100 }, panes, Learnt::NOTHING);
+            watch.threshold(Detector::Rate, &definitions(1_000_000))
+        };
+        let (each_pane, each_fourth) = (threshold(50), threshold(200));
+        assert!((each_pane - each_fourth - RATE.slope * libm::log(4.0)).abs() < 1e-9, "{each_pane} {each_fourth}");
+    }
 
     proptest! {
         /// However panes with events lie and how many of them would be enough.

@@ -82,8 +82,8 @@ impl Force {
     /// comes only now.
     fn learning_anew(&self, kind: PaneKind, pane: PaneId) -> Vec<&str> {
         let Some(now) = self.of(kind, pane) else { return Vec::new() };
-        let before = self.beginning(kind, pane).map(|(before, _)| before);
-        let new = |model: &str, first| before.is_some_and(|before| !before.accepted(kind).any(|known| known == (model, first)));
+        let begins = |(before, _): (&InForce, &InForce), this: (&str, PaneId)| !before.accepted(kind).any(|known| known == this);
+        let new = |model: &str, first| self.beginning(kind, pane).is_some_and(|versions| begins(versions, (model, first)));
         now.accepted(kind).filter(|(model, first)| *first == pane || *first < pane && new(model, *first)).map(|(model, _)| model).collect()
     }
 
