@@ -32,7 +32,7 @@ driftline_fuzz::target!(|data| {
         features: features.map(|path| Features { path, exclude: Vec::new(), names: Vec::new() }),
         ..Fields::default()
     };
-    let source = Source { topic: "t".to_string(), format: Format::Json, fields, when: Vec::new(), explode: None };
+    let source = Source { topic: "t".to_string(), format: Format::Json, fields, when: Vec::new(), explode: None, protect: None };
     let mut decoder = PredictionDecoder::new(&source, &[]).expect("JSON needs no schema");
     let record = Record {
         topic: TopicIx(0),

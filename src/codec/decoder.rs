@@ -7,6 +7,7 @@ use super::event::{BadRecord, FeatureIx, Outcome, Prediction, Reason};
 use super::found::Found;
 use super::framing::SchemaId;
 use super::mapping::Slot;
+use super::pseudonym::Pseudonyms;
 pub use super::reader::SchemaError;
 use super::reader::{Read, Reader, bad, emptied, guarded};
 use super::rows::fill;
@@ -50,6 +51,15 @@ impl<E> Events<'_, E> {
             Events::Skipped => Err(bad(Reason::Undecodable, "the record does not count: `when` leaves it out")),
             Events::Rows(rows) => Err(bad(Reason::Undecodable, format!("the record is {} events: `explode` makes it so", rows.count))),
         }
+    }
+}
+
+/// A request id as it goes on.
+#[inline]
+fn hidden<'a>(pseudonyms: Option<&Pseudonyms>, id: Cow<'a, str>) -> Cow<'a, str> {
+    match pseudonyms {
+        None => id,
+        Some(pseudonyms) => pseudonyms.id(id),
     }
 }
 
@@ -141,8 +151,12 @@ impl PredictionDecoder {
         found: &mut Found<'a>,
         known: impl FnOnce(RequestKey),
     ) -> Result<Prediction<'a>, BadRecord> {
+        if let Some(pseudonyms) = &mut self.reader.pseudonyms {
+            pseudonyms.features(&self.reader.plan, found);
+        }
         let reader = &self.reader;
-        let request_id = reader.id(found)?;
+        let pseudonyms = reader.pseudonyms.as_ref();
+        let request_id = hidden(pseudonyms, reader.id(found)?);
         let key = RequestKey::of(&request_id);
         known(key);
         let time = reader.time(found, record.timestamp)?;
@@ -162,7 +176,11 @@ impl PredictionDecoder {
         let mut dimensions: Vec<Cow<'a, str>> = std::mem::take(&mut self.spare_dimensions);
         for i in 0..self.dimensions {
             let value = reader.text(found, Slot(Slot::DIMENSIONS.0 + i as u16))?;
-            dimensions.push(value.unwrap_or(Cow::Borrowed("")));
+            let value = value.unwrap_or(Cow::Borrowed(""));
+            dimensions.push(match pseudonyms {
+                None => value,
+                Some(pseudonyms) => pseudonyms.dimension(i, value),
+            });
         }
         let (features, doubles) = (std::mem::take(&mut found.features), std::mem::take(&mut found.doubles));
         Ok(Prediction { key, request_id, time, model, version, score, label, dimensions, features, doubles })
@@ -261,7 +279,7 @@ impl OutcomeDecoder {
 
     fn event<'a>(&self, record: &Record<'a>, found: &mut Found<'a>) -> Result<Outcome<'a>, BadRecord> {
         let reader = &self.reader;
-        let request_id = reader.id(found)?;
+        let request_id = hidden(reader.pseudonyms.as_ref(), reader.id(found)?);
         let time = reader.time(found, record.timestamp)?;
         let label = reader.text(found, Slot::LABEL)?;
         let value = reader.number(found, Slot::VALUE)?;

@@ -14,6 +14,7 @@ pub mod mapping;
 pub mod outlier;
 mod payload;
 pub mod plan;
+mod pseudonym;
 mod reader;
 pub mod rows;
 pub mod scalar;

@@ -11,6 +11,7 @@ use super::framing::{SchemaId, unframe};
 use super::json;
 use super::mapping::{Mapping, Outside, Slot};
 use super::plan::{Plan, RowPlan, Stop};
+use super::pseudonym::Pseudonyms;
 use super::rows::RowsFound;
 use super::scalar::{Scalar, Tick};
 use super::time::{NoTime, event_time};
@@ -34,6 +35,8 @@ pub(super) struct Reader {
     pub(super) plan: Plan,
     marks: Marks,
     values: Values,
+    pub(super) pseudonyms: Option<Pseudonyms>,
+    quotes: bool,
     pub(super) schema_id: Option<SchemaId>,
     pub(super) spare: Found<'static>,
 }
@@ -73,7 +76,9 @@ impl Reader {
                 Values::ById(Writers::new(schemas, may_lack))
             }
         };
-        Ok(Reader { mapping, plan, marks: Marks::default(), values, schema_id: None, spare: Found::default() })
+        let pseudonyms = source.protect.as_deref().map(|protect| Pseudonyms::new(protect, dimensions));
+        let quotes = source.keeps_records();
+        Ok(Reader { mapping, plan, marks: Marks::default(), values, pseudonyms, quotes, schema_id: None, spare: Found::default() })
     }
 
     /// False while nobody knows the schema that a record was written with.
@@ -163,7 +168,7 @@ impl Reader {
                 Err(bad(Reason::MissingField, format!("field \"{}\" is absent: it should be the list of rows (explode)", list())))
             }
             other => {
-                let what = format!("field \"{}\" is {}: it should be the list of rows (explode)", list(), other.describe());
+                let what = format!("field \"{}\" is {}: it should be the list of rows (explode)", list(), self.shown(other));
                 Err(bad(Reason::WrongType, what))
             }
         }
@@ -173,6 +178,11 @@ impl Reader {
     #[inline]
     fn counts_outside(&self, record: &Record<'_>) -> bool {
         self.mapping.conditions_outside.is_empty() || counts(&self.mapping, record)
+    }
+
+    /// A value in words: itself, or, where it may be one that nobody should see, only of what kind it is.
+    fn shown(&self, scalar: &Scalar<'_>) -> Cow<'static, str> {
+        if self.quotes { Cow::Owned(scalar.describe()) } else { Cow::Borrowed(scalar.kind()) }
     }
 
     pub(super) fn fault(&self, reason: Reason, slot: Slot, what: impl std::fmt::Display) -> BadRecord {
@@ -192,9 +202,12 @@ impl Reader {
             }
             _ => {}
         }
-        let found = scalar.describe_if(|s| !matches!(s, Scalar::Text(_) | Scalar::Integer(..) | Scalar::Number(_, Some(_))));
-        let wrong = |found| self.fault(Reason::WrongType, slot, format!("is {found}: a request id is text or a whole number"));
-        scalar.into_id().ok_or_else(|| wrong(found.unwrap_or_default()))
+        let found = match &scalar {
+            Scalar::Text(_) | Scalar::Integer(..) | Scalar::Number(_, Some(_)) => Cow::Borrowed(""), // they are ids
+            other => self.shown(other),
+        };
+        let wrong = || self.fault(Reason::WrongType, slot, format!("is {found}: a request id is text or a whole number"));
+        scalar.into_id().ok_or_else(wrong)
     }
 
     pub(super) fn time(&self, found: &mut Found<'_>, kafka: i64) -> Result<EventTime, BadRecord> {
@@ -204,8 +217,9 @@ impl Reader {
             return Err(self.fault(Reason::MissingField, slot, "is absent: an event time is needed"));
         }
         event_time(&scalar, self.mapping.unit, kafka).map_err(|why| match why {
-            NoTime::Type => self.fault(Reason::WrongType, slot, format!("is {}: a time is a number or text", scalar.describe())),
-            NoTime::Value(why) => self.fault(Reason::BadTime, slot, format!("is {}: {why}", scalar.describe())),
+            NoTime::Type => self.fault(Reason::WrongType, slot, format!("is {}: a time is a number or text", self.shown(&scalar))),
+            NoTime::Value(why) if self.quotes => self.fault(Reason::BadTime, slot, format!("is {}: {why}", scalar.describe())),
+            NoTime::Value(_) => self.fault(Reason::BadTime, slot, format!("is {} that can't be a time in its unit", scalar.kind())),
         })
     }
 
@@ -244,7 +258,7 @@ impl Reader {
             Scalar::Absent | Scalar::Null => Ok(None),
             Scalar::Integer(i, _) | Scalar::Instant(i, _) => Ok(Some(i as f64)),
             Scalar::Number(x, _) => Ok(Some(x)),
-            other => Err(self.fault(Reason::WrongType, slot, format!("is {}: a number is wanted", other.describe()))),
+            other => Err(self.fault(Reason::WrongType, slot, format!("is {}: a number is wanted", self.shown(&other)))),
         }
     }
 
@@ -263,12 +277,6 @@ impl Reader {
             rows: RowsFound::default(),
             unread: None,
         };
-    }
-}
-
-impl<'a> Scalar<'a> {
-    fn describe_if(&self, wanted: impl Fn(&Scalar<'a>) -> bool) -> Option<String> {
-        wanted(self).then(|| self.describe())
     }
 }
 

@@ -102,6 +102,18 @@ impl<'a> Scalar<'a> {
         }
     }
 
+    /// What it is, without the value, for complaints that must not show it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Scalar::Absent => "nothing",
+            Scalar::Null => "null",
+            Scalar::Bool(_) => "a truth value",
+            Scalar::Integer(..) | Scalar::Instant(..) | Scalar::Number(..) => "a number",
+            Scalar::Text(_) => "a text",
+            Scalar::Other(what) => what,
+        }
+    }
+
     /// In words, for complaints.
     pub fn describe(&self) -> String {
         match self {

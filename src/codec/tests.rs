@@ -348,6 +348,86 @@ fn labels_are_canonical_text() {
     }
 }
 
+const PROTECTED: &str = "protect: { key: { env: KEY }, request_id: true, dimensions: [country], features: [b, age] }";
+
+/// `settings` with a key for `PROTECTED`.
+fn protected(predictions: &str, outcomes: &str) -> Settings {
+    let text = format!(
+        "app: a\nkafka: {{ brokers: 'b:1' }}\npredictions:\n  topic: p\n{predictions}\noutcomes:\n  topic: o\n{outcomes}\n{PROTECTED}\n"
+    );
+    load_text("d.yaml", &text, &|_| Some("0123456789abcdef".to_string()), Path::new("")).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// Pseudonyms of "r#0" and "42", as `openssl dgst -sha256 -hmac 0123456789abcdef` says them.
+const OF_ROW: &str = "2123b60ce2fcedf0ab098a9f";
+const OF_42: &str = "8d24a2a526d5f556469db8b6";
+
+#[test]
+fn rows_have_the_same_pseudonyms_in_both_inputs_and_numbers_become_categories() {
+    let list = |fields: &str| format!("  explode: rows\n  fields: {{ request_id: id, event_time: at, {fields} }}");
+    let features = "model: { const: m }, features: 'rows[*]', dimensions: { country: land }";
+    let settings = protected(&list(features), &list("label: 'rows[*].label'"));
+    let value = format!(r#"{{"id":"r","at":{T},"land":"DE","rows":[{{"age":42,"sum":1.5,"label":"x"}}]}}"#);
+    let value = record(None, Some(value.as_bytes()));
+    let mut predictions = decoder(&settings.predictions, &["country"]);
+    let mut seen = Vec::new();
+    predictions.each(&value, |decoder, event| {
+        let event = event.unwrap();
+        assert_eq!((event.request_id.as_ref(), event.key), (OF_ROW, RequestKey::of(OF_ROW)));
+        assert!(event.dimensions[0].len() == 24 && event.dimensions[0] != "DE");
+        let found = self::features(decoder, &event);
+        assert_eq!(found["age"], &Value::Text(OF_42.into()));
+        assert_eq!(found["sum"], &Value::Number(1.5));
+        seen.push(event.key);
+    });
+    OutcomeDecoder::new(&settings.outcomes).unwrap().each(&value, |_, event| seen.push(event.unwrap().key));
+    assert_eq!(seen, [RequestKey::of(OF_ROW); 2]);
+}
+
+/// Neighbouring doubles stay in the record, but not if one of them is protected.
+#[test]
+fn a_protected_double_among_others_becomes_a_category() {
+    let mut settings = protected(
+        &fields("{ request_id: id, event_time: at, model: { const: m }, features: { path: f }, dimensions: { country: id } }"),
+        "",
+    );
+    let schema = r#"{"type":"record","name":"R","fields":[{"name":"id","type":"string"},{"name":"at","type":"long"},{"name":"f","type":
+        {"type":"record","name":"F","fields":[{"name":"a","type":"double"},{"name":"b","type":"double"},{"name":"c","type":"double"}]}}]}"#;
+    settings.predictions.format = crate::config::settings::Format::Avro { path: "x".into(), schema: schema.to_string(), confluent: false };
+    let number = |name: &str, x: f64| (name.to_string(), AvroValue::Double(x));
+    let f = AvroValue::Record(vec![number("a", 1.0), number("b", 42.0), number("c", f64::NAN)]);
+    let id = ("id".to_string(), AvroValue::String("r".to_string()));
+    let value = AvroValue::Record(vec![id, ("at".to_string(), AvroValue::Long(T)), ("f".to_string(), f)]);
+    #[allow(deprecated)]
+    let bytes = apache_avro::to_avro_datum(&Schema::parse_str(schema).unwrap(), value).unwrap();
+    let mut decoder = decoder(&settings.predictions, &["country"]);
+    for _ in 0..2 {
+        let event = decoder.decode(&record(None, Some(&bytes))).unwrap();
+        let found = features(&decoder, &event);
+        assert_eq!((found["a"], found["b"]), (&Value::Number(1.0), &Value::Text(OF_42.into())));
+        assert!(matches!(found["c"], Value::Number(x) if x.is_nan()) && event.feature_count() == 3);
+    }
+}
+
+/// Faults say of what kind a value is, not the value.
+#[test]
+fn faults_of_a_protected_source_show_no_values() {
+    let mapping = "{ request_id: id, event_time: at, model: { const: m }, score: s, features: f, dimensions: { country: land } }";
+    let settings = protected(&fields(mapping), "");
+    let mut decoder = decoder(&settings.predictions, &["country"]);
+    for (json, kind) in [
+        (r#"{"id":true}"#, "a truth value"),
+        (r#"{"id":"hush","at":"hush"}"#, "a text"),
+        (r#"{"id":"hush","at":71234}"#, "a number"),
+        (r#"{"id":"hush","at":1760000000000,"s":"hush"}"#, "a text"),
+        (r#"{"id":"hush","at":1760000000000,"land":["hush"]}"#, "a list"),
+    ] {
+        let fault = decoder.decode(&record(None, Some(json.as_bytes()))).unwrap_err().detail;
+        assert!(fault.contains(kind), "{fault}");
+        assert!(!fault.contains("hush") && !fault.contains("71234") && !fault.contains("true"), "{fault}");
+    }
+}
+
 #[test]
 fn a_schema_that_is_none_is_an_error() {
     let source = Source {
@@ -356,6 +436,7 @@ fn a_schema_that_is_none_is_an_error() {
         fields: Default::default(),
         when: Vec::new(),
         explode: None,
+        protect: None,
     };
     assert!(PredictionDecoder::new(&source, &[]).is_err());
 }

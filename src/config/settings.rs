@@ -6,11 +6,12 @@ use super::place::Step;
 use crate::engine::definitions::Definitions;
 use crate::engine::join::Limits;
 use crate::engine::monitor::chunks::Pace;
-use crate::engine::types::Span;
+use crate::engine::types::{Input, Span};
 use secrecy::SecretString;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// One application's settings.
 #[derive(Clone, Debug)]
@@ -112,6 +113,30 @@ pub struct Source {
     pub when: Vec<Condition>,
     /// The list whose elements are events of their own.
     pub explode: Option<Explode>,
+    /// What nobody downstream may see; the same for both inputs.
+    pub protect: Option<Arc<Protect>>,
+}
+
+impl Source {
+    /// Whether dead letters hold the records; otherwise nothing of a record is shown that is not an event.
+    pub fn keeps_records(&self) -> bool {
+        self.protect.as_ref().is_none_or(|protect| protect.records)
+    }
+}
+
+/// Values that become pseudonyms.
+#[derive(Clone, Debug)]
+pub struct Protect {
+    /// What pseudonyms are made with.
+    pub key: SecretString,
+    /// Whether request ids are.
+    pub request_id: bool,
+    /// Dimensions that are.
+    pub dimensions: BTreeSet<String>,
+    /// Features that are.
+    pub features: BTreeSet<String>,
+    /// Whether dead letters hold the record all the same.
+    pub records: bool,
 }
 
 /// A list whose elements are events of their own.
@@ -281,6 +306,14 @@ pub struct Threads {
 impl Settings {
     /// Names of driftline's own topics, each after `<app>.`; alerts are configured apart.
     pub const OWN_TOPICS: [&'static str; 6] = ["journal", "summaries", "plan", "state", "dead-letters", "outliers"];
+
+    /// One of the inputs.
+    pub fn source(&self, input: Input) -> &Source {
+        match input {
+            Input::Predictions => &self.predictions,
+            Input::Outcomes => &self.outcomes,
+        }
+    }
 
     /// `<app>.journal` and its siblings.
     pub fn topic(&self, name: &str) -> String {

@@ -326,6 +326,24 @@ fn a_configuration_has_a_largest_size() {
 }
 
 #[test]
+fn what_is_protected_is_known_and_has_a_key_that_nobody_guesses() {
+    for (more, said) in [
+        ("protect: { key: { env: KEY } }", "protect names nothing"),
+        ("protect: { request_id: true }", "key"),
+        ("protect: { request_id: true, key: { env: SHORT } }", "`openssl rand -hex 32`"),
+        ("protect: { dimensions: [contry], key: { env: KEY } }\nsegments: { by: [[country]] }", "did you mean \"country\"?"),
+        (
+            "protect: { dimensions: [sex], key: { env: KEY } }\nfairness: [{ groups: [sex], reference: { sex: m } }]",
+            "reference names a value of \"sex\"",
+        ),
+    ] {
+        let env = |name: &str| Some(if name == "SHORT" { "0123456789abcde" } else { "0123456789abcdef" }.to_string());
+        let refused = load_text("d.yaml", &format!("{MINIMAL}{more}\n"), &env, Path::new("")).expect_err(more).to_string();
+        assert!(refused.contains(said), "{more}: {refused}");
+    }
+}
+
+#[test]
 fn a_hundred_mistakes_are_enough() {
     let wrong = |n: usize| (0..n).map(|i| format!("x{i}: 1\n")).collect::<String>();
     let shown = |n: usize| refusal(&wrong(n)).matches("unknown key").count();

@@ -267,11 +267,12 @@ impl Judge<'_> {
         if count <= SHOWN {
             let more = if count == SHOWN { "; more of this kind are only counted for a while" } else { "" };
             tracing::warn!(
-                "{}[{}]@{}: {}; kept in {}{more}",
+                "{}[{}]@{}: {}; {} in {}{more}",
                 topic_of(self.settings, input),
                 r.partition.0,
                 r.offset.0,
                 bad.detail,
+                if self.settings.source(input).keeps_records() { "kept" } else { "its position is kept" },
                 self.settings.topic("dead-letters")
             );
         }
@@ -314,17 +315,16 @@ fn offset_of_row(offset: Offset, row: usize) -> Offset {
 
 /// The topic of an input.
 pub fn topic_of(settings: &Settings, input: Input) -> &str {
-    match input {
-        Input::Predictions => &settings.predictions.topic,
-        Input::Outcomes => &settings.outcomes.topic,
-    }
+    &settings.source(input).topic
 }
 
-/// The original record with what was wrong with it.
+/// What was wrong with a record and where it is, and the record itself unless it holds what nobody may see.
 fn dead_letter(bad: &BadRecord, r: &Record<'_>, settings: &Settings, input: Input) -> OutRecord {
     let text = |name: &str, value: String| (name.to_string(), Some(value.into_bytes()));
+    let whole = settings.source(input).keeps_records();
+    let all = if whole { r.headers.len() } else { 0 };
     let mut headers: Vec<(String, Option<Vec<u8>>)> =
-        (0..r.headers.len()).filter_map(|i| r.headers.get(i)).map(|(n, v)| (n.to_string(), v.map(<[u8]>::to_vec))).collect();
+        (0..all).filter_map(|i| r.headers.get(i)).map(|(n, v)| (n.to_string(), v.map(<[u8]>::to_vec))).collect();
     headers.extend([
         text("error.reason", bad.reason.word().to_string()),
         text("error.message", bad.detail.clone()),
@@ -336,8 +336,8 @@ fn dead_letter(bad: &BadRecord, r: &Record<'_>, settings: &Settings, input: Inpu
     OutRecord {
         topic: settings.topic("dead-letters"),
         partition: Some(r.partition),
-        key: r.key.map(<[u8]>::to_vec),
-        value: r.value.map(<[u8]>::to_vec),
+        key: r.key.filter(|_| whole).map(<[u8]>::to_vec),
+        value: r.value.filter(|_| whole).map(<[u8]>::to_vec),
         headers,
     }
 }

@@ -18,6 +18,7 @@ mod metrics_page;
 mod numbers;
 mod probes;
 mod proposals;
+mod protect;
 mod registries;
 #[path = "../kit/registry.rs"]
 mod registry;

@@ -8,6 +8,7 @@ mod explode;
 mod fairness;
 mod fields;
 mod kafka;
+mod protect;
 mod registry;
 mod rules;
 mod sources;
@@ -100,8 +101,11 @@ pub fn check(config: &raw::Config, context: &mut Context<'_>) -> Settings {
     let app = sources::app(config, context);
     let kafka = kafka::kafka(&config.kafka.clone().unwrap_or_default(), context);
     let dimensions = rules::dimensions_used(config);
-    let predictions = sources::predictions(&config.predictions.clone().unwrap_or_default(), &dimensions, context);
-    let outcomes = sources::outcomes(&config.outcomes.clone().unwrap_or_default(), context);
+    let mut predictions = sources::predictions(&config.predictions.clone().unwrap_or_default(), &dimensions, context);
+    let mut outcomes = sources::outcomes(&config.outcomes.clone().unwrap_or_default(), context);
+    let protect = protect::protect(config, &predictions, context);
+    outcomes.protect.clone_from(&protect);
+    predictions.protect = protect;
     let registry = registry::registry(config, [&predictions, &outcomes], context);
     let definitions = rules::definitions(config, &app, &predictions, context);
     if context.problems.is_empty()

@@ -85,7 +85,7 @@ pub(super) fn predictions(typed: &raw::Predictions, dimensions: &BTreeSet<String
     fields.maps = std::mem::take(&mut reader.maps);
     let explode = reader.explode(&typed.explode, &fields, &when);
     let explicit = reader.explicit;
-    let source = Source { topic, format: Format::Json, fields, when, explode };
+    let source = Source { topic, format: Format::Json, fields, when, explode, protect: None };
     with_format(Input::Predictions, source, &typed.format, &explicit, context)
 }
 
@@ -103,7 +103,7 @@ pub(super) fn outcomes(typed: &raw::Outcomes, context: &mut Context<'_>) -> Sour
     fields.maps = std::mem::take(&mut reader.maps);
     let explode = reader.explode(&typed.explode, &fields, &when);
     let explicit = reader.explicit;
-    let source = Source { topic, format: Format::Json, fields, when, explode };
+    let source = Source { topic, format: Format::Json, fields, when, explode, protect: None };
     with_format(Input::Outcomes, source, &typed.format, &explicit, context)
 }
 

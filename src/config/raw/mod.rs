@@ -4,9 +4,11 @@
 //! `check` where it depends on another key). Never: decides whether values make sense together.
 
 mod inputs;
+mod protect;
 mod registry;
 
 pub use inputs::*;
+pub use protect::*;
 pub use registry::*;
 
 use super::bytes::Bytes;
@@ -82,6 +84,8 @@ pub struct Config {
     pub predictions: Option<Predictions>,
     /// The topic of outcomes (labels, ground truth).
     pub outcomes: Option<Outcomes>,
+    /// Values that nobody downstream may see: they become pseudonyms before anything is kept, published or logged.
+    pub protect: Option<Protect>,
     /// How predictions and outcomes find each other.
     pub join: Join,
     /// The models by name. A model that is not listed is watched too: its inputs and scores, not its errors.
