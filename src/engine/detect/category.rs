@@ -16,7 +16,7 @@
 
 use super::dyadic::{Block, History};
 use super::noise::{Noise, WORN, Window};
-use super::normal::{chi_square_nats, chi_square_nats_bound};
+use super::normal::{chi_square_nats, chi_square_surely_below};
 use super::{Candidate, Fold, Gathered};
 use serde::{Deserialize, Serialize};
 
@@ -74,7 +74,7 @@ fn evidence_of((window, n): (&[u64], f64), (reference, m): (&[u64], f64), phi: f
     let freedom = groups - 1;
     let williams = 1.0 + (all / n + all / m - 1.0) * (inverse - 1.0) / (6.0 * all * f64::from(freedom));
     // G <= 2 X², as a Kullback-Leibler divergence is at most Pearson's
-    if chi_square_nats_bound(2.0 * pearson / (all * n * m) / williams, freedom) < floor {
+    if chi_square_surely_below(2.0 * pearson / (all * n * m) / williams, freedom, floor) {
         return 0.0;
     }
     let part = |x: f64, expected: f64| if x > 0.0 { x * libm::log(x / expected) } else { 0.0 };
@@ -105,7 +105,8 @@ fn tail(g: f64, freedom: u32, phi: f64) -> f64 {
 }
 
 fn counts<'a>(window: &'a [u64], reference: &'a [u64]) -> impl Iterator<Item = (f64, f64)> + 'a {
-    window.iter().zip(reference).map(|(o, r)| (*o as f64, *r as f64))
+    // by way of i64: counts are far below 2^63, and one instruction takes those
+    window.iter().zip(reference).map(|(o, r)| (*o as i64 as f64, *r as i64 as f64))
 }
 
 fn total(counts: &[u64]) -> f64 {
@@ -144,10 +145,10 @@ impl Mix {
     /// Shows each window that ends now with its -ln p, or with 0 where that is certainly below `floor`.
     pub fn windows(&self, noise: &Noise, floor: f64, visit: &mut dyn FnMut(f64, &Block)) {
         let m = total(&self.reference);
-        let inverse: Vec<f64> = self.reference.iter().map(|r| 1.0 / *r as f64).collect();
+        let inverse: Vec<f64> = self.reference.iter().map(|r| if *r > 0 { 1.0 / *r as f64 } else { 0.0 }).collect();
         self.history.windows(|block| {
             let n = block.n() as f64;
-            if floor > 0.0 && self.bound((&block.counts, n), m, &inverse) < floor {
+            if floor > 0.0 && self.surely_below((&block.counts, n), m, &inverse, floor) {
                 return visit(0.0, block);
             }
             let window = Window { folds: block.folds, n: n.max(1.0), before: m.max(1.0), history: 0 };
@@ -157,25 +158,24 @@ impl Mix {
         });
     }
 
-    /// No less than the evidence of a window, without a division: `(o m - r n)²/(o + r)` is at most that over r, and neither adding up small
-    /// groups nor Williams nor phi make more of it. `inverse`: 1/r.
-    fn bound(&self, (window, n): (&[u64], f64), m: f64, inverse: &[f64]) -> f64 {
+    /// Whether the evidence of a window is below `floor`, without a division: `(o m - r n)²/(o + r)` is at most that over r, and neither adding
+    /// up small groups nor Williams nor phi make more of it. `inverse`: 1/r, or 0.
+    fn surely_below(&self, (window, n): (&[u64], f64), m: f64, inverse: &[f64], floor: f64) -> bool {
         let (scale, all, smaller) = (n / m, n + m, n.min(m));
         let (mut pearson, mut large, mut rest, mut new) = (0.0, 0u32, false, false);
         for ((o, r), inverse) in counts(window, &self.reference).zip(inverse) {
             let away = o - r * scale;
-            pearson += if r > 0.0 { away * away * inverse } else { 0.0 };
+            pearson += away * away * inverse;
             new |= r == 0.0 && o > 0.0;
             let small = (o + r) * smaller < LEAST_EXPECTED * all;
             large += u32::from(!small);
             rest |= small && o + r > 0.0;
         }
         let groups = large + u32::from(rest);
-        match (groups < 2 || n < EVENTS_PER_GROUP * f64::from(groups), new) {
-            (true, _) => 0.0, // too little to say
-            (_, true) => f64::INFINITY,
-            _ => chi_square_nats_bound(2.0 * pearson / scale, groups - 1).max(WORN),
+        if groups < 2 || n < EVENTS_PER_GROUP * f64::from(groups) {
+            return true; // too little to say
         }
+        !new && WORN < floor && chi_square_surely_below(2.0 * pearson / scale, groups - 1, floor)
     }
 
     /// The start that fits best among all block borders: finer than the windows that are tested.

@@ -2,6 +2,7 @@
 
 use libm::{erfc, exp, log, sqrt};
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
+use std::sync::LazyLock;
 
 /// Two-sided 95 % quantile of the standard normal distribution.
 pub const Z95: f64 = 1.959_963_984_540_054;
@@ -55,7 +56,36 @@ pub fn chi_square_nats_bound(x: f64, k: u32) -> f64 {
     }
     let s = f64::from(k) * 0.5;
     let y = (x * 0.5).max(s - 1.0);
-    y - (s - 1.0) * log(y) + libm::lgamma(s)
+    y - (s - 1.0) * log(y) + ln_gamma_half(k).0
+}
+
+/// Whether `chi_square_nats_bound` is below `floor`: mostly seen without a logarithm, as y >= s - 1 has at least that of s - 1.
+///
+/// ```
+/// # use driftline::engine::detect::normal::{chi_square_nats_bound, chi_square_surely_below};
+/// for (x, k) in [(0.5, 1), (60.0, 2), (3.0, 2), (0.0, 15), (0.01, 15), (25.0, 15), (90.0, 30), (300.0, 200)] {
+///     for floor in [0.0, 1.0, 5.0, 14.0, 20.0, 100.0] {
+///         assert_eq!(chi_square_surely_below(x, k, floor), chi_square_nats_bound(x, k) < floor, "{x} {k} {floor}");
+///     }
+/// }
+/// ```
+pub fn chi_square_surely_below(x: f64, k: u32, floor: f64) -> bool {
+    if k < 2 || x <= 0.0 {
+        return false;
+    }
+    let y = (x * 0.5).max(f64::from(k) * 0.5 - 1.0);
+    y + ln_gamma_half(k).1 < floor || chi_square_nats_bound(x, k) < floor
+}
+
+/// Of s = k/2: ln Γ(s), and that less (s - 1) ln(s - 1).
+fn ln_gamma_half(k: u32) -> (f64, f64) {
+    static KNOWN: LazyLock<[(f64, f64); 128]> = LazyLock::new(|| std::array::from_fn(|k| computed(k as u32)));
+    fn computed(k: u32) -> (f64, f64) {
+        let s = f64::from(k) * 0.5;
+        let least = if k > 2 { (s - 1.0) * log(s - 1.0) } else { 0.0 };
+        (libm::lgamma(s), libm::lgamma(s) - least)
+    }
+    KNOWN.get(k as usize).copied().unwrap_or_else(|| computed(k))
 }
 
 /// `-ln P(X > x)` of a chi-square distribution with `k` degrees of freedom: the finite sums for whole k, so that it is exact far
