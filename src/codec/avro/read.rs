@@ -118,12 +118,31 @@ impl<'w, 's, 'a> Walk<'w, 's, 'a> {
                 self.sink.put(role, scalar)
             }
             Type::Union(variants) => {
-                let branch = self.branch(variants.len())?;
+                let index = self.input.long()?;
+                let variant = usize::try_from(index).ok().and_then(|i| variants.get(i));
+                let Some(variant) = variant else { return Err(self.no_branch()) };
                 // only unions can nest without a byte of structure around them
-                self.value(variants[branch], role)
+                self.value(*variant, role)
             }
-            _ => self.deeper(|walk| walk.nested(&avro.types[ty.0 as usize], role)),
+            nested => {
+                // not by `deeper`: a closure here is a function of its own, and a call for each field
+                self.enter()?;
+                self.nested(nested, role)?;
+                self.depth -= 1;
+                Ok(())
+            }
         }
+    }
+
+    #[cold]
+    fn no_branch(&self) -> Stop {
+        self.input.stop("a union has no such branch")
+    }
+
+    #[inline]
+    fn enter(&mut self) -> Result<(), Stop> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH { Err(self.input.stop("more than 64 levels")) } else { Ok(()) }
     }
 
     /// The branch of a union with so many.
@@ -131,16 +150,13 @@ impl<'w, 's, 'a> Walk<'w, 's, 'a> {
     pub(super) fn branch(&mut self, variants: usize) -> Result<usize, Stop> {
         let index = self.input.long()?;
         let branch = usize::try_from(index).ok().filter(|i| *i < variants);
-        branch.ok_or_else(|| self.input.stop("a union has no such branch"))
+        branch.ok_or_else(|| self.no_branch())
     }
 
     /// One level further in.
     #[inline]
     pub(super) fn deeper<T>(&mut self, inside: impl FnOnce(&mut Self) -> Result<T, Stop>) -> Result<T, Stop> {
-        self.depth += 1;
-        if self.depth > MAX_DEPTH {
-            return Err(self.input.stop("more than 64 levels"));
-        }
+        self.enter()?;
         let found = inside(self)?;
         self.depth -= 1;
         Ok(found)
