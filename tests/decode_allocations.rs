@@ -114,6 +114,37 @@ fn a_warm_decoder_needs_no_memory_for_avro() {
     assert_eq!(predictions(&settings("avro"), &records), 0);
 }
 
+/// Protobuf: nested messages, a map, repeated numbers, fields that are not there.
+fn protobuf(i: usize) -> Vec<u8> {
+    let sized = |number: u8, bytes: &[u8]| [&[number << 3 | 2, bytes.len() as u8], bytes].concat();
+    let mut features = Vec::new();
+    for f in 1..14 {
+        features.extend([&[f << 3 | 1], &(i as f64 / f64::from(f)).to_le_bytes()[..]].concat());
+    }
+    let segments = ["country", "DE", "channel", "web"].chunks(2).map(|e| [sized(1, e[0].as_bytes()), sized(2, e[1].as_bytes())].concat());
+    let time = [0x08, 0x80, 0xf0, 0x9d, 0xc7, 0x06]; // 1,760,000,000 seconds in sevens of bits
+    let head =
+        [sized(1, format!("request-{i:08}").as_bytes()), sized(2, &time), sized(3, b"fraud"), sized(4, &[0; 16]), sized(5, &features)];
+    head.into_iter().chain(segments.map(|entry| sized(6, &entry))).collect::<Vec<_>>().concat()
+}
+
+#[test]
+fn a_warm_decoder_needs_no_memory_for_protobuf() {
+    let folder = tempfile::tempdir().unwrap();
+    let fields: String = (1..21).map(|f| format!("double feature_{f:02} = {f}; ")).collect();
+    let schema = format!(
+        "syntax = \"proto3\"; import \"google/protobuf/timestamp.proto\";\n\
+         message P {{ string request_id = 1; google.protobuf.Timestamp event_time = 2; string model = 3; repeated double scores = 4;\n\
+         F features = 5; map<string, string> segments = 6; string label = 7; }}\nmessage F {{ {fields} }}"
+    );
+    std::fs::write(folder.path().join("p.proto"), schema).unwrap();
+    let text = "app: a\nkafka: { brokers: 'b:1' }\npredictions:\n  topic: p\n  format: { protobuf: { descriptors: p.proto, message: P } }\n  \
+                fields: { score: 'scores[1]' }\noutcomes: { topic: o }\nsegments: { by: [[country], [channel]] }\n";
+    let settings = load_text("d.yaml", text, &|_| None, folder.path()).unwrap_or_else(|e| panic!("{e}"));
+    let records: Vec<Vec<u8>> = (0..1000).map(protobuf).collect();
+    assert_eq!(predictions(&settings, &records), 0);
+}
+
 /// JSON and Avro whose fields lie in lists and in texts that need no escapes: `seconds` is what the second of two equal passes allocates.
 fn seconds(format: &str, fields: &str, records: &[Vec<u8>]) -> u64 {
     let text = format!(

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 #[path = "kit/encoded.rs"]
 mod encoded;
-use encoded::avro;
+use encoded::{avro, protobuf};
 
 const KAFKA_TIME: i64 = 1_760_000_100_000;
 
@@ -44,6 +44,7 @@ impl Written {
         let headers = record["headers"].as_object().into_iter().flatten().map(|(name, text)| (name.clone(), bytes(text))).collect();
         let value = record.get("value").map(|value| match format {
             Format::Avro { schema, .. } => avro(schema, value),
+            Format::Protobuf { set, message, .. } => protobuf(set, message, value),
             _ => value.to_string().into_bytes(),
         });
         Written { key: bytes(&record["key"]), value, headers }

@@ -1,7 +1,7 @@
 //! What a walk over a record has found: a scalar a slot, and the features.
 //!
 //! Guarantees: of several entries with one key the last wins; at most 1,024 features a record, told apart by 256 bytes of text; the lists are the caller's, reused.
-//! Comes from: `json` and `avro`, which call `Sink`; `payload` opens texts for it. Goes to: `decoder`.
+//! Comes from: `json`, `avro` and `protobuf`, which call `Sink`; `payload` opens texts for it. Goes to: `decoder`.
 
 use super::event::{Doubles, FeatureIx, Value, beginning};
 use super::mapping::Slot;

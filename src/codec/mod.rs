@@ -1,6 +1,6 @@
 //! Formats: from a record's bytes to a decoded event, and from an alert to bytes.
 //!
-//! The way of a record: `framing` takes off what stands before the value, and `writers` knows by its id how it was written → `json` or `avro` walks it once along the `plan`
+//! The way of a record: `framing` takes off what stands before the value, and `writers` knows by its id how it was written → `json`, `avro` or `protobuf` walks it once along the `plan`
 //! (compiled from the configuration's field mapping) and writes what is wanted into slots → `decoder` makes an event of them.
 
 pub mod alert;
@@ -14,11 +14,13 @@ pub mod mapping;
 pub mod outlier;
 mod payload;
 pub mod plan;
+pub mod protobuf;
 mod pseudonym;
 mod reader;
 pub mod rows;
 pub mod scalar;
 pub mod schemas;
+pub mod shape;
 pub mod time;
 pub mod wire;
 pub mod writers;

@@ -2,7 +2,7 @@
 //!
 //! Guarantees: a record whose entries come in the same order as in the record before costs one comparison a key and
 //! allocates nothing; what is learned about keys is bounded.
-//! Never: knows a format. Comes from: `mapping`. Goes to: `json` and `avro`, which walk it.
+//! Never: knows a format. Comes from: `mapping`. Goes to: `json`, `avro` and `protobuf`, which walk it.
 
 use super::event::{FeatureIx, MAX_NAME, Reason};
 use super::mapping::{Mapping, Slot};
@@ -296,7 +296,8 @@ impl Plan {
         })
     }
 
-    fn child(&self, node: NodeIx, name: &str) -> Option<NodeIx> {
+    /// The node of entry `name` of the object at `node`, if it is wanted.
+    pub(super) fn child(&self, node: NodeIx, name: &str) -> Option<NodeIx> {
         self.nodes[node.0 as usize].children.iter().find(|c| c.0 == name).map(|c| c.1)
     }
 
@@ -309,6 +310,11 @@ impl Plan {
     pub fn only_slot(&self, node: NodeIx) -> Option<Slot> {
         let node = self.node(node);
         node.slots.first().copied().filter(|_| node.single)
+    }
+
+    /// The slots that take what is found at this node.
+    pub(super) fn slots(&self, node: NodeIx) -> &[Slot] {
+        &self.node(node).slots
     }
 
     /// True if entries of the object at this node are wanted.

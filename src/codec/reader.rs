@@ -11,6 +11,7 @@ use super::framing::{SchemaId, unframe};
 use super::json;
 use super::mapping::{Mapping, Outside, Slot};
 use super::plan::{Plan, RowPlan, Stop};
+use super::protobuf::{self, Protobuf, Scratch};
 use super::pseudonym::Pseudonyms;
 use super::rows::RowsFound;
 use super::scalar::{Scalar, Tick};
@@ -34,6 +35,7 @@ pub(super) struct Reader {
     pub(super) mapping: Mapping,
     pub(super) plan: Plan,
     marks: Marks,
+    scratch: Scratch,
     values: Values,
     pub(super) pseudonyms: Option<Pseudonyms>,
     quotes: bool,
@@ -57,8 +59,18 @@ enum Values {
     Avro(Avro),
     /// Behind five bytes that don't matter.
     Framed(Avro),
+    Protobuf(Protobuf),
+    /// Behind five bytes and message indexes that don't matter.
+    FramedProtobuf(Protobuf),
     /// Behind five bytes that say how.
     ById(Writers),
+}
+
+/// How a value is written.
+enum Way<'w> {
+    Json,
+    Avro(&'w Avro),
+    Protobuf(&'w Protobuf),
 }
 
 impl Reader {
@@ -71,6 +83,12 @@ impl Reader {
                 let avro = Avro::compile(schema, &mut plan).map_err(SchemaError)?;
                 if *confluent { Values::Framed(avro) } else { Values::Avro(avro) }
             }
+            Format::Protobuf { set, message, confluent, .. } => {
+                let schema = protobuf::Schema::of_set(set).map_err(SchemaError)?;
+                let message = schema.message(message).ok_or_else(|| SchemaError(format!("the schema has no message \"{message}\"")))?;
+                let protobuf = Protobuf::compile(&message, &mut plan).map_err(SchemaError)?;
+                if *confluent { Values::FramedProtobuf(protobuf) } else { Values::Protobuf(protobuf) }
+            }
             Format::Registry { may_lack } => {
                 let schemas = schemas.ok_or_else(|| SchemaError("the format is registry, and there is no registry".to_string()))?;
                 Values::ById(Writers::new(schemas, may_lack))
@@ -78,7 +96,17 @@ impl Reader {
         };
         let pseudonyms = source.protect.as_deref().map(|protect| Pseudonyms::new(protect, dimensions));
         let quotes = source.keeps_records();
-        Ok(Reader { mapping, plan, marks: Marks::default(), values, pseudonyms, quotes, schema_id: None, spare: Found::default() })
+        Ok(Reader {
+            mapping,
+            plan,
+            marks: Marks::default(),
+            scratch: Scratch::default(),
+            values,
+            pseudonyms,
+            quotes,
+            schema_id: None,
+            spare: Found::default(),
+        })
     }
 
     /// False while nobody knows the schema that a record was written with.
@@ -108,24 +136,31 @@ impl Reader {
             let what = format!("the value has {} bytes, at most {MAX_VALUE} are decoded: send large payloads another way", value.len());
             return Err(bad(Reason::TooLong, what));
         }
-        if matches!(self.values, Values::Framed(_) | Values::ById(_)) {
+        if matches!(self.values, Values::Framed(_) | Values::FramedProtobuf(_) | Values::ById(_)) {
             let (id, rest) = unframe(value).map_err(|why| bad(Reason::Undecodable, format!("the value has no schema id: {why}")))?;
             (self.schema_id, value) = (Some(id), rest);
         }
-        let avro = match (&self.values, self.schema_id) {
-            (Values::Avro(avro) | Values::Framed(avro), _) => Some(avro),
-            (Values::ById(writers), Some(id)) => match writers.writer(id)? {
-                Writer::Avro(avro) => Some(avro),
-                Writer::Json => None,
+        let way = match (&mut self.values, self.schema_id) {
+            (Values::Avro(avro) | Values::Framed(avro), _) => Way::Avro(avro),
+            (Values::Protobuf(protobuf), _) => Way::Protobuf(protobuf),
+            (Values::FramedProtobuf(protobuf), _) => {
+                value = protobuf::indexes(value, |_| {}).map_err(|why| bad(Reason::Undecodable, why))?;
+                Way::Protobuf(protobuf)
+            }
+            (Values::ById(writers), Some(id)) => match writers.writer(id, &mut value, &mut self.plan, &self.mapping)? {
+                Writer::Avro(avro) => Way::Avro(avro),
+                Writer::Protobuf(protobuf) => Way::Protobuf(protobuf),
+                Writer::Json => Way::Json,
                 Writer::Unwanted => return Ok(Read::Skipped),
             },
-            (Values::Json | Values::ById(_), _) => None,
+            (Values::Json | Values::ById(_), _) => Way::Json,
         };
         let mut sink = Sink { plan: &mut self.plan, found, marks: &mut self.marks };
         sink.begin();
-        let walked = match avro {
-            None => json::read(value, &mut sink),
-            Some(avro) => avro.read(value, &mut sink),
+        let walked = match way {
+            Way::Json => json::read(value, &mut sink),
+            Way::Avro(avro) => avro.read(value, &mut sink),
+            Way::Protobuf(protobuf) => protobuf.read(value, &mut sink, &mut self.scratch),
         };
         walked.map_err(|Stop { reason, detail }| BadRecord { reason, detail })?;
         sink.end();

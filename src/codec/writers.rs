@@ -4,21 +4,25 @@
 //! knows that yet the record waits. A schema in which a mapped field does not exist is the record's fault, once and for all of its id.
 //! Never: does I/O, waits, or looks at a clock. Comes from: `registry` (through `Schemas`). Goes to: `decoder`.
 
-use super::avro::{Avro, Parsed, Types};
+use super::avro::{Avro, Parsed};
 use super::event::{BadRecord, Reason};
 use super::framing::SchemaId;
 use super::mapping::{Mapping, Slot, SlotName};
 use super::plan::Plan;
+use super::protobuf::{Protobuf, Schema, indexes};
 use super::scalar::Scalar;
+use super::shape::{Referred, Shape};
 use crate::config::nearest::advice;
 use crate::config::place;
-use apache_avro::Schema;
 use hashbrown::HashMap;
 use std::sync::Arc;
 
 /// Compiled schemas that a decoder keeps. One more, and all are compiled anew when they are needed: a producer that registers a schema
 /// for every record must not fill the memory.
 pub const MAX_WRITERS: usize = 1_024;
+
+/// Messages of one Protobuf schema that a decoder keeps compiled.
+const MAX_MESSAGES: usize = 64;
 
 /// A schema as the registry has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,8 +31,8 @@ pub struct Written {
     pub kind: SchemaKind,
     /// Its text.
     pub text: String,
-    /// Texts of all schemas that it refers to, directly or not.
-    pub references: Vec<String>,
+    /// All schemas that it refers to, directly or not.
+    pub references: Vec<Referred>,
     /// A subject it is registered under, if the registry said so.
     pub subject: Option<String>,
 }
@@ -40,6 +44,8 @@ pub enum SchemaKind {
     Avro,
     /// JSON Schema: values are JSON.
     Json,
+    /// Protobuf: indexes stand before each value that say which message of the schema it is.
+    Protobuf,
     /// Another one, as the registry calls it.
     Other(String),
 }
@@ -70,6 +76,7 @@ pub trait Schemas: Send + Sync {
 pub(super) enum Writer {
     Json,
     Avro(Avro),
+    Protobuf(Protobuf),
     /// Its values lack what `when` wants: they don't count.
     Unwanted,
 }
@@ -79,7 +86,7 @@ pub(super) struct Writers {
     schemas: Arc<dyn Schemas>,
     /// Names under `fields` that a schema may lack.
     may_lack: Vec<String>,
-    known: Vec<(SchemaId, Result<Writer, BadRecord>)>,
+    known: Vec<(SchemaId, Known)>,
     by_id: HashMap<SchemaId, usize>,
     /// The one that was used last.
     at: usize,
@@ -120,61 +127,145 @@ impl Writers {
                     self.known.clear();
                     self.by_id.clear();
                 }
-                let writer = super::reader::guarded(|| compile(id, &written, plan, mapping, &self.may_lack));
+                let name = name(id, &written);
+                let known = super::reader::guarded(|| {
+                    if written.kind == SchemaKind::Protobuf {
+                        let schema = Schema::of_text(&written.text, &written.references).map_err(|why| unusable(&name, &why))?;
+                        return Ok(Known::Messages(Messages { name, schema, compiled: Vec::new(), at: 0 }));
+                    }
+                    compile(&name, &written, plan, mapping, &self.may_lack).map(|writer| Known::One(Ok(writer)))
+                });
                 self.at = self.known.len();
                 self.by_id.insert(id, self.at);
-                self.known.push((id, writer));
+                self.known.push((id, known.unwrap_or_else(|bad| Known::One(Err(bad)))));
             }
         }
         true
     }
 
-    /// How values of this id are read; `ready` has been asked before.
+    /// How a value of this id is read, which then begins where `value` is set to; `ready` has been asked before.
     #[inline]
-    pub(super) fn writer(&self, id: SchemaId) -> Result<&Writer, BadRecord> {
-        match (self.known.get(self.at), &self.absent) {
-            (Some((last, writer)), _) if *last == id => writer.as_ref().map_err(Clone::clone),
+    pub(super) fn writer(&mut self, id: SchemaId, value: &mut &[u8], plan: &mut Plan, mapping: &Mapping) -> Result<&Writer, BadRecord> {
+        match (self.known.get_mut(self.at), &self.absent) {
+            (Some((last, Known::One(writer))), _) if *last == id => writer.as_ref().map_err(Clone::clone),
+            (Some((last, Known::Messages(messages))), _) if *last == id => messages.writer(value, plan, mapping, &self.may_lack),
             (_, Some((last, why))) if *last == id => Err(why.clone()),
             _ => Err(BadRecord { reason: Reason::Undecodable, detail: format!("schema id {} was not asked for", id.0) }),
         }
     }
 }
 
-fn compile(id: SchemaId, written: &Written, plan: &mut Plan, mapping: &Mapping, may_lack: &[String]) -> Result<Writer, BadRecord> {
-    let name = match &written.subject {
+/// What is known of an id that has a schema.
+enum Known {
+    /// All values are read alike.
+    One(Result<Writer, BadRecord>),
+    /// It depends on the indexes before the value.
+    Messages(Messages),
+}
+
+/// A Protobuf schema, and the messages of it that came.
+struct Messages {
+    name: String,
+    schema: Schema,
+    compiled: Vec<Compiled>,
+    /// The one that came last.
+    at: usize,
+}
+
+/// A message of a schema.
+struct Compiled {
+    /// Its indexes.
+    path: Box<[usize]>,
+    writer: Result<Writer, BadRecord>,
+}
+
+impl Messages {
+    fn writer(&mut self, value: &mut &[u8], plan: &mut Plan, mapping: &Mapping, may_lack: &[String]) -> Result<&Writer, BadRecord> {
+        let wrong = |why| BadRecord { reason: Reason::Undecodable, detail: format!("{}: {why}", self.name) };
+        let is = |known: &Compiled| starts_with(value, &known.path);
+        if self.compiled.get(self.at).is_none_or(|last| !is(last)) {
+            let mut path = Vec::new();
+            indexes(value, |index| path.push(index)).map_err(wrong)?;
+            self.at = match self.compiled.iter().position(is) {
+                Some(at) => at,
+                None => {
+                    let message =
+                        self.schema.at(&path).ok_or_else(|| wrong(format!("it has no message {path:?}, which stands before the value")))?;
+                    if self.compiled.len() >= MAX_MESSAGES {
+                        self.compiled.clear();
+                    }
+                    let name = format!("message {} of {}", message.name(), self.name);
+                    let writer = super::reader::guarded(|| match of_use(&name, &message, mapping, may_lack)? {
+                        true => Protobuf::compile(&message, plan).map(Writer::Protobuf).map_err(|why| unusable(&name, &why)),
+                        false => Ok(Writer::Unwanted),
+                    });
+                    self.compiled.push(Compiled { path: path.into(), writer });
+                    self.compiled.len() - 1
+                }
+            };
+        }
+        *value = indexes(value, |_| {}).map_err(wrong)?;
+        self.compiled[self.at].writer.as_ref().map_err(Clone::clone)
+    }
+}
+
+/// Whether these indexes, and no others, stand before a value.
+fn starts_with(value: &[u8], path: &[usize]) -> bool {
+    let (mut count, mut same) = (0, true);
+    let read = indexes(value, |index| {
+        same &= path.get(count) == Some(&index);
+        count += 1;
+    });
+    read.is_ok() && same && count == path.len()
+}
+
+fn name(id: SchemaId, written: &Written) -> String {
+    match &written.subject {
         Some(subject) => format!("schema id {} (subject \"{subject}\")", id.0),
         None => format!("schema id {}", id.0),
-    };
-    let unusable = |why: String| BadRecord {
-        reason: Reason::Undecodable,
-        detail: format!("{name} can't be used: {why}; correct the producer's schema"),
-    };
+    }
+}
+
+fn unusable(name: &str, why: &str) -> BadRecord {
+    BadRecord { reason: Reason::Undecodable, detail: format!("{name} can't be used: {why}; correct the producer's schema") }
+}
+
+fn compile(name: &str, written: &Written, plan: &mut Plan, mapping: &Mapping, may_lack: &[String]) -> Result<Writer, BadRecord> {
     match &written.kind {
         SchemaKind::Json => Ok(Writer::Json),
         SchemaKind::Other(kind) => {
-            let detail = format!("{name} is of type {kind}, which is not supported yet: let the producer write Avro or JSON");
+            let detail = format!("{name} is of type {kind}, which is not supported: let the producer write Avro, Protobuf or JSON");
             Err(BadRecord { reason: Reason::Undecodable, detail })
         }
+        SchemaKind::Protobuf => Err(unusable(name, "its messages are compiled one by one")),
         SchemaKind::Avro => {
-            let parsed = Parsed::of(&written.text, &written.references).map_err(unusable)?;
+            let parsed = Parsed::of(&written.text, &written.references).map_err(|why| unusable(name, &why))?;
             let types = parsed.types();
-            if mapping.conditions.iter().any(|(slot, wanted)| !wanted.holds(&Scalar::Absent) && !has(&types, mapping, *slot)) {
-                return Ok(Writer::Unwanted);
+            match of_use(name, &types, mapping, may_lack)? {
+                true => Avro::of(&types, plan).map(Writer::Avro).map_err(|why| unusable(name, &why)),
+                false => Ok(Writer::Unwanted),
             }
-            if let Some(detail) = lacks(&name, &types, mapping, may_lack) {
-                return Err(BadRecord { reason: Reason::MissingField, detail });
-            }
-            Avro::of(&types, plan).map(Writer::Avro).map_err(unusable)
         }
     }
 }
 
-fn has(types: &Types<'_>, mapping: &Mapping, slot: Slot) -> bool {
+/// False if a schema lacks what `when` wants to be there; an error if it lacks what is mapped.
+fn of_use(name: &str, types: &dyn Shape, mapping: &Mapping, may_lack: &[String]) -> Result<bool, BadRecord> {
+    if mapping.conditions.iter().any(|(slot, wanted)| !wanted.holds(&Scalar::Absent) && !has(types, mapping, *slot)) {
+        return Ok(false);
+    }
+    match lacks(name, types, mapping, may_lack) {
+        Some(detail) => Err(BadRecord { reason: Reason::MissingField, detail }),
+        None => Ok(true),
+    }
+}
+
+fn has(types: &dyn Shape, mapping: &Mapping, slot: Slot) -> bool {
     mapping.paths.iter().any(|(s, path)| *s == slot && types.find(path).is_ok())
 }
 
 /// The first mapped field that the schema does not have, in words.
-fn lacks(name: &str, types: &Types<'_>, mapping: &Mapping, may_lack: &[String]) -> Option<String> {
+fn lacks(name: &str, types: &dyn Shape, mapping: &Mapping, may_lack: &[String]) -> Option<String> {
     let remedy = |setting: &str, hint: String| {
         let hint = if hint.is_empty() { hint } else { format!(" ({hint})") };
         format!("{hint}; correct fields.{setting}, or let the producer's schema have it")
@@ -204,7 +295,7 @@ fn lacks(name: &str, types: &Types<'_>, mapping: &Mapping, may_lack: &[String]) 
             Some(format!("{name} has no field \"{path}\"{}", remedy("features", hint)))
         }
         Ok(_) if place::outside(&features.path).len() < features.path.len() => None, // in a text anything may be
-        Ok(found) if found.iter().any(|here| matches!(here.schema, Schema::Record(_) | Schema::Map(_) | Schema::Array(_))) => None,
+        Ok(found) if found.iter().any(|here| here.kind.has_entries()) => None,
         Ok(_) => {
             Some(format!("in {name} field \"{path}\" is neither a record nor a map nor an array{}", remedy("features", String::new())))
         }

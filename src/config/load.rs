@@ -21,13 +21,19 @@ const MAX_SNIPPET: usize = 400;
 
 /// The text of a file that is not too long, whatever it is: a device has no end.
 pub fn read_text(path: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    std::fs::File::open(path)?.take(MAX_FILE + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > MAX_FILE {
+    let no_text = |_| std::io::Error::new(std::io::ErrorKind::InvalidData, "stream did not contain valid UTF-8");
+    String::from_utf8(read_bytes(path)?).map_err(no_text)
+}
+
+/// The same for a file that is no text.
+pub fn read_bytes(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE {
         let why = format!("it has more than {} MiB; is it the right file?", MAX_FILE >> 20);
         return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, why));
     }
-    Ok(text)
+    Ok(bytes)
 }
 
 /// Reads a configuration file with the process' environment.

@@ -182,7 +182,18 @@ pub enum Format {
         /// True if each value begins with Confluent's magic byte and schema id.
         confluent: bool,
     },
-    /// Confluent's five bytes, then Avro or JSON by the schema that the registry has for the id.
+    /// Protobuf by a schema file.
+    Protobuf {
+        /// The schema's file.
+        path: PathBuf,
+        /// What is in it, as a descriptor set.
+        set: std::sync::Arc<[u8]>,
+        /// Full name of the message that values are.
+        message: String,
+        /// True if each value begins with Confluent's magic byte, schema id and message indexes.
+        confluent: bool,
+    },
+    /// Confluent's five bytes, then Avro, Protobuf or JSON by the schema that the registry has for the id.
     Registry {
         /// Names under `fields` (as in `codec::mapping`) that a writer's schema may lack: defaults that an event can do without.
         may_lack: Vec<String>,

@@ -3,6 +3,7 @@
 use super::place::names;
 use super::settings::*;
 use super::{Diagnostics, load, load_text, schema};
+use crate::codec::shape::Referred;
 use crate::engine::definitions::{BaselineRule, Fairness, Task, Tolerance};
 use crate::engine::types::{EventTime, PaneSize, Span};
 use serde_json::Value;
@@ -251,6 +252,47 @@ fn paths_are_compared_with_the_avro_schema() {
     assert!(said.is_err_and(|e| e.to_string().contains("a number is needed, the schema has string")));
     let said = read(&text("country", "id")).unwrap_err().to_string();
     assert!(said.contains("p.avsc can't be read"), "{said}");
+}
+
+#[test]
+fn paths_are_compared_with_the_protobuf_message_of_a_proto_file_or_of_compiled_descriptors() {
+    let folder = tempfile::tempdir().unwrap();
+    let main = "syntax = \"proto3\"; package shop; import \"in/types.proto\"; import \"google/protobuf/timestamp.proto\";
+        message P { string id = 1; google.protobuf.Timestamp at = 2; Input input = 3; int32 score = 4; bool late = 5; }";
+    let types = "syntax = \"proto3\"; package shop; message Input { double amount = 1; string country = 2; }";
+    std::fs::create_dir(folder.path().join("in")).unwrap();
+    std::fs::write(folder.path().join("in/types.proto"), types).unwrap();
+    std::fs::write(folder.path().join("p.proto"), main).unwrap();
+    let compiled = crate::codec::protobuf::Schema::of_text(main, &[Referred { name: "in/types.proto".into(), text: types.into() }]);
+    std::fs::write(folder.path().join("p.desc"), compiled.unwrap().to_set()).unwrap();
+    let text = |format: &str, exclude: &str, id: &str| {
+        with_predictions(&format!(
+            "  format: {{ protobuf: {{ {format} }} }}\n  fields:\n    request_id: {id}\n    event_time: at\n    \
+             model: {{ const: fraud }}\n    features: {{ path: input.*, exclude: [{exclude}] }}\n    dimensions: {{ country: input.country }}\n"
+        ))
+    };
+    let said = |text: &str| load_text("d.yaml", text, &no_env, folder.path()).unwrap_err().to_string();
+    for file in ["p.proto", "p.desc"] {
+        let format = format!("descriptors: {file}, message: shop.P, framing: confluent");
+        let settings = load_text("d.yaml", &text(&format, "country", "id"), &no_env, folder.path()).unwrap_or_else(|e| panic!("{e}"));
+        assert!(matches!(&settings.predictions.format, Format::Protobuf { confluent: true, message, .. } if message == "shop.P"));
+        assert!(settings.predictions.fields.score.is_some() && settings.predictions.fields.version.is_none(), "defaults that it has");
+        let said_of = |exclude: &str, id: &str| said(&text(&format, exclude, id));
+        assert!(said_of("contry", "id").contains("exclude names \"contry\""));
+        assert!(said_of("contry", "idd").contains("the schema has no \"idd\""));
+        assert!(said_of("country", "id\n    score: late").contains("a number is needed, the schema has bool"));
+        assert!(said(&text(&format!("descriptors: {file}, message: shop.Q"), "country", "id")).contains("has no message \"shop.Q\""));
+    }
+    std::fs::write(folder.path().join("alone.proto"), "import \"gone.proto\"; message P {}").unwrap();
+    for (file, words) in
+        [("none.desc", "can't be read"), ("alone.proto", "gone.proto"), ("in", "can't be read"), ("d.yaml", "can't be read")]
+    {
+        let said = said(&text(&format!("descriptors: {file}, message: P"), "country", "id"));
+        assert!(said.contains(file) && said.contains(words), "{said}");
+    }
+    std::fs::write(folder.path().join("text.desc"), main).unwrap();
+    assert!(said(&text("descriptors: text.desc, message: shop.P", "country", "id")).contains("is no descriptor set"));
+    assert!(said(&text("message: shop.P", "country", "id")).contains("descriptors"));
 }
 
 #[test]

@@ -50,7 +50,7 @@ impl Known {
 
     fn ask(&mut self, steps: &[Step], told: &Told<'_>) {
         let outside = place::outside(steps);
-        let Ok(found) = told.types.find(outside) else {
+        let Ok(found) = told.types.places(outside) else {
             self.lacking.push((told.name.clone(), told.records));
             return;
         };
@@ -58,12 +58,12 @@ impl Known {
             return; // what a text holds no schema says
         }
         found.iter().for_each(|here| self.take(*here, told.number));
-        let optional = |end: usize| told.types.find(&steps[..end]).is_ok_and(|all| all.iter().any(|here| *here.schema == Schema::Null));
+        let optional = |end: usize| told.types.places(&steps[..end]).is_ok_and(|all| all.iter().any(|here| *here.schema == Schema::Null));
         if (1..steps.len()).any(optional) {
             self.types.insert("null");
         }
         if let (None, Some((Step::Name(name), before))) = (&self.doc, steps.split_last()) {
-            let around = told.types.find(before).unwrap_or_default();
+            let around = told.types.places(before).unwrap_or_default();
             self.doc = around.iter().find_map(|here| doc(here, name));
         }
     }

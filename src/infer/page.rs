@@ -83,6 +83,11 @@ fn format(format: &Format) -> Option<String> {
             let framing = if *confluent { ", framing: confluent" } else { "" };
             Some(format!("{{ avro: {{ schema: {}{framing} }} }}", quoted(&path.display().to_string())))
         }
+        Format::Protobuf { path, message, confluent, .. } => {
+            let framing = if *confluent { ", framing: confluent" } else { "" };
+            let path = quoted(&path.display().to_string());
+            Some(format!("{{ protobuf: {{ descriptors: {path}, message: {}{framing} }} }}", quoted(message)))
+        }
     }
 }
 

@@ -19,6 +19,10 @@ use std::path::PathBuf;
 /// Values that are tried to find out whether something stands before them.
 const TRIED: usize = 50;
 
+/// What to do about Protobuf.
+const UNREAD: &str = "which `driftline run` reads, but for which no mapping is proposed: write the fields yourself (docs/configuration.md), \
+                      then `driftline check --connect`";
+
 /// A record as it was read.
 pub struct Stored {
     /// The key.
@@ -143,8 +147,10 @@ fn body<'v>(stored: &'v Stored, format: &Format) -> Result<(Option<SchemaId>, &'
     let value = stored.value.as_deref().ok_or("the value is null")?;
     match format {
         _ if value.len() > MAX_VALUE => Err(format!("the value has more than {MAX_VALUE} bytes")),
-        Format::Registry { .. } | Format::Avro { confluent: true, .. } => unframe(value).map(|(id, rest)| (Some(id), rest)),
-        Format::Json | Format::Avro { .. } => Ok((None, value)),
+        Format::Registry { .. } | Format::Avro { confluent: true, .. } | Format::Protobuf { confluent: true, .. } => {
+            unframe(value).map(|(id, rest)| (Some(id), rest))
+        }
+        Format::Json | Format::Avro { .. } | Format::Protobuf { .. } => Ok((None, value)),
     }
 }
 
@@ -187,7 +193,7 @@ fn format(stored: &[Stored], means: &Means<'_>) -> Result<Format, String> {
             ))
         }
         _ => Err(format!(
-            "values of {topic} are neither JSON objects nor do they begin with a schema id. If they are Avro: --schema FILE with the schema that they were written with; Protobuf can't be read yet"
+            "values of {topic} are neither JSON objects nor do they begin with a schema id. If they are Avro: --schema FILE with the schema that they were written with. If they are Protobuf: no mapping is proposed for it; write format and fields yourself (docs/configuration.md)"
         )),
     }
 }
@@ -213,6 +219,7 @@ fn groups(stored: &[Stored], format: &Format, means: &Means<'_>, faults: &mut BT
             let parsed = Parsed::of(schema, &[]).map_err(|why| format!("{}: {why}", path.display()))?;
             return Ok(vec![Group { name: path.display().to_string(), avro: Some(parsed), members: all() }]);
         }
+        Format::Protobuf { .. } => return Err(format!("the values of {} are Protobuf, {UNREAD}", means.topic)),
         Format::Registry { .. } => {}
     }
     let mut by_id: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
@@ -247,8 +254,9 @@ fn group(id: SchemaId, members: Vec<usize>, means: &Means<'_>) -> Result<Result<
     let avro = match &written.kind {
         SchemaKind::Json => Ok(None),
         SchemaKind::Avro => Parsed::of(&written.text, &written.references).map(Some).map_err(|why| format!("{name} can't be used: {why}")),
+        SchemaKind::Protobuf => Err(format!("{name} is of type PROTOBUF, {UNREAD}")),
         SchemaKind::Other(kind) => Err(format!(
-            "{name} is of type {kind}, which can't be read yet, neither here nor by `driftline run`: let the producer write Avro or JSON"
+            "{name} is of type {kind}, which can't be read, neither here nor by `driftline run`: let the producer write Avro, Protobuf or JSON"
         )),
     };
     Ok(avro.map(|avro| Group { name, avro, members }))

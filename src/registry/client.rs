@@ -4,6 +4,7 @@
 //! in) is trouble that may pass. Answers have at most 4 MiB, a schema at most 256 references.
 //! Never: follows redirects or proxies of the environment with a password in its hand; repeats what authenticates us.
 
+use crate::codec::shape::Referred;
 use crate::codec::writers::{SchemaKind, Written};
 use crate::config::settings::{Registry as Settings, RegistryAuth};
 use crate::outward::{self, Unreached, beginning, pause};
@@ -71,6 +72,8 @@ struct Sent {
 
 #[derive(Deserialize)]
 struct Reference {
+    #[serde(default)]
+    name: String,
     subject: String,
     version: i64,
 }
@@ -121,19 +124,20 @@ impl Client {
         let kind = match sent.kind.as_deref() {
             None | Some("" | "AVRO") => SchemaKind::Avro,
             Some("JSON") => SchemaKind::Json,
+            Some("PROTOBUF") => SchemaKind::Protobuf,
             Some(other) => SchemaKind::Other(other.to_string()),
         };
         let references = match kind {
-            SchemaKind::Avro => self.references(sent.references.unwrap_or_default())?,
+            SchemaKind::Avro | SchemaKind::Protobuf => self.references(sent.references.unwrap_or_default())?,
             _ => Vec::new(),
         };
         Ok(Written { kind, text: sent.schema, references, subject: sent.subject })
     }
 
-    /// The texts of all references, those of references included, each once.
-    fn references(&self, mut left: Vec<Reference>) -> Result<Vec<String>, Fault> {
+    /// All references, those of references included, each once.
+    fn references(&self, mut left: Vec<Reference>) -> Result<Vec<Referred>, Fault> {
         let (mut seen, mut texts) = (BTreeSet::new(), Vec::new());
-        while let Some(Reference { subject, version }) = left.pop() {
+        while let Some(Reference { name, subject, version }) = left.pop() {
             if !seen.insert((subject.clone(), version)) {
                 continue;
             }
@@ -147,7 +151,7 @@ impl Client {
                     trouble => trouble,
                 })?;
             left.extend(sent.references.unwrap_or_default());
-            texts.push(sent.schema);
+            texts.push(Referred { name, text: sent.schema });
         }
         Ok(texts)
     }

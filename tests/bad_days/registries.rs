@@ -17,11 +17,11 @@ const NEW: &str = r#"{"type":"record","name":"P","fields":[
     {"name":"features","type":{"type":"record","name":"F","fields":[{"name":"age","type":"int"},{"name":"amount","type":"double"}]}},
     {"name":"score","type":"double","default":0.5},{"name":"model","type":"string"},
     {"name":"event_time","type":{"type":"long","logicalType":"timestamp-millis"}},{"name":"request_id","type":"string"}]}"#;
-/// Ids: the two above, JSON outcomes, protobuf, a schema without a model.
+/// Ids: the two above, JSON outcomes, an unknown kind, a schema without a model.
 const OLD_ID: u32 = 1;
 const NEW_ID: u32 = 2;
 const JSON_ID: u32 = 3;
-const PROTOBUF_ID: u32 = 4;
+const UNKNOWN_ID: u32 = 4;
 const WRONG_ID: u32 = 5;
 
 fn framed(id: u32, value: Vec<u8>) -> Given {
@@ -50,7 +50,7 @@ fn registry() -> FakeRegistry {
     fake.has(OLD_ID, "AVRO", OLD);
     fake.has(NEW_ID, "AVRO", NEW);
     fake.has(JSON_ID, "JSON", "{}");
-    fake.has(PROTOBUF_ID, "PROTOBUF", "message P {}");
+    fake.has(UNKNOWN_ID, "XSD", "<schema/>");
     fake.has(WRONG_ID, "AVRO", &OLD.replace("\"model\"", "\"modell\""));
     fake
 }
@@ -85,7 +85,7 @@ fn old_and_new_writers_are_joined_and_bad_ids_are_dead_letters() {
     let scene = scene("writers", &fake, "").topics(1);
     write_pairs(&scene, "a", 0, 6);
     let value = || avro(OLD, scene.prediction("bad", 10));
-    let bad = [(99, "40403"), (PROTOBUF_ID, "PROTOBUF"), (WRONG_ID, "did you mean \"modell\"")];
+    let bad = [(99, "40403"), (UNKNOWN_ID, "XSD"), (WRONG_ID, "did you mean \"modell\"")];
     let records: Vec<Given> = bad.iter().map(|(id, _)| framed(*id, value())).collect();
     scene.pen.write(&scene.topic("predictions"), &records);
     write_pairs(&scene, "b", 20, 6);

@@ -61,7 +61,7 @@ fn a_schema_is_asked_for_once_and_kept() {
         let schema = reader.answer(1).expect("a schema");
         assert_eq!((&schema.kind, schema.text.as_str()), (&SchemaKind::Avro, RECORD));
         assert_eq!(reader.answer(2).expect("a schema").kind, SchemaKind::Json);
-        assert_eq!(reader.answer(3).expect("a schema").kind, SchemaKind::Other("PROTOBUF".into()));
+        assert_eq!(reader.answer(3).expect("a schema").kind, SchemaKind::Protobuf);
     }
     assert_eq!([1, 2, 3].map(|id| fake.asked_for(id)), [1, 1, 1]);
     assert_eq!((reader.count("found"), reader.gauges.schemas.get(), reader.gauges.away_since.get()), (3, 3, 0.0));

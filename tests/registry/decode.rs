@@ -254,8 +254,8 @@ fn a_schema_may_lack_what_nobody_asked_for_and_an_event_can_do_without() {
 fn what_is_no_schema_or_another_kind_is_said_for_each_record_of_the_id() {
     let broken = refused(SchemaKind::Avro, "{\"type\":\"recor\"}", "");
     assert!(broken.reason == Reason::Undecodable && broken.detail.contains("schema id 3") && broken.detail.contains("no Avro schema"));
-    let protobuf = refused(SchemaKind::Other("PROTOBUF".into()), "message M {}", "");
-    assert!(protobuf.detail.contains("PROTOBUF, which is not supported yet"), "{protobuf}");
+    let other = refused(SchemaKind::Other("XSD".into()), "<schema/>", "");
+    assert!(other.detail.contains("XSD, which is not supported"), "{other}");
     let absent = decoded(&mut decoder(&Shelf::of(&[]), ""), &framed(4, b"?"), |_, _| ()).expect_err("nobody has it");
     assert!(absent.detail.contains("schema id 4") && absent.detail.contains("40403"), "{absent}");
 }

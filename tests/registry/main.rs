@@ -6,6 +6,7 @@ mod decode;
 #[path = "../kit/encoded.rs"]
 mod encoded;
 mod proposals;
+mod protobuf;
 #[path = "../kit/registry.rs"]
 mod registry;
 #[path = "../kit/wait.rs"]

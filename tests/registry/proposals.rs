@@ -209,10 +209,12 @@ fn what_can_not_be_read_is_told_with_what_to_do() {
     };
     let by_id = stored((0..20).map(|i| framed(12, &avro(NEW, &field(i)))));
     let bare = stored((0..20).map(|i| avro(NEW, &field(i))));
-    let protobuf = Shelf::of(&[(12, SchemaKind::Other("PROTOBUF".to_string()), "message P {}")]);
+    let protobuf = Shelf::of(&[(12, SchemaKind::Protobuf, "message P {}")]);
+    let other = Shelf::of(&[(12, SchemaKind::Other("XSD".to_string()), "<schema/>")]);
     for (why, words) in [
         (said(&by_id, None, None), ["begin with a schema id (12)", "--registry URL"]),
-        (said(&by_id, None, Some(&protobuf)), ["schema id 12 of p-value is of type PROTOBUF", "let the producer write Avro or JSON"]),
+        (said(&by_id, None, Some(&protobuf)), ["schema id 12 of p-value is of type PROTOBUF", "write the fields yourself"]),
+        (said(&by_id, None, Some(&other)), ["schema id 12 of p-value is of type XSD", "let the producer write Avro, Protobuf or JSON"]),
         (said(&by_id, None, Some(&Shelf::of(&[]))), ["schema id 12 is not to be had", "40403"]),
         (said(&bare, None, None), ["neither JSON objects nor", "--schema FILE"]),
         (said(&bare, Some(&file("h.avsc", HOPSWORKS)), None), ["20 of the newest 20 records", "does not fit the Avro schema"]),

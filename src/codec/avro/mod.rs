@@ -16,7 +16,7 @@ mod schema;
 mod tests;
 mod whole;
 
-pub use schema::{Absent, Here, Parsed, Types};
+pub use schema::{Here, Parsed, Types};
 pub use whole::Whole;
 
 use super::event::{FeatureIx, Reason};

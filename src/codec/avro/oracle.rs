@@ -28,7 +28,7 @@ impl<'b> Dice<'b> {
         self.record(depth, "").to_string()
     }
 
-    fn roll(&mut self, sides: usize) -> usize {
+    pub fn roll(&mut self, sides: usize) -> usize {
         let (high, low) = (self.byte(), self.byte());
         (high as usize * 256 + low as usize) % sides
     }
@@ -43,13 +43,13 @@ impl<'b> Dice<'b> {
         }
     }
 
-    fn long(&mut self) -> i64 {
+    pub fn long(&mut self) -> i64 {
         let bits = self.roll(64) as u32;
         let value = i64::from_le_bytes(std::array::from_fn(|_| self.byte()));
         value >> bits
     }
 
-    fn text(&mut self) -> String {
+    pub fn text(&mut self) -> String {
         let n = self.roll(10);
         (0..n).map(|_| ['a', 'b', 'ü', '"', '\u{1F642}', '0', '.'][self.roll(7)]).collect()
     }

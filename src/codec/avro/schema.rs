@@ -1,8 +1,9 @@
 //! A parsed schema with its references resolved, in any namespace.
 
+use crate::codec::shape::{Absent, Kind, Leads, Referred, Shape};
 use crate::config::place::{self, Step};
 use apache_avro::Schema;
-use apache_avro::schema::{Name, NamesRef};
+use apache_avro::schema::{Name, NamesRef, SchemaKind};
 use std::collections::{BTreeSet, HashMap};
 
 /// A schema as it is parsed, with those that it refers to.
@@ -13,11 +14,11 @@ pub struct Parsed {
 
 impl Parsed {
     /// Parses a schema; `references` are the texts of schemas whose types it names without defining them.
-    pub fn of(text: &str, references: &[String]) -> Result<Parsed, String> {
+    pub fn of(text: &str, references: &[Referred]) -> Result<Parsed, String> {
         let parsed = if references.is_empty() {
             Schema::parse_str(text).map(|schema| (schema, Vec::new()))
         } else {
-            Schema::parse_str_with_list(text, references)
+            Schema::parse_str_with_list(text, references.iter().map(|other| &other.text))
         };
         let (schema, others) = parsed.map_err(|e| format!("this is no Avro schema: {e}"))?;
         Ok(Parsed { schema, others })
@@ -29,14 +30,6 @@ impl Parsed {
         self.others.iter().for_each(|other| types.collect(Here { schema: other, namespace: None }));
         types
     }
-}
-
-/// A name that a schema does not have, and those it has instead.
-pub struct Absent {
-    /// The name.
-    pub name: String,
-    /// The others.
-    pub known: Vec<String>,
 }
 
 /// The named types of a schema.
@@ -105,7 +98,7 @@ impl<'s> Types<'s> {
     }
 
     /// The alternatives that a path can lead to. What a text holds no schema says: there the path ends.
-    pub fn find(&self, path: &[Step]) -> Result<Vec<Here<'s>>, Absent> {
+    pub fn places(&self, path: &[Step]) -> Result<Vec<Here<'s>>, Absent> {
         let mut here = self.alternatives(self.whole());
         let path = place::outside(path);
         for (i, step) in path.iter().enumerate() {
@@ -142,6 +135,23 @@ impl<'s> Types<'s> {
             here = next;
         }
         Ok(here)
+    }
+}
+
+impl Shape for Types<'_> {
+    fn find(&self, path: &[Step]) -> Result<Vec<Leads>, Absent> {
+        let leads = |here: Here<'_>| {
+            let kind = match here.schema {
+                Schema::Record(record) => Kind::Record(record.fields.iter().map(|f| f.name.clone()).collect()),
+                Schema::Map(_) => Kind::Map,
+                Schema::Array(_) => Kind::List,
+                Schema::String | Schema::Bytes => Kind::Text,
+                Schema::Int | Schema::Long | Schema::Float | Schema::Double | Schema::Decimal(_) | Schema::BigDecimal => Kind::Number,
+                _ => Kind::Other,
+            };
+            Leads::to(kind, &format!("{:?}", SchemaKind::from(here.schema)).to_lowercase())
+        };
+        Ok(self.places(path)?.into_iter().map(leads).collect())
     }
 }
 

@@ -3,7 +3,6 @@
 //! Guarantees: goes on after a mistake, so that all are reported together; a default never hides a mistake.
 //! Comes from: `shape` (keys and types are right). Goes to: `Settings`.
 
-mod avro_paths;
 mod explode;
 mod fairness;
 mod fields;
@@ -11,6 +10,8 @@ mod kafka;
 mod protect;
 mod registry;
 mod rules;
+mod schema_files;
+mod schema_paths;
 mod sources;
 
 use super::bytes::memory_of_this_machine;

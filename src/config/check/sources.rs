@@ -1,14 +1,13 @@
 //! The topics: names, encodings, no topic with two uses.
 
 use super::fields::{Allowed, FieldReader};
-use super::{Context, avro_paths};
+use super::{Context, schema_files};
 use crate::codec::schemas;
 use crate::config::nearest::advice;
 use crate::config::settings::{AlertFormat, Alerts, Fields, Format, Settings, Source};
 use crate::config::{raw, shape::Path};
 use crate::engine::types::Input;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 /// Letters, digits, ".", "_", "-".
 pub(super) fn legal_name(name: &str) -> bool {
@@ -113,19 +112,12 @@ fn with_format(input: Input, mut source: Source, typed: &raw::Format, explicit: 
         Input::Predictions => ("schemas/prediction.avsc", schemas::PREDICTION),
         Input::Outcomes => ("schemas/outcome.avsc", schemas::OUTCOME),
     };
-    source.format = match typed {
-        raw::Format::Name(raw::InputFormat::Json) => Format::Json,
-        raw::Format::Name(raw::InputFormat::Registry) => Format::Registry { may_lack: may_lack(explicit) },
-        raw::Format::Name(raw::InputFormat::Avro) => {
-            Format::Avro { path: PathBuf::from(own.0), schema: own.1.to_string(), confluent: false }
-        }
-        raw::Format::Avro(avro) => match schema_file(input, &avro.avro, context) {
-            Some(format) => format,
-            None => return source,
-        },
-    };
-    if let Format::Avro { schema, path, .. } = source.format.clone() {
-        avro_paths::check(input, &schema, &path, &mut source, explicit, context);
+    match typed {
+        raw::Format::Name(raw::InputFormat::Json) => {}
+        raw::Format::Name(raw::InputFormat::Registry) => source.format = Format::Registry { may_lack: may_lack(explicit) },
+        raw::Format::Name(raw::InputFormat::Avro) => schema_files::own(input, own, &mut source, explicit, context),
+        raw::Format::Avro(avro) => schema_files::avro(input, &avro.avro, &mut source, explicit, context),
+        raw::Format::Protobuf(protobuf) => schema_files::protobuf(input, &protobuf.protobuf, &mut source, explicit, context),
     }
     source
 }
@@ -133,23 +125,6 @@ fn with_format(input: Input, mut source: Source, typed: &raw::Format, explicit: 
 /// What an event can do without, and nobody asked for: a schema of the registry need not have it, as with a schema file.
 fn may_lack(explicit: &[&str]) -> Vec<String> {
     ["version", "score", "label", "value", "features"].into_iter().filter(|n| !explicit.contains(n)).map(str::to_string).collect()
-}
-
-fn schema_file(input: Input, typed: &raw::AvroSource, context: &mut Context<'_>) -> Option<Format> {
-    let file = &typed.schema.as_ref()?.0;
-    let path = context.base_dir.join(file);
-    match crate::config::load::read_text(&path) {
-        Ok(schema) => Some(Format::Avro { path, schema, confluent: typed.framing == raw::Framing::Confluent }),
-        Err(e) => {
-            let message = format!("the schema {} can't be read: {e}", path.display());
-            context.problem(
-                Path::of(&[input.word(), "format", "avro", "schema"]),
-                message,
-                "relative paths start at the configuration's folder",
-            );
-            None
-        }
-    }
 }
 
 /// Reports a dimension that segments name but predictions don't have.

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 pub struct Predictions {
     /// Topic name.
     pub topic: Option<Text>,
-    /// How values are encoded: `json`, `avro` (our own schema), `avro` with a schema file, or `registry` (Confluent's five bytes before each value, schemas from `registry.url`).
+    /// How values are encoded: `json`, `avro` (our own schema), `avro` with a schema file, `protobuf` with a schema file, or `registry` (Confluent's five bytes before each value, schemas from `registry.url`).
     pub format: Format,
     /// How much out of order event times may be within a partition; what is older is late.
     pub lateness: DurationOr<60_000>,
@@ -33,7 +33,7 @@ pub struct Predictions {
 pub struct Outcomes {
     /// Topic name.
     pub topic: Option<Text>,
-    /// How values are encoded: `json`, `avro` (our own schema), `avro` with a schema file, or `registry` (Confluent's five bytes before each value, schemas from `registry.url`).
+    /// How values are encoded: `json`, `avro` (our own schema), `avro` with a schema file, `protobuf` with a schema file, or `registry` (Confluent's five bytes before each value, schemas from `registry.url`).
     pub format: Format,
     /// How much out of order event times may be within a partition. Outcomes are never late: an older one counts as known at the limit.
     pub lateness: DurationOr<60_000>,
@@ -75,6 +75,8 @@ pub enum Format {
     Name(InputFormat),
     /// Avro by a schema file.
     Avro(AvroFormat),
+    /// Protobuf by a schema file.
+    Protobuf(ProtobufFormat),
 }
 
 impl Default for Format {
@@ -91,7 +93,7 @@ pub enum InputFormat {
     Json,
     /// Avro by driftline's own schema, bare.
     Avro,
-    /// Avro or JSON behind Confluent's five bytes, by the schema that the registry has for the id.
+    /// Avro, Protobuf or JSON behind Confluent's five bytes, by the schema that the registry has for the id.
     Registry,
 }
 
@@ -124,14 +126,36 @@ pub struct AvroSource {
     pub framing: Framing,
 }
 
-/// What stands before an Avro value.
+/// Protobuf by a schema file.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProtobufFormat {
+    /// The schema, its message and its framing.
+    pub protobuf: ProtobufSource,
+}
+
+/// A Protobuf message and how values are framed.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["descriptors", "message"]))]
+pub struct ProtobufSource {
+    /// Path of a descriptor set (`protoc --include_imports --descriptor_set_out=FILE`), or of a `.proto` file, whose imports are looked for in
+    /// its folder; relative to the configuration's folder.
+    pub descriptors: Option<Text>,
+    /// Full name of the message that values are: `package.Name`.
+    pub message: Option<Text>,
+    /// `bare` values, or `confluent`: each begins with a zero byte, a schema id of 4 bytes and message indexes, which are passed over.
+    pub framing: Framing,
+}
+
+/// What stands before a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Framing {
     /// Nothing.
     #[default]
     Bare,
-    /// A zero byte and a schema id of 4 bytes.
+    /// A zero byte and a schema id of 4 bytes; for Protobuf message indexes, too.
     Confluent,
 }
 
@@ -218,7 +242,7 @@ pub enum FieldPath {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum TimeField {
-    /// A place in the value, or `key`, `header:NAME`, `timestamp`; the unit is found out (Avro's logical type, RFC 3339 text, else milliseconds).
+    /// A place in the value, or `key`, `header:NAME`, `timestamp`; the unit is found out (Avro's logical type, Protobuf's Timestamp, RFC 3339 text, else milliseconds).
     Short(Text),
     /// A path and its unit.
     Path(TimePath),
@@ -260,7 +284,7 @@ pub enum Unit {
     Micros,
     /// Nanoseconds since 1970.
     Nanos,
-    /// By Avro's logical type, else milliseconds.
+    /// By Avro's logical type or Protobuf's Timestamp, else milliseconds.
     #[default]
     Auto,
 }

@@ -1,26 +1,17 @@
-//! Field paths against an Avro schema: what is not in the schema can't be in a record.
+//! Field paths against the schema of a file: what is not in the schema can't be in a record.
 
 use super::Context;
-use crate::codec::avro::Types;
+use crate::codec::shape::{Kind, Shape};
 use crate::config::nearest::advice;
 use crate::config::place::{self, Step};
 use crate::config::settings::{FieldSource, Source};
 use crate::config::shape::Path;
 use crate::engine::types::Input;
-use apache_avro::Schema;
-use apache_avro::schema::SchemaKind;
-use std::path::Path as FilePath;
 
 /// Reports paths that the schema does not have. Optional fields that were not typed and are not there become absent.
-pub(super) fn check(input: Input, text: &str, file: &FilePath, source: &mut Source, explicit: &[&str], context: &mut Context<'_>) {
-    let place = Path::of(&[input.word(), "format", "avro", "schema"]);
-    let schema = match Schema::parse_str(text) {
-        Ok(schema) => schema,
-        Err(e) => return context.problem(place, format!("{} is no Avro schema: {e}", file.display()), ""),
-    };
-    let types = Types::of(&schema);
+pub(super) fn check(input: Input, types: &dyn Shape, source: &mut Source, explicit: &[&str], context: &mut Context<'_>) {
     let fields = &mut source.fields;
-    let mut checker = Checker { input, types: &types, explicit, context };
+    let mut checker = Checker { input, types, explicit, context };
     let required = input == Input::Predictions;
     checker.field("request_id", fields.request_id.as_ref(), true);
     checker.field("event_time", fields.event_time.as_ref().map(|t| &t.0), true);
@@ -54,12 +45,12 @@ pub(super) fn check(input: Input, text: &str, file: &FilePath, source: &mut Sour
 
 struct Checker<'a, 'c, 'e> {
     input: Input,
-    types: &'a Types<'a>,
+    types: &'a dyn Shape,
     explicit: &'a [&'a str],
     context: &'c mut Context<'e>,
 }
 
-impl<'a> Checker<'a, '_, '_> {
+impl Checker<'_, '_, '_> {
     /// False if the field was not typed and the schema has no such field.
     fn field(&mut self, name: &str, source: Option<&FieldSource>, required: bool) -> bool {
         let explicit = self.explicit.contains(&name);
@@ -78,16 +69,15 @@ impl<'a> Checker<'a, '_, '_> {
         let found = self.types.find(names);
         let numeric =
             path == Path::of(&[self.input.word(), "fields", "score"]) || path == Path::of(&[self.input.word(), "fields", "value"]);
-        let (wanted, fits): (_, fn(&Schema) -> bool) = match place::outside(names).len() {
-            n if n < names.len() => ("a text", |schema| matches!(schema, Schema::String | Schema::Bytes)),
-            _ => ("a number", is_number),
+        let (wanted, fits) = match place::outside(names).len() {
+            n if n < names.len() => ("a text", Kind::Text),
+            _ => ("a number", Kind::Number),
         };
         if let Ok(found) = &found
             && (numeric || wanted == "a text")
-            && !found.iter().any(|here| fits(here.schema))
+            && !found.iter().any(|here| here.kind == fits || here.kind == Kind::Any)
         {
-            let what =
-                found.iter().map(|here| format!("{:?}", SchemaKind::from(here.schema)).to_lowercase()).collect::<Vec<_>>().join(" or ");
+            let what = found.iter().map(|here| here.word.as_str()).collect::<Vec<_>>().join(" or ");
             self.context.problem(path.clone(), format!("{path}: {wanted} is needed, the schema has {what}"), "");
         }
         if let Err(absent) = found {
@@ -109,11 +99,11 @@ impl<'a> Checker<'a, '_, '_> {
         if place::outside(names).len() < names.len() {
             return; // in a text anything may be
         }
-        let Some(known) = found.iter().find_map(|here| match here.schema {
-            Schema::Record(record) => Some(record.fields.iter().map(|f| f.name.as_str()).collect::<Vec<_>>()),
+        let Some(known) = found.iter().find_map(|here| match &here.kind {
+            Kind::Record(names) => Some(names.iter().map(String::as_str).collect::<Vec<_>>()),
             _ => None,
         }) else {
-            if !found.iter().any(|here| matches!(here.schema, Schema::Map(_) | Schema::Array(_))) {
+            if !found.iter().any(|here| here.kind.has_entries()) {
                 let hint = "features are the entries of a record or a map, or the elements of an array";
                 self.context.problem(path.clone(), format!("{path}: \"{}\" holds no entries", place::shown(names)), hint);
             }
@@ -128,9 +118,4 @@ impl<'a> Checker<'a, '_, '_> {
             );
         }
     }
-}
-
-fn is_number(schema: &Schema) -> bool {
-    use Schema::*;
-    matches!(schema, Int | Long | Float | Double | Decimal(_) | BigDecimal)
 }
