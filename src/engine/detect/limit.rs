@@ -16,7 +16,7 @@ use super::stream::{Phase, Rules, StreamKey, StreamStatus};
 use crate::engine::alert::{Alert, Effect, Reason, Side, Status};
 use crate::engine::baseline::reference::Observed;
 use crate::engine::definitions::Definitions;
-use crate::engine::definitions::limit::{BadSide, Limit};
+use crate::engine::definitions::limit::{BadSide, Billionths, Limit};
 use crate::engine::types::{EventTime, PaneId, PaneSize};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
@@ -122,20 +122,17 @@ impl Limiter {
         }
     }
 
-    fn is_beyond(&self, (k, n): (u64, u64)) -> bool {
+    /// Whether a value is on the bad side of a number.
+    fn is_bad(&self, (k, n): (u64, u64), bound: Billionths) -> bool {
         let bad = if self.rule.bad == BadSide::Above { Ordering::Greater } else { Ordering::Less };
-        self.rule.bound.compared_with(k, n) == bad
-    }
-
-    fn is_within(&self, (k, n): (u64, u64)) -> bool {
-        let bad = if self.rule.bad == BadSide::Above { Ordering::Greater } else { Ordering::Less };
-        self.rule.clear.compared_with(k, n) != bad
+        bound.compared_with(k, n) == bad
     }
 
     fn count(&mut self, value: (u64, u64), size: PaneSize) {
         let run = self.rule.run(size);
         let next = |holds: bool, so_far: u32| if holds { (so_far + 1).min(run) } else { 0 };
-        (self.beyond, self.within) = (next(self.is_beyond(value), self.beyond), next(self.is_within(value), self.within));
+        (self.beyond, self.within) =
+            (next(self.is_bad(value, self.rule.bound), self.beyond), next(!self.is_bad(value, self.rule.clear), self.within));
     }
 
     fn judge(&mut self, key: &StreamKey, pane: PaneId, value: (u64, u64), rules: &Rules<'_>, out: &mut Vec<Alert>) {
@@ -203,7 +200,7 @@ impl Limiter {
     fn summary(&self, alert: &Alert, value: (u64, u64)) -> String {
         let shown = |x: f64| if self.rule.counts_rows() { number(x) } else { share(x) };
         let (now, limit) = (shown(alert.statistic), shown(alert.threshold));
-        let place = match self.is_beyond(value) {
+        let place = match self.is_bad(value, self.rule.bound) {
             true => {
                 let since = alert.change_point.map_or(String::new(), |t| format!(" since {}", time(t)));
                 format!("{} the limit of {limit}{since}", self.rule.bad.word())

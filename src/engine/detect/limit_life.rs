@@ -158,6 +158,20 @@ fn too_few_events_have_no_verdict_and_end_a_row_of_panes() {
     assert_eq!(watched.said[1..], [(11, Reason::Recovered)]);
 }
 
+/// Labels that trickle in after the last prediction of all are not counted: whoever waits for them hears of a later pane.
+#[test]
+fn a_pane_that_nobody_has_counted_ends_a_row_of_panes() {
+    let limit = Limit { over: Span::minutes(1), ..error() };
+    let mut watched = Watched::by(&limit, minutes(1_000));
+    watched.of_100(0, &[20, 20]);
+    watched.of_100(3, &[20, 20]);
+    assert_eq!(watched.said, []);
+    watched.of_100(4, &[20]);
+    assert_eq!(watched.said, [], "pane 4 is known");
+    watched.of_100(5, &[20]);
+    assert_eq!(watched.said, [(5, Reason::Opened)]);
+}
+
 #[test]
 fn panes_without_events_slide_the_window_for_as_long_as_it_holds_any() {
     let mut watched = Watched::by(&error(), minutes(1_000));
