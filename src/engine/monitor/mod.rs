@@ -10,7 +10,6 @@ mod close;
 mod fairness;
 pub mod force;
 mod learn;
-mod limits;
 mod recent;
 pub mod restore;
 mod shared;
