@@ -131,6 +131,8 @@ pub enum Bug {
     LearnersNotRestored,
     /// Open episodes and references are not restored.
     StreamsNotRestored,
+    /// What limits have counted is not restored.
+    LimitsNotRestored,
     /// Bins are not restored.
     BinsNotRestored,
     /// Marks are not restored.
@@ -220,6 +222,7 @@ impl Bug {
         (Bug::CopyWithoutMatch, "copies leave their match state out"),
         (Bug::LearnersNotRestored, "what was learned so far is not restored"),
         (Bug::StreamsNotRestored, "open episodes and references are not restored"),
+        (Bug::LimitsNotRestored, "what limits have counted is not restored"),
         (Bug::BinsNotRestored, "bins are not restored"),
         (Bug::MarksNotRestored, "marks are not restored"),
         (Bug::ReplayFromChunk, "a replay begins at the chunk, without the panes that were open then"),

@@ -3,11 +3,13 @@
 //! Each file in `tests/fixtures/formats` is one record in hex, as the build that introduced the format wrote it.
 
 use driftline::codec::wire::{Kind, Reader};
+use driftline::engine::alert::Severity;
 use driftline::engine::baseline::edges::numeric_edges;
 use driftline::engine::baseline::loda::{Loda, Sampled};
 use driftline::engine::baseline::rarity::Rarity;
 use driftline::engine::baseline::sample::Sample;
 use driftline::engine::cell::{CellId, CellKey, Cells};
+use driftline::engine::definitions::limit::{BadSide, Billionths, Limit};
 use driftline::engine::definitions::{BaselineRule, Budget, Definitions, Fairness, JoinRules, ModelRules, Outliers, Task, Tolerance};
 use driftline::engine::detect::stream::{Form, Rules, Stream, StreamKey};
 use driftline::engine::join::{NewOutcome, NewPrediction};
@@ -334,9 +336,29 @@ fn definitions_and_proposals_are_frozen() {
     let mut meant = definitions();
     meant.models.get_mut("fraud").unwrap().accepted = [Some(EventTime(1_700_000_000_000)), None];
     assert_frozen("proposal_2_accepted", &meant.to_proposal(), |bytes| Definitions::from_proposal(bytes).unwrap().to_proposal());
+    assert_frozen("proposal_2_limits", &limited().to_proposal(), |bytes| Definitions::from_proposal(bytes).unwrap().to_proposal());
     let versioned = Versioned { version: 2, effective_from: PaneId(i64::MIN), definitions: fair.clone() };
     assert_frozen("definitions_2", &versioned.to_bytes(), plan_again);
     assert_frozen("proposal_2", &fair.to_proposal(), |bytes| Definitions::from_proposal(bytes).unwrap().to_proposal());
+}
+
+/// With a limit that fires in `log`, and one that does not.
+fn limited() -> Definitions {
+    let limit = |bad, bound, by: Vec<String>| Limit {
+        signal: "error".into(),
+        bad,
+        bound: Billionths(bound),
+        clear: Billionths(bound),
+        over: Span::minutes(5),
+        lasts: Span::minutes(2),
+        at_least: 50,
+        by,
+        severity: Severity::Critical,
+    };
+    let mut limited = definitions();
+    limited.models.get_mut("fraud").unwrap().limits =
+        vec![limit(BadSide::Above, 200_000_000, Vec::new()), limit(BadSide::Below, 1, vec!["country".into()])];
+    limited
 }
 
 #[test]
@@ -374,9 +396,13 @@ fn progress_is_frozen() {
 
 /// Summaries that give streams that learn and streams that watch, learners, edges, segments, an open pane.
 fn log() -> Vec<Vec<u8>> {
+    log_under(definitions())
+}
+
+fn log_under(definitions: Definitions) -> Vec<Vec<u8>> {
     let mut log = Vec::new();
     let mut observe = |bytes: Vec<u8>| log.push(bytes);
-    observe(Versioned { version: 1, effective_from: PaneId(i64::MIN), definitions: definitions() }.to_bytes());
+    observe(Versioned { version: 1, effective_from: PaneId(i64::MIN), definitions }.to_bytes());
     let mark = |pane: i64, seq: u64| {
         let time = EventTime(pane * 60_000);
         let (watermark, highest) = ([time; 2], [time.plus(Span::minutes(1)); 2]);
@@ -412,7 +438,11 @@ fn log() -> Vec<Vec<u8>> {
 }
 
 fn monitor() -> (Monitor, Offset) {
-    let (mut monitor, log) = (Monitor::new(Partition(0)), log());
+    monitor_of(log())
+}
+
+fn monitor_of(log: Vec<Vec<u8>>) -> (Monitor, Offset) {
+    let mut monitor = Monitor::new(Partition(0));
     log.iter().zip(0..).for_each(|(bytes, o)| monitor.observe(Offset(o), bytes, &mut Effects::default()).unwrap());
     (monitor, Offset(log.len() as i64))
 }
@@ -444,10 +474,14 @@ fn records(mut bytes: &[u8]) -> Vec<&[u8]> {
 
 /// The monitor that a state restores, with what lies between its oldest open pane and the head from the summaries.
 fn restored(state: &[u8]) -> Monitor {
+    restored_from(state, &[log(), amendment()].concat())
+}
+
+fn restored_from(state: &[u8], log: &[Vec<u8>]) -> Monitor {
     let mut restore = Restore::default();
     records(state).into_iter().for_each(|record| restore.observe(record).unwrap());
     let mut replay = restore.begin(Partition(0)).unwrap();
-    let (log, from) = ([log(), amendment()].concat(), replay.from.unwrap().0);
+    let from = replay.from.unwrap().0;
     (from..replay.next.0).for_each(|o| replay.observe(Offset(o), &log[o as usize]).unwrap());
     replay.finish().unwrap()
 }
@@ -470,6 +504,24 @@ fn the_state_of_a_monitor_is_frozen() {
     write_if_new("state_3", &state(&mut live, next));
     assert_frozen("state_3", &frozen("state_3"), |bytes| state(&mut restored(bytes), next));
     assert_eq!(restored(&frozen("state_3")).versions().len(), 2);
+}
+
+#[test]
+fn the_state_of_limits_is_frozen_and_only_chunks_that_hold_some_are_of_a_newer_format() {
+    let log = log_under(limited());
+    let (mut live, next) = monitor_of(log.clone());
+    let fires = |monitor: &Monitor| {
+        let limits = monitor.streams().filter(|(key, _)| matches!(key.form, Form::Limit(_)));
+        limits.map(|(_, stream)| stream.alert().is_some()).collect::<Vec<_>>()
+    };
+    assert_eq!(fires(&live), [true, false]);
+    let written = state(&mut live, next);
+    write_if_new("state_3_limits", &written);
+    let again = |bytes: &[u8]| state(&mut restored_from(bytes, &log), next);
+    assert_frozen("state_3_limits", &frozen("state_3_limits"), again);
+    assert_eq!(fires(&restored_from(&frozen("state_3_limits"), &log)), [true, false]);
+    let chunks = records(&written).into_iter().filter(|r| r[0] == Kind::Chunk as u8).map(|r| r[1]).collect::<Vec<u8>>();
+    assert!(chunks.contains(&2) && chunks.contains(&3) && chunks.iter().all(|v| [2, 3].contains(v)), "{chunks:?}");
 }
 
 #[test]

@@ -42,7 +42,14 @@ predictions: { topic: p }
 outcomes: { topic: o }
 join: { window: 30m }
 models:
-  fraud: { task: binary, positive: 'yes' }
+  fraud:
+    task: binary
+    positive: 'yes'
+    limits:
+      - { signal: error, above: 0.27, over: 20m, for: 5m, clear: 0.2 }
+      - { signal: error, above: 0.45, over: 30m, by: [country], severity: critical }
+      - { signal: 'unseen:plan', above: 0.05, over: 10m, for: 2m }
+      - { signal: volume, above: 400, over: 5m }
 segments: { by: [[country]] }
 fairness: [ { groups: [country] } ]
 outliers: {}
@@ -343,6 +350,7 @@ fn members_that_die_and_commits_without_answer_change_nothing_that_is_published(
         ["\"opened\"", "\"recovered\"", "feature:x", "\"error\"", "\"FR\"", "fraud"].into_iter().filter(|w| !has(w)).collect();
     assert!(missing.is_empty(), "no alert with {missing:?} among {}", calm.alerts.len());
     assert_eq!(calm.dead_letters.len(), 10);
+    limits_hold_from_the_first_pane_on(&calm);
     let reported: BTreeMap<&str, &str> = calm.outliers.iter().map(|o| (o.1.as_str(), o.2.as_str())).collect();
     assert_eq!(reported.len(), calm.outliers.len(), "each outlier once");
     for minute in ODD..MINUTES {
@@ -379,6 +387,31 @@ fn members_that_die_and_commits_without_answer_change_nothing_that_is_published(
         assert_same(&calm, &storm, &format!("storm {seed}"));
     }
     assert!(answers["unknown"] > 10 && answers["aborted"] > 5, "{answers:?}");
+}
+
+/// Minutes of 500 predictions are beyond the limit at once, long before there is a reference; errors are where labels are wrong.
+fn limits_hold_from_the_first_pane_on(published: &Published) {
+    let alerts: Vec<serde_json::Value> = published.alerts.iter().map(|a| serde_json::from_str(&a.2).expect("JSON")).collect();
+    let minute = |a: &serde_json::Value| {
+        let at = a["detected_at"].as_str().and_then(|t| t.parse::<jiff::Timestamp>().ok()).expect("a time");
+        (at.as_millisecond() - START) / MINUTE
+    };
+    let of = |detector: &str, country: Option<&str>, reason: &str| -> Vec<i64> {
+        let fits =
+            |a: &&serde_json::Value| a["detector"] == detector && a["reason"] == reason && a["segment"]["country"].as_str() == country;
+        alerts.iter().filter(fits).map(minute).collect()
+    };
+    let volume = |reason| of("limit:above=400,over=5m", None, reason);
+    // a crowd every twenty minutes, some of it a minute early or late, is in five windows
+    assert_eq!((volume("opened").len(), volume("recovered").len()), (23, 23));
+    assert!((7..=9).contains(&volume("opened")[0]), "{:?}", volume("opened"));
+    let [opened, recovered] = ["opened", "recovered"].map(|reason| of("limit:above=0.27,over=20m,for=5m", None, reason));
+    assert!(opened.len() == 1 && CHANGED.contains(&opened[0]) && recovered[..] > opened[..], "{opened:?} {recovered:?}");
+    let france = of("limit:above=0.45,over=30m", Some("FR"), "opened");
+    assert!(france.len() == 1 && CHANGED.contains(&france[0]), "{france:?}");
+    assert!(["DE", "AT"].iter().all(|other| of("limit:above=0.45,over=30m", Some(other), "opened").is_empty()));
+    let unseen = of("limit:above=0.05,over=10m,for=2m", None, "opened");
+    assert!(unseen.len() == 1 && CHANGED.contains(&unseen[0]), "{unseen:?}");
 }
 
 #[test]

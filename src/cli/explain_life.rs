@@ -7,7 +7,7 @@
 use super::explain_page::{between, part, text, time};
 use super::explain_words::{interval, value};
 use super::sheet::{Column, PLAIN, Row, Sheet};
-use crate::engine::alert::{Effect, Side};
+use crate::engine::alert::{Effect, Side, is_limit};
 use crate::engine::detect::describe::number;
 use serde_json::Value;
 
@@ -65,9 +65,14 @@ fn cells(event: &Value) -> Vec<String> {
         word("/severity"),
         shown(&value),
         shown(&interval),
-        event.get("statistic").and_then(Value::as_f64).map_or("-".into(), |x| format!("{x:.1}")),
+        event.get("statistic").and_then(Value::as_f64).map_or("-".into(), |x| statistic(event, x)),
         part::<Side>(event, "current").map_or("-".into(), |s| number(s.count as f64)),
     ]
+}
+
+/// In nats; of a limit the value, of which tenths may say nothing.
+fn statistic(event: &Value, x: f64) -> String {
+    if text(event, "/detector").is_some_and(is_limit) { number(x) } else { format!("{x:.1}") }
 }
 
 /// Other episodes of the same fingerprint: how many, and the newest.

@@ -9,7 +9,7 @@ use super::demo_show::advice;
 use super::explain_life::{life, others};
 use super::explain_words::{Scale, chance, interval, length, reference, times, tolerance, value};
 use super::sheet::{BOLD, Column, DIM, GREEN, Ink, PLAIN, Row, Sheet, bar, clip, colour, natural, whiskers};
-use crate::engine::alert::{Contributor, Effect, Side};
+use crate::engine::alert::{Contributor, Effect, Side, is_limit};
 use crate::engine::detect::describe::number;
 use crate::engine::monitor::kind_of;
 use crate::engine::types::PaneKind;
@@ -88,6 +88,7 @@ fn sides(event: &Value) -> (&'static str, &'static str) {
     match text(event, "/detector") {
         Some("focus_version") => ("older versions", "this version"),
         Some("focus_disparity") => ("others", "this group"),
+        Some(detector) if is_limit(detector) => ("limit", "value"),
         _ => ("before", "after"),
     }
 }
@@ -142,9 +143,11 @@ fn facts(sheet: &mut Sheet, event: &Value) {
     sheet.row("signal", &format!("{} ({kind}), by {}", text(event, "/signal").unwrap_or("-"), text(event, "/detector").unwrap_or("-")));
     let later = between(event, "/change_point", "/opened_at").map_or(String::new(), |t| format!(" {t} later,"));
     let found = time(event, "/opened_at").map(|t| format!("found{later} {t}"));
-    let changed: Vec<String> = time(event, "/change_point").map(|t| format!("{t} (estimate)")).into_iter().chain(found).collect();
+    let limit = text(event, "/detector").is_some_and(is_limit);
+    let (title, guess) = if limit { ("beyond", "") } else { ("changed", " (estimate)") };
+    let changed: Vec<String> = time(event, "/change_point").map(|t| format!("{t}{guess}")).into_iter().chain(found).collect();
     if !changed.is_empty() {
-        sheet.row("changed", &changed.join("; "));
+        sheet.row(title, &changed.join("; "));
     }
     let against = text(event, "/baseline_rung").map_or(String::new(), |r| format!(" against {}", reference(r)));
     window(event).into_iter().for_each(|w| sheet.row("compared", &format!("{w}{against}")));
@@ -158,6 +161,9 @@ fn facts(sheet: &mut Sheet, event: &Value) {
 }
 
 fn effect_in_words(e: &Effect) -> String {
+    if e.name == Effect::LIMIT {
+        return format!("{} from the limit (95 %: {})", value(e), interval(e));
+    }
     let what = match e.name.as_str() {
         "location" => "mean shifted by ",
         "scale" => "spread changed by ",
@@ -185,8 +191,11 @@ fn recovery(sheet: &mut Sheet, last: &Value) {
     }
 }
 
-/// The statistic beside its threshold, and how often that much would be seen without any change.
+/// The statistic beside its threshold (not of a limit: its value stands beside it already), and how often that much would be seen without any change.
 fn evidence(sheet: &mut Sheet, event: &Value) {
+    if text(event, "/detector").is_some_and(is_limit) {
+        return;
+    }
     let (Some(statistic), Some(threshold)) = (float(event, "/statistic"), float(event, "/threshold")) else { return };
     let (has, needs) = (format!("{statistic:.1} nats"), format!("{threshold:.1}"));
     if statistic < threshold {
@@ -209,7 +218,7 @@ fn values(sheet: &mut Sheet, event: &Value, ink: Ink) {
     if before.value.is_none() && after.value.is_none() {
         return sheet.row("events", &format!("{} {}, {} {}", names.0, count(&before), names.1, count(&after)));
     }
-    let scale = Scale::of(text(event, "/effect/name").unwrap_or(""));
+    let scale = Scale::of(text(event, "/effect/name").unwrap_or(""), text(event, "/effect/unit").unwrap_or(""));
     let shown = |x: Option<f64>| x.map_or("-".into(), |x| scale.shown(x));
     let interval = |s: &Side| match (s.low, s.high) {
         (Some(low), Some(high)) => scale.interval(low, high),
@@ -410,6 +419,27 @@ mod tests {
             event[field] = value;
         }
         looks_like("group", &[event], &[], 100);
+    }
+
+    #[test]
+    fn a_value_is_shown_beside_its_limit() {
+        let limit = |unit: &str, side: [f64; 3], bound: f64, effect: [f64; 3]| {
+            let mut event = full();
+            let fields = json!({
+                "kind": "performance", "signal": "error", "detector": "limit:above=0.1,over=1h,for=30m", "baseline_rung": "limit",
+                "baseline": { "count": 0, "value": bound, "low": null, "high": null },
+                "current": { "count": 4210, "value": side[0], "low": side[1], "high": side[2] },
+                "effect": { "name": "limit", "unit": unit, "value": effect[0], "low": effect[1], "high": effect[2], "tolerance": 0.0 },
+                "contributors": [], "sequence": 0, "reason": "opened", "statistic": side[0], "threshold": bound, "distances": {},
+                "summary": "Error rate of fraud: 12.3 % over 1h, above the limit of 10 %; 4,210 events.",
+            });
+            fields.as_object().unwrap().iter().for_each(|(field, value)| event[field] = value.clone());
+            event
+        };
+        looks_like("limit", &[limit("points", [0.123, 0.1134, 0.1333], 0.1, [2.3, 1.34, 3.33])], &[], 100);
+        let rows = page(&[&limit("rows", [37.0, 26.85, 50.99], 100.0, [-63.0, -73.15, -49.01])], &[], 100).print(false);
+        assert!(rows.contains("-63 rows from the limit (95 %: -73.15 to -49.01)"), "{rows}");
+        assert!(!rows.contains("nats") && !rows.contains("if meant"), "{rows}");
     }
 
     #[test]

@@ -15,17 +15,20 @@ pub enum Scale {
     Rate,
     /// Of the rows of a pane.
     Rows,
+    /// Of rows that are limited.
+    Limited,
     /// Of an effect that this version does not know.
     Other,
 }
 
 impl Scale {
-    /// By the effect's name.
-    pub fn of(effect: &str) -> Scale {
-        match effect {
-            "location" | "scale" | "psi" => Scale::Mean,
-            "rate_difference" | Effect::RATIO => Scale::Rate,
-            "volume" => Scale::Rows,
+    /// By the effect's name and unit.
+    pub fn of(effect: &str, unit: &str) -> Scale {
+        match (effect, unit) {
+            ("location" | "scale" | "psi", _) => Scale::Mean,
+            ("rate_difference" | Effect::RATIO, _) | (Effect::LIMIT, "points") => Scale::Rate,
+            ("volume", _) => Scale::Rows,
+            (Effect::LIMIT, "rows") => Scale::Limited,
             _ => Scale::Other,
         }
     }
@@ -36,6 +39,7 @@ impl Scale {
             Scale::Mean => "mean",
             Scale::Rate => "rate",
             Scale::Rows => "rows a pane",
+            Scale::Limited => "rows",
             Scale::Other => "value",
         }
     }
@@ -119,6 +123,7 @@ pub fn reference(rung: &str) -> String {
         "daily" => "a reference of seven days or more, hour by hour",
         "concurrent" => "what happened in the same panes",
         "range" => "the reference",
+        "limit" => "a limit that is configured",
         other => return format!("a reference of the kind {other}"),
     };
     said.into()

@@ -41,7 +41,8 @@ impl Kind {
     /// The format version that this build writes of a kind, and the newest it reads; it reads all before it.
     pub const fn version(self) -> u8 {
         match self {
-            Kind::Chunk => 2,   // 1: streams whose panes were taken as independent
+            // 2: without limits; still written where there are none. 1: streams whose panes were taken as independent
+            Kind::Chunk => 3,
             Kind::Partial => 2, // 1: without counts by class; still written where there are none
             // 1: definitions that are a fixed list of fields; still written where that can say them
             Kind::Definitions | Kind::Proposal => 2,

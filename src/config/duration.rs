@@ -2,15 +2,13 @@
 //!
 //! Guarantees: `format` and `parse` are inverse; a year is 365 days, a day 24 hours. Never: accepts a number without a unit.
 
-use crate::engine::types::Span;
+use crate::engine::types::{Span, UNITS};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::borrow::Cow;
 
 /// The `format` of lengths of time in the schema.
 pub const FORMAT: &str = "driftline-duration";
-
-const UNITS: [(&str, i64); 6] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000), ("y", 365 * 86_400_000)];
 
 /// A length of time in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,11 +55,7 @@ pub fn parse(text: &str) -> Result<Span, String> {
 
 /// The shortest way to type a span.
 pub fn format(span: Span) -> String {
-    if span.0 == 0 {
-        return "0s".to_string();
-    }
-    let (unit, millis) = UNITS.iter().rev().find(|u| span.0 % u.1 == 0).expect("every span is a multiple of 1 ms");
-    format!("{}{unit}", span.0 / millis)
+    span.to_string()
 }
 
 impl Serialize for Duration {

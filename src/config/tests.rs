@@ -19,6 +19,8 @@ models:
   fraud: { task: binary, positive: fraud }
 ";
 
+mod limits;
+
 fn project(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }

@@ -176,9 +176,9 @@ impl Kind {
 /// How large a change is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Effect {
-    /// `location`, `scale`, `rate_difference`, `psi`, `volume` or `selection_ratio`.
+    /// `location`, `scale`, `rate_difference`, `psi`, `volume`, `selection_ratio` or `limit`.
     pub name: String,
-    /// `sigma`, `relative`, `points`, `psi` or `ratio`.
+    /// `sigma`, `relative`, `points`, `psi`, `ratio` or `rows`.
     pub unit: String,
     /// Estimate over the window.
     pub value: f64,
@@ -204,6 +204,9 @@ impl Effect {
             (false, false) => self.high.min(0.0),
         })
     }
+
+    /// The name of how far a value lies from a limit.
+    pub const LIMIT: &'static str = "limit";
 
     /// The name of effects of which small ones are bad.
     pub const RATIO: &'static str = "selection_ratio";
@@ -275,7 +278,7 @@ pub struct Alert {
     pub segment: BTreeMap<String, String>,
     /// What changed: `feature:NAME`, `score`, `error`, ...
     pub signal: String,
-    /// Which statistic found it (`docs/detectors.md`).
+    /// Which statistic found it (`docs/detectors.md`); of a limit, the limit (`is_limit`).
     pub detector: String,
     /// End of the pane that opened the episode.
     pub opened_at: EventTime,
@@ -287,13 +290,13 @@ pub struct Alert {
     pub window_start: EventTime,
     /// End of the rows compared.
     pub window_end: EventTime,
-    /// The statistic, in nats.
+    /// The statistic, in nats; of a limit, the value (a rate, or rows).
     pub statistic: f64,
-    /// What it had to reach, in nats.
+    /// What it had to reach, in nats; of a limit, the limit.
     pub threshold: f64,
-    /// How often per day the whole application would show a statistic this high without any change.
+    /// How often per day the whole application would show a statistic this high without any change; of a limit, 0.
     pub false_alarms_per_day: f64,
-    /// What the reference can promise: `range`, `short` (under a day), `days`.
+    /// What the reference can promise: `range`, `short` (under a day), `days`; `limit` without any.
     pub baseline_rung: String,
     /// How large.
     pub effect: Effect,
@@ -321,6 +324,17 @@ pub struct Alert {
     pub annotations: BTreeMap<String, String>,
     /// Hash of the definitions in force.
     pub definition: String,
+}
+
+impl Alert {
+    /// The next event of the episode: what was known last, with a new reason.
+    pub fn follow(&mut self, status: Status, reason: Reason, now: EventTime) -> Alert {
+        self.sequence += 1;
+        self.status = status;
+        self.reason = reason;
+        self.detected_at = now;
+        self.clone()
+    }
 }
 
 /// What a fingerprint is made of.
@@ -367,6 +381,11 @@ impl Identity<'_> {
         part(&mut bytes, self.detector);
         format!("{:032x}", xxh3_128(&bytes))
     }
+}
+
+/// Whether a detector is a limit that somebody has set: then nothing was tested, and nothing is by chance.
+pub fn is_limit(detector: &str) -> bool {
+    detector.starts_with("limit:")
 }
 
 /// Name of the episode of `fingerprint` that opened in `pane`.

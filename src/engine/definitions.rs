@@ -6,10 +6,12 @@
 
 pub mod change;
 pub mod form;
+pub mod limit;
 
 use super::types::{EventTime, PaneSize, Span};
 use crate::codec::wire::{Kind, Malformed, Reader, Writer};
 use form::{Form1, Form2};
+use limit::{Limit, MOST_LIMITS};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -104,6 +106,8 @@ pub struct ModelRules {
     pub favourable: Option<String>,
     /// What it shows from these instants on, in event time, is normal: streams of input panes and of pair panes learn anew from there.
     pub accepted: [Option<EventTime>; 2],
+    /// What must hold whatever is normal, in the order of the file.
+    pub limits: Vec<Limit>,
 }
 
 /// The kind of answer that a model gives.
@@ -214,6 +218,8 @@ impl Definitions {
             BaselineRule::Learn { span } => (Span::ZERO..=LONGEST).contains(&span),
         };
         let mut accepted = self.models.values().flat_map(|m| m.accepted).flatten();
+        let limited = |m: &ModelRules| m.limits.len() <= MOST_LIMITS && m.limits.iter().all(|l| l.possible(self.pane));
+        let limits = self.pane.0 <= Span::ZERO || self.models.values().all(limited);
         let t = &self.tolerance;
         let tolerance = [t.location, t.scale, t.rate_relative, t.rate_points, t.psi].iter().all(|x| x.is_finite() && *x >= 0.0);
         let budget = self.budget.false_alarms.is_finite() && self.budget.false_alarms > 0.0;
@@ -226,6 +232,7 @@ impl Definitions {
             (self.outliers.is_none_or(|o| (0.0..=1.0).contains(&o.share)), "definitions with such a share of outliers"),
             (self.fairness.iter().all(Fairness::possible), "definitions with such a rule of fairness"),
             (accepted.all(|t| t.0.unsigned_abs() <= LONGEST.0 as u64), "definitions that accept such an instant"),
+            (limits, "definitions with such a limit"),
         ] {
             if !holds {
                 return Err(Malformed::Value(what));
@@ -254,12 +261,12 @@ impl Definitions {
 impl ModelRules {
     /// Of a task alone.
     pub fn of(task: Task) -> ModelRules {
-        ModelRules { task, positive: None, favourable: None, accepted: [None; 2] }
+        ModelRules { task, positive: None, favourable: None, accepted: [None; 2], limits: Vec::new() }
     }
 
     /// The same without what joins do not see.
     pub fn joined(&self) -> ModelRules {
-        ModelRules { accepted: [None; 2], ..self.clone() }
+        ModelRules { accepted: [None; 2], limits: Vec::new(), ..self.clone() }
     }
 }
 

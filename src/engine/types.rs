@@ -57,6 +57,19 @@ impl Span {
     }
 }
 
+/// The units of a span as people type them, smallest first, in milliseconds.
+pub const UNITS: [(&str, i64); 6] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000), ("y", 365 * 86_400_000)];
+
+impl std::fmt::Display for Span {
+    /// The shortest way to type it: `90s`, `1h`; a year is 365 days.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match UNITS.iter().rev().find(|u| self.0 % u.1 == 0) {
+            Some((unit, millis)) if self.0 != 0 => write!(f, "{}{unit}", self.0 / millis),
+            _ => f.write_str("0s"),
+        }
+    }
+}
+
 /// A tumbling pane: the number of the half-open interval `[id * size, (id + 1) * size)` of event time since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PaneId(pub i64);

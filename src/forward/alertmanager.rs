@@ -5,7 +5,7 @@
 
 use super::TIMEOUT;
 use super::firing::Told;
-use crate::engine::alert::Alert;
+use crate::engine::alert::{Alert, is_limit};
 use crate::engine::detect::describe::number;
 use crate::engine::types::{EventTime, Span};
 use crate::outward;
@@ -46,9 +46,14 @@ fn legal(name: &str) -> String {
     name.chars().enumerate().map(fits).collect()
 }
 
-fn annotations(alert: &Alert) -> Labels {
+/// What the statistic says, and how sure it is; of a limit, where the value lies.
+fn evidence(alert: &Alert) -> String {
     let e = &alert.effect;
-    let evidence = format!(
+    if is_limit(&alert.detector) {
+        let [value, limit, distance, low, high] = [alert.statistic, alert.threshold, e.value, e.low, e.high].map(number);
+        return format!("{value}, limit {limit}; {distance} {} from it (95 % interval {low} to {high})", e.unit);
+    }
+    format!(
         "{} of {} nats; effect {} {} (95 % interval {} to {}, tolerated {}); {} a day by chance in the whole application",
         number(alert.statistic),
         number(alert.threshold),
@@ -58,10 +63,13 @@ fn annotations(alert: &Alert) -> Labels {
         number(e.high),
         number(e.tolerance),
         number(alert.false_alarms_per_day)
-    );
+    )
+}
+
+fn annotations(alert: &Alert) -> Labels {
     let mut all = alert.annotations.clone();
     all.insert("summary".into(), alert.summary.clone());
-    all.insert("evidence".into(), evidence);
+    all.insert("evidence".into(), evidence(alert));
     all.insert("action".into(), alert.action.clone());
     all.insert("alert_id".into(), alert.alert_id.clone());
     all.insert("change_point".into(), alert.change_point.map(time).unwrap_or_default());
@@ -159,6 +167,18 @@ mod tests {
         assert!(!all.contains_key("model_version"));
         let legal = |n: &String| !n.is_empty() && n.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         assert!(all.keys().all(legal) && all.values().all(|v| !v.is_empty()), "{all:?}");
+    }
+
+    #[test]
+    fn a_limit_is_told_by_its_value_and_two_limits_of_a_signal_are_two_alerts() {
+        let limit = |detector: &str| {
+            let effect = crate::engine::alert::Effect { name: "limit".into(), unit: "points".into(), value: 2.3, ..alert().effect };
+            Alert { detector: detector.into(), statistic: 0.123, threshold: 0.1, effect, ..alert() }
+        };
+        let (one, two) = (limit("limit:above=0.1,over=1h"), limit("limit:above=0.2,over=1h"));
+        assert_ne!(labels(&one)["detector"], labels(&two)["detector"]);
+        let said = annotations(&one)["evidence"].clone();
+        assert_eq!(said, "0.123, limit 0.1; 2.3 points from it (95 % interval 0.5 to 0.75)");
     }
 
     #[test]

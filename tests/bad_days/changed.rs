@@ -145,10 +145,14 @@ fn score(scene: &Scene, seconds: std::ops::Range<i64>, score: f64) {
 
 /// Events about the score: what was said, and of when (ms).
 fn said_of_score(scene: &Scene) -> Vec<(String, i64)> {
+    said_where(scene, |a| a["signal"] == "score")
+}
+
+fn said_where(scene: &Scene, of: impl Fn(&Value) -> bool) -> Vec<(String, i64)> {
     let alerts = scene.read("alerts").into_iter().filter_map(|r| serde_json::from_slice::<Value>(&r.value?).ok());
     let text = |a: &Value, name: &str| a[name].as_str().unwrap_or_default().to_owned();
     let ms = |a: &Value| text(a, "detected_at").parse::<jiff::Timestamp>().map_or(0, |t| t.as_millisecond());
-    alerts.filter(|a| a["signal"] == "score").map(|a| (text(&a, "reason"), ms(&a))).collect()
+    alerts.filter(of).map(|a| (text(&a, "reason"), ms(&a))).collect()
 }
 
 #[test]
@@ -175,4 +179,43 @@ fn an_alert_ends_where_its_change_is_accepted_and_the_new_normal_raises_none() {
     score(&scene, 780..840, 0.2);
     assert_eq!(scene.run_once().code, Some(0));
     assert_eq!(said_of_score(&scene)[said.len()].0, "opened");
+}
+
+/// Events of a limit: what was said, and of when (ms).
+fn said_of_limit(scene: &Scene) -> Vec<(String, i64)> {
+    said_where(scene, |a| a["detector"] == "limit:above=50,over=10s,for=5s")
+}
+
+#[test]
+fn a_limit_that_is_added_needs_no_reference_and_ends_with_the_file_that_no_longer_has_it() {
+    let mut scene = scene("limited");
+    scene.rewrite(&watching(""));
+    score(&scene, 0..40, 0.2);
+    let mut run = scene.run(&[]);
+    run.reaches("driftline_joined_total", &[], 40.0);
+    run.stop();
+
+    // ten predictions a second are a hundred in ten
+    scene.rewrite(&watching(", limits: [ { signal: volume, above: 50, over: 10s, for: 5s } ]"));
+    told(&scene, "note", "models.NAME.limits differ");
+    let mut run = scene.run(&[]);
+    run.says(&["version 2 of the definitions"]);
+    score(&scene, 40..80, 0.2);
+    run.until("an alert", |_| (!said_of_limit(&scene).is_empty()).then_some(()));
+    run.stop();
+    let said = said_of_limit(&scene);
+    // `over` is whole ten seconds after the version holds, and five seconds later it has lasted for long enough
+    let [(opened, at)] = &said[..] else { panic!("one event: {said:?}") };
+    assert!(opened == "opened" && (scene.at(40 - 5 + 14)..=scene.at(40 + 14)).contains(at), "{said:?} after {}", scene.at(0));
+
+    // what was in force before comes back with a higher revision alone
+    scene.rewrite(&format!("{}\nrevision: 1", watching("")));
+    let mut run = scene.run(&[]);
+    run.says(&["version 3 of the definitions"]);
+    score(&scene, 80..120, 0.2);
+    run.until("its end", |_| (said_of_limit(&scene).len() > 1).then_some(()));
+    run.stop();
+    assert_eq!(said_of_limit(&scene)[1].0, "redefined");
+    // a reference of 150 seconds is complete nowhere, so nothing else has been said
+    assert_eq!(said_where(&scene, |_| true).len(), 2);
 }

@@ -2,8 +2,10 @@
 //! have said, once.
 
 use driftline::codec::event::{FeatureIx, Prediction, Value};
+use driftline::engine::alert::Severity;
 use driftline::engine::book::Book;
 use driftline::engine::cell::Cells;
+use driftline::engine::definitions::limit::{BadSide, Billionths, Limit};
 use driftline::engine::definitions::{BaselineRule, Budget, Definitions, Fairness, JoinRules, ModelRules, Outliers, Task, Tolerance};
 use driftline::engine::join::{Decision, PairKind, Pairing};
 use driftline::engine::journal::Activity;
@@ -440,6 +442,100 @@ fn accepted_changes_are_learnt_anew_from_one_pane_on_whoever_dies() {
         let fraud = told("Input", "model: \"fraud\"");
         let learning = inputs.0 + 1..=inputs.0 + 60_000;
         assert!(fraud.contains(&inputs.0) && !fraud.iter().any(|t| learning.contains(t)), "{fraud:?}");
+    }
+}
+
+/// Limits of everything that can have one, in the whole and by country; the errors' are beyond theirs while everything is different.
+fn limits() -> Vec<Limit> {
+    let limit = |signal: &str, bad, percent: u64, [over, lasts]: [i64; 2], by: &[&str]| Limit {
+        signal: signal.into(),
+        bad,
+        bound: Billionths(percent * 10_000_000),
+        clear: Billionths((percent - 2) * 10_000_000),
+        over: Span::seconds(over),
+        lasts: Span::seconds(lasts),
+        at_least: 20,
+        by: by.iter().map(|n| n.to_string()).collect(),
+        severity: Severity::Warning,
+    };
+    let rows = |signal: &str, bad, rows: u64, by: &[&str]| {
+        let bound = Billionths(rows * Billionths::ONE.0);
+        Limit { bound, clear: bound, at_least: 0, ..limit(signal, bad, 2, [6, 2], by) }
+    };
+    vec![
+        limit("error", BadSide::Above, 40, [20, 5], &[]),
+        limit("error", BadSide::Above, 45, [30, 0], &["country"]),
+        limit("miss_rate", BadSide::Above, 60, [40, 10], &[]),
+        limit("null:t", BadSide::Above, 40, [10, 10], &[]),
+        limit("null:t", BadSide::Above, 30, [3, 0], &["country"]),
+        limit("unseen:t", BadSide::Above, 10, [30, 3], &[]),
+        rows("volume", BadSide::Below, 60, &[]),
+        rows("volume", BadSide::Below, 8, &["country"]),
+        rows("labels", BadSide::Above, 9, &["country"]),
+    ]
+}
+
+fn limited(limits: Vec<Limit>) -> Definitions {
+    let mut limited = definitions();
+    limited.models.get_mut("fraud").unwrap().limits = limits;
+    limited
+}
+
+fn events_of_limits<'a>(said: &'a Said, signal: &str) -> Vec<&'a String> {
+    let signal = format!("signal: \"{signal}\"");
+    said.alerts.iter().filter(|a| a.contains("detector: \"limit:") && a.contains(&signal)).collect()
+}
+
+#[test]
+fn limits_say_the_same_whoever_dies_and_change_nothing_else() {
+    for seed in 1..=3 {
+        let plain = told(seed);
+        let Told { log, said } = told_with(seed, limited(limits()), Vec::new());
+        for signal in ["error", "miss_rate", "null:t", "unseen:t", "volume", "labels"] {
+            let events = events_of_limits(&said, signal);
+            for reason in ["Opened", "Recovered"] {
+                assert!(events.iter().any(|a| a.contains(&format!("reason: {reason}"))), "{signal}: nothing {reason}");
+            }
+        }
+        assert!(events_of_limits(&said, "error").iter().any(|a| a.contains("segment: {\"country\"")));
+        // long before a reference is complete
+        let early = events_of_limits(&said, "volume").into_iter().filter(|a| detected_at(a) < SIZE.start(PaneId(300)).0);
+        assert!(early.count() > 2);
+        must_say_the_same(seed, &log, &said);
+        let without = |a: &String| a.split_once("definition: ").unwrap().0.to_string();
+        let others = said.alerts.iter().filter(|a| !a.contains("detector: \"limit:")).map(without);
+        assert!(others.eq(plain.said.alerts.iter().map(without)), "log {seed}: other alerts differ");
+    }
+}
+
+/// While everything is different: the first limit goes, the second one has another number, the third is new.
+#[test]
+fn a_changed_limit_begins_and_a_removed_one_ends_with_the_pane_from_which_the_version_holds() {
+    let [one, two, ..] = &limits()[..] else { panic!("limits") };
+    let other = Limit { bound: Billionths(440_000_000), ..two.clone() };
+    let new = Limit { signal: "null:t".into(), over: Span::seconds(10), ..one.clone() };
+    for seed in 1..=3 {
+        let first = limited(vec![one.clone(), two.clone()]);
+        let Told { log, said } = told_with(seed, first, vec![(620, limited(vec![other.clone(), new.clone()]))]);
+        assert_eq!(said.versions.len(), 1);
+        must_say_the_same(seed, &log, &said);
+        let of = |limit: &Limit, reason: &str| -> BTreeSet<i64> {
+            let (word, reason, signal) = (format!("{:?}", limit.word()), format!("reason: {reason}"), format!("{:?}", limit.signal));
+            let fits = |a: &&String| a.contains(&word) && a.contains(&reason) && a.contains(&signal);
+            said.alerts.iter().filter(fits).map(|a| detected_at(a)).collect()
+        };
+        let ends: BTreeSet<i64> = of(one, "Redefined").union(&of(two, "Redefined")).copied().collect();
+        let [end] = ends.iter().copied().collect::<Vec<_>>()[..] else { panic!("one pane: {ends:?}") };
+        assert!((SIZE.start(PaneId(600))..SIZE.start(PaneId(660))).contains(&EventTime(end)), "{end}");
+        for old in [one, two] {
+            assert!(
+                !of(old, "Opened").is_empty() && ["Opened", "Reminder", "Recovered"].iter().all(|r| of(old, r).iter().all(|t| *t <= end))
+            );
+        }
+        for begun in [&other, &new] {
+            assert!(!of(begun, "Opened").is_empty() && of(begun, "Opened").iter().all(|t| *t > end), "{}", begun.word());
+            assert!(of(begun, "Redefined").is_empty());
+        }
     }
 }
 

@@ -64,6 +64,7 @@ fn planted_bugs_are_found() {
         Bug::FloorTooFar,
         Bug::PlanWhenSeen,
         Bug::StreamsNotRestored,
+        Bug::LimitsNotRestored,
     ];
     for bug in bugs {
         assert!(find(bug, 0..10).is_some(), "nobody noticed {bug:?}");

@@ -76,6 +76,8 @@ pub struct Scenario {
     pub groups: bool,
     /// Whether outliers are looked for.
     pub outliers: bool,
+    /// Whether models have limits.
+    pub limits: bool,
     /// Somebody's file says what can take the place of the definitions in force.
     pub amends: bool,
     /// In the end a newer driftline has been at work.
@@ -142,6 +144,7 @@ impl Scenario {
             groups: more.chance(0.5),
             outliers: more.chance(0.5),
             amends: more.chance(0.4),
+            limits: more.chance(0.5),
         }
     }
 
@@ -167,6 +170,31 @@ impl Scenario {
         format!(", accepted: {{ predictions: {}, outcomes: {} }}", at(self.panes / 2), at(1))
     }
 
+    /// Limits that are passed now and then; the amended file has others.
+    fn limits(&self, changed: bool, task: &str) -> String {
+        if !self.limits {
+            return String::new();
+        }
+        let span = |panes: i64| format!("{}s", panes * self.pane_ms / 1_000);
+        let rows = self.per_pane * 3 / self.models as i64 / 4; // of a country in four panes
+        let volume = format!("{{ signal: volume, below: {rows}, over: {}, for: {}, by: [country] }}", span(4), span(2));
+        let nulls = format!(
+            "{{ signal: 'null:note', above: {}, over: {}, for: {}, clear: 0.1, at_least: 20 }}",
+            if changed { 0.3 } else { 0.25 },
+            span(5),
+            span(3)
+        );
+        let errors = format!("{{ signal: error, above: 0.3, over: {}, at_least: 15, by: [country] }}", span(6));
+        let missed = format!("{{ signal: miss_rate, above: 0.3, over: {}, for: {}, at_least: 15 }}", span(9), span(4));
+        let labels = format!("{{ signal: labels, below: {rows}, over: {} }}", span(3));
+        let of_pairs = match (task.starts_with("binary"), changed) {
+            (true, false) => format!(", {errors}, {missed}"),
+            (true, true) => format!(", {errors}"),
+            (false, _) => format!(", {labels}"),
+        };
+        format!(", limits: [ {volume}, {nulls}{of_pairs} ]")
+    }
+
     /// The settings of a process with one of the files.
     pub fn settings(&self, file: File) -> Arc<Settings> {
         let changed = file != File::First;
@@ -176,7 +204,8 @@ impl Scenario {
         // who has another file has not listed the last of several models
         let listed = if changed && self.models > 1 { self.models - 1 } else { self.models };
         let accepted = if changed { self.accepted() } else { String::new() };
-        let models: String = (0..listed).map(|m| format!("  {}: {{ task: {}{accepted} }}\n", model(m), models[m])).collect();
+        let of = |m: usize| format!("{}{accepted}{}", models[m], self.limits(changed, models[m]));
+        let models: String = (0..listed).map(|m| format!("  {}: {{ task: {} }}\n", model(m), of(m))).collect();
         let config = format!(
             "\
 app: sim

@@ -7,6 +7,7 @@ mod explode;
 mod fairness;
 mod fields;
 mod kafka;
+mod limits;
 mod protect;
 mod registry;
 mod rules;

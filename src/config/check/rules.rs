@@ -1,5 +1,6 @@
 //! What decides results: join, panes, models, segments, baseline, budget, tolerance.
 
+use super::limits::{Known, limits};
 use super::{Context, fairness, sources};
 use crate::config::nearest::advice;
 use crate::config::settings::{FieldSource, Source};
@@ -25,12 +26,14 @@ pub(super) fn definitions(config: &raw::Config, app: &str, predictions: &Source,
     let pane = pane(config, context);
     let fairness = fairness::fairness(config, predictions, context);
     let segments = segments(config, &fairness, predictions, context);
+    let known = Known { pane, segments: &segments, predictions, outliers: config.outliers.is_some() };
+    let models = models(config, &known, context);
     Definitions {
         app: app.to_string(),
         revision: config.revision,
         pane,
         join: join(config, pane, context),
-        models: models(config, predictions, context),
+        models,
         dimensions: segments.iter().flatten().cloned().collect::<BTreeSet<String>>().into_iter().collect(),
         segments,
         segment_cap: context.within(&["segments", "cap"], config.segments.cap, 1, 1_000_000),
@@ -98,7 +101,7 @@ fn join(config: &raw::Config, pane: PaneSize, context: &mut Context<'_>) -> Join
     JoinRules { lateness, window, early, duplicates, settle: typed.settle.0, hold: typed.hold.0 }
 }
 
-fn models(config: &raw::Config, predictions: &Source, context: &mut Context<'_>) -> BTreeMap<String, ModelRules> {
+fn models(config: &raw::Config, known: &Known<'_>, context: &mut Context<'_>) -> BTreeMap<String, ModelRules> {
     let mut models = BTreeMap::new();
     for (name, typed) in &config.models {
         let path = Path::of(&["models", name]);
@@ -124,9 +127,10 @@ fn models(config: &raw::Config, predictions: &Source, context: &mut Context<'_>)
             let message = format!("model \"{name}\" has a favourable class, but predicts a number");
             context.problem(Path::of(&["models", name, "favourable"]), message, "remove it");
         }
-        models.insert(name.clone(), ModelRules { task, positive, favourable, accepted: accepted(typed) });
+        let limits = limits(name, task, &typed.limits, known, context);
+        models.insert(name.clone(), ModelRules { task, positive, favourable, accepted: accepted(typed), limits });
     }
-    if let Some(FieldSource::Const(name)) = &predictions.fields.model
+    if let Some(FieldSource::Const(name)) = &known.predictions.fields.model
         && !models.is_empty()
         && !models.contains_key(name)
     {

@@ -4,10 +4,12 @@
 //! `check` where it depends on another key). Never: decides whether values make sense together.
 
 mod inputs;
+mod limits;
 mod protect;
 mod registry;
 
 pub use inputs::*;
+pub use limits::*;
 pub use protect::*;
 pub use registry::*;
 
@@ -245,6 +247,8 @@ pub struct Model {
     /// A change that is meant (a new release, a new market): from when on what the model shows is normal. What is compared with its own
     /// past learns anew from there.
     pub accepted: Accepted,
+    /// Limits that hold from the first pane, whatever is normal. At most 64.
+    pub limits: Vec<Limit>,
 }
 
 /// From when on (event time) what a model shows is normal.

@@ -6,6 +6,7 @@
 use super::disparity::Disparity;
 use super::gap::Gap;
 use super::volume::Volume;
+use crate::engine::detect::limit::Counted;
 use crate::engine::summary::aged::AgedCounts;
 use crate::engine::summary::category::{Categories, CategoryCounts};
 use crate::engine::summary::numeric::{NumericBins, NumericEdges};
@@ -43,6 +44,16 @@ impl Observed<'_> {
             Observed::Categorical(_, categories) => categories.version,
             Observed::Rate { .. } | Observed::Errors(_) | Observed::Volume(_) => 0,
             Observed::Gap(_) | Observed::Disparity(_) => 0,
+        }
+    }
+
+    /// Events and those among them that a limit may be set for, of a rate; rows twice where they are counted.
+    pub fn counted(&self) -> Option<Counted> {
+        match self {
+            Observed::Rate { n, k } => Some(Counted { n: *n, k: *k }),
+            Observed::Errors(counts) => Some(Counted { n: counts.n(), k: counts.errors.iter().sum() }),
+            Observed::Volume(volume) => Some(Counted { n: volume.rows, k: volume.rows }),
+            Observed::Numeric(..) | Observed::Categorical(..) | Observed::Gap(_) | Observed::Disparity(_) => None,
         }
     }
 

@@ -5,6 +5,7 @@
 //! Never: decides when the new ones hold; see `monitor::force` and `plan`.
 //! Comes from: proposals (`stage`). Goes to: `monitor` (the coordinator's answer), `cli` (what is said of a changed file).
 
+use super::limit::Limit;
 use super::{Definitions, ModelRules};
 use crate::engine::book::{ABS_ERROR, BIAS, CALIBRATION};
 use crate::engine::detect::stream::{Form, StreamKey};
@@ -63,6 +64,11 @@ impl Definitions {
         self.models.iter().filter(|(_, rules)| rules.accepted != [None; 2]).map(|(name, rules)| (name.as_str(), rules.accepted)).collect()
     }
 
+    /// The limits of the models that have any.
+    fn limits(&self) -> BTreeMap<&str, &[Limit]> {
+        self.models.iter().filter(|(_, rules)| !rules.limits.is_empty()).map(|(name, rules)| (name.as_str(), &rules.limits[..])).collect()
+    }
+
     /// Keys of what can't change: rows were matched by it, panes cut by it, references learnt by it.
     fn fixed_differences(&self, next: &Definitions) -> Vec<String> {
         let (a, b) = (&self.join, &next.join);
@@ -93,6 +99,7 @@ impl Definitions {
         [
             (self.joined_models() != next.joined_models(), "models"),
             (self.accepted() != next.accepted(), "models.NAME.accepted"),
+            (self.limits() != next.limits(), "models.NAME.limits"),
             (self.segments != next.segments, "segments.by"),
             (self.segment_cap != next.segment_cap, "segments.cap"),
             (self.fairness != next.fairness, "fairness"),
@@ -115,6 +122,10 @@ impl Definitions {
         let judged_anew = || self.fairness.iter().any(|rule| by(&rule.groups) && !next.fairness.contains(rule));
         // of a model without a task nobody knows what is an error
         let unlisted = self.models.contains_key(&key.model) && !next.models.contains_key(&key.model);
+        let limited = |id: u64| next.models.get(&key.model).is_some_and(|rules| rules.limits.iter().any(|limit| limit.id() == id));
+        if let Form::Limit(id) = key.form {
+            return watched && limited(id);
+        }
         watched && !(key.form == Form::Disparity && judged_anew()) && !(unlisted && tells_errors(key))
     }
 }
@@ -168,6 +179,44 @@ mod tests {
             panic!("possible")
         };
         assert_eq!((keys, joined), (vec!["models", "models.NAME.accepted"], true));
+    }
+
+    #[test]
+    fn limits_are_no_other_task_and_one_that_differs_is_another_limit() {
+        use crate::engine::alert::Severity;
+        use crate::engine::definitions::limit::{BadSide, Billionths};
+        let limit = |at_least, by: &[&str]| Limit {
+            signal: "error".into(),
+            bad: BadSide::Above,
+            bound: Billionths(5),
+            clear: Billionths(5),
+            over: definitions().pane.0,
+            lasts: Span::ZERO,
+            at_least,
+            by: by.iter().map(|n| n.to_string()).collect(),
+            severity: Severity::Info,
+        };
+        let with = |limits: Vec<Limit>| {
+            let rules = ModelRules { limits, ..ModelRules::of(Task::Multiclass) };
+            Definitions { models: BTreeMap::from([("m".to_string(), rules)]), ..watching(&[&["country"]]) }
+        };
+        let (one, other, by_country) = (limit(1, &[]), limit(2, &[]), limit(1, &["country"]));
+        let (old, new) = (with(vec![one.clone(), by_country.clone()]), with(vec![other, by_country.clone()]));
+        let Change::Possible { keys, joined, .. } = old.change_to(&new) else { panic!("possible") };
+        assert_eq!((keys, joined), (vec!["models.NAME.limits"], false));
+        let key = |limit: &Limit| StreamKey {
+            model: "m".into(),
+            version: None,
+            segment: limit.by.iter().map(|n| (n.clone(), "FR".to_string())).collect(),
+            signal: "error".into(),
+            form: Form::Limit(limit.id()),
+        };
+        assert_eq!([&one, &by_country].map(|limit| old.keeps(&new, &key(limit))), [false, true]);
+        assert_eq!(Definitions::from_bytes(&new.to_bytes(), new.format()), Ok(new.clone()));
+        assert_eq!(new.format(), 2);
+        let impossible = Limit { bound: Billionths::ONE, ..one };
+        let refused = with(vec![impossible]);
+        assert!(Definitions::from_bytes(&refused.to_bytes(), 2).is_err());
     }
 
     #[test]

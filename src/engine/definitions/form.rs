@@ -1,11 +1,12 @@
 //! Definitions as they lie in Kafka.
 //!
 //! Format 1 is a fixed list of fields. Format 2 is the same list and, by name, whatever came later (`fairness`, `favourable`, `outliers`,
-//! `accepted`).
+//! `accepted`, `limits`).
 //! Guarantees: what format 1 can say is written in format 1, so that older processes go on and the hash stays; equal definitions have equal
 //! bytes.
 //! Never: reads a rule that it does not know: somebody else watches by it, so the reader stops and says that it is too old.
 
+use super::limit::Limit;
 use super::{BaselineRule, Budget, Definitions, Fairness, JoinRules, ModelRules, Task, Tolerance};
 use crate::codec::wire::Malformed;
 use crate::engine::types::{EventTime, PaneSize, Span};
@@ -18,6 +19,7 @@ type Accepted = [Option<EventTime>; 2];
 const ACCEPTED: &str = "accepted";
 const FAIRNESS: &str = "fairness";
 const FAVOURABLE: &str = "favourable";
+const LIMITS: &str = "limits";
 const OUTLIERS: &str = "outliers";
 
 /// Format 1.
@@ -101,6 +103,11 @@ fn more(d: &Definitions) -> BTreeMap<String, Vec<u8>> {
     if !favourable.is_empty() {
         more.insert(FAVOURABLE.to_owned(), bytes(&favourable));
     }
+    let limits: BTreeMap<&String, &Vec<Limit>> =
+        d.models.iter().filter(|(_, m)| !m.limits.is_empty()).map(|(name, m)| (name, &m.limits)).collect();
+    if !limits.is_empty() {
+        more.insert(LIMITS.to_owned(), bytes(&limits));
+    }
     if let Some(outliers) = &d.outliers {
         more.insert(OUTLIERS.to_owned(), bytes(outliers));
     }
@@ -160,6 +167,12 @@ impl TryFrom<Form2> for Definitions {
                     for (model, class) in value::<BTreeMap<String, String>>(bytes)? {
                         let rules = read.models.get_mut(&model).ok_or(Malformed::Value("a favourable class of no model"))?;
                         rules.favourable = Some(class);
+                    }
+                }
+                LIMITS => {
+                    for (model, limits) in value::<BTreeMap<String, Vec<Limit>>>(bytes)? {
+                        let rules = read.models.get_mut(&model).ok_or(Malformed::Value("a limit of no model"))?;
+                        rules.limits = limits;
                     }
                 }
                 _ => return Err(Malformed::Value("a rule of the definitions that only a newer driftline knows (upgrade this one)")),

@@ -49,7 +49,7 @@ fn counts(content: &Content) -> Vec<u64> {
 }
 
 /// One side in the signal's own unit.
-fn side(content: &Content, seen: &Observed<'_>) -> Side {
+pub(super) fn side(content: &Content, seen: &Observed<'_>) -> Side {
     match (content, seen) {
         (Content::Groups(groups), Observed::Numeric(_, edges)) => mean(groups, edges),
         (Content::Groups(groups), _) => Side { count: groups.counts.iter().sum(), value: None, low: None, high: None },
@@ -197,7 +197,7 @@ fn summary(alert: &Alert, detector: Detector, now: &Content) -> String {
 }
 
 /// `amount of fraud (country=FR)`.
-fn subject(alert: &Alert) -> String {
+pub(super) fn subject(alert: &Alert) -> String {
     let signal = match alert.signal.split_once(':') {
         Some(("feature", name)) => name.to_owned(),
         Some(("null", name)) => format!("Share of missing {name}"),
@@ -242,14 +242,14 @@ fn panes(now: &Content) -> String {
 }
 
 /// RFC 3339 with minutes, as people write it.
-fn time(t: EventTime) -> String {
+pub(super) fn time(t: EventTime) -> String {
     match jiff::Timestamp::from_millisecond(t.0) {
         Ok(stamp) => stamp.strftime("%Y-%m-%d %H:%M UTC").to_string(),
         Err(_) => format!("{} ms", t.0),
     }
 }
 
-fn share(x: f64) -> String {
+pub(super) fn share(x: f64) -> String {
     format!("{} %", number(100.0 * x))
 }
 

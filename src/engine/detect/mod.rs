@@ -21,9 +21,11 @@ pub mod errors;
 pub mod focus;
 pub mod groups;
 pub mod learning;
+pub mod limit;
 pub mod noise;
 pub mod normal;
 pub mod normal_scores;
+mod opened;
 pub mod pace;
 pub mod season;
 pub mod stream;
@@ -44,6 +46,8 @@ mod chance;
 mod laws;
 #[cfg(test)]
 mod life;
+#[cfg(test)]
+mod limit_life;
 #[cfg(test)]
 #[allow(clippy::disallowed_methods)]
 mod parity;

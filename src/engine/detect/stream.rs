@@ -10,19 +10,21 @@ use super::channels::{Detector, Verdict, Watch};
 use super::describe::{describe, number};
 use super::episode::Episode;
 use super::learning::{Learning, Learnt, Rung, makes_a_fold};
+use super::limit::{Counted, Limiter};
+use super::opened::{Opening, opened};
 use super::season::Place;
 pub use super::stream_key::StreamKey;
 use super::volume::SLEEP;
 use super::{FOLD_EVENTS, Gathered, effect};
-use crate::engine::alert::{Alert, Effect, Identity, Kind, Reason, Severity, Side, Status, alert_id};
+use crate::engine::alert::{Alert, Effect, Reason, Severity, Status};
 use crate::engine::baseline::disparity::Disparity;
 use crate::engine::baseline::gap::Gap;
 use crate::engine::baseline::reference::Tally;
 use crate::engine::budget::per_day;
+use crate::engine::definitions::limit::Limit;
 use crate::engine::definitions::{BaselineRule, Definitions};
 use crate::engine::types::{EventTime, PaneId, Span};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// Events that a reference needs at least.
 pub const LEAST_REFERENCE: u64 = 100;
@@ -50,12 +52,14 @@ pub enum Form {
     Gap,
     /// A group beside others.
     Disparity,
+    /// Counts beside a limit that somebody has set: `Limit::id`.
+    Limit(u64),
 }
 
 impl Form {
-    /// Whether it is compared with its own past; otherwise with others at the same time.
+    /// Whether it is compared with its own past; otherwise with others at the same time, or with a fixed number.
     pub fn has_a_past(self) -> bool {
-        !matches!(self, Form::Gap | Form::Disparity)
+        !matches!(self, Form::Gap | Form::Disparity | Form::Limit(_))
     }
 
     /// Its name: the definition part of a signal's id.
@@ -68,6 +72,7 @@ impl Form {
             Form::Volume => "volume",
             Form::Gap => "gap",
             Form::Disparity => "disparity",
+            Form::Limit(_) => "limit",
         }
     }
 }
@@ -122,6 +127,8 @@ pub(super) enum State {
         /// A reference that still grows.
         learning: Option<Box<Learning>>,
     },
+    /// It needs no reference.
+    Limit(Box<Limiter>),
 }
 
 /// Panes of the next fold.
@@ -149,6 +156,11 @@ impl Stream {
         Stream { key, first: None, edges: 0, state: State::Learning(None), pending: None }
     }
 
+    /// A stream that is held against a limit.
+    pub fn limited(key: StreamKey, limit: &Limit) -> Stream {
+        Stream { state: State::Limit(Box::new(Limiter::new(limit.clone()))), ..Stream::new(key) }
+    }
+
     /// Which stream it is.
     pub fn key(&self) -> &StreamKey {
         &self.key
@@ -171,10 +183,18 @@ impl Stream {
         self.remind(pane, rules, out);
     }
 
+    /// One closed pane of a limit's stream, with or without events. Panes come in order.
+    pub fn close_limit(&mut self, pane: PaneId, seen: Counted, rules: &Rules<'_>, out: &mut Vec<Alert>) {
+        if let State::Limit(limiter) = &mut self.state {
+            limiter.close(&self.key, pane, seen, rules, out);
+        }
+    }
+
     /// It is watched no more, or anew, from `now` on: the end of what is open.
     pub(crate) fn end(&mut self, why: Reason, now: EventTime) -> Option<Alert> {
         match &mut self.state {
             State::Watching { episode: Some(episode), .. } => Some(next(episode, Status::Resolved, why, now)),
+            State::Limit(limiter) => limiter.end(why, now),
             _ => None,
         }
     }
@@ -185,6 +205,7 @@ impl Stream {
             State::Watching { watch, .. } => watch.silence().map_or((SLEEP, None), |s| (s.panes(), s.through)),
             State::Learning(Some(learning)) => (learning.quiet(), Some(learning.last)),
             State::Learning(None) => (0, None),
+            State::Limit(limiter) => return limiter.awaits(pane),
         };
         self.key.form == Form::Volume && quiet < SLEEP && through < Some(pane)
     }
@@ -208,6 +229,7 @@ impl Stream {
                 self.climb(pane, rules);
                 Some(tally)
             }
+            State::Limit(_) => None,
             State::Watching { .. } => Some(tally), // its reference is complete, or the change that is open must not become normal
         }
     }
@@ -332,6 +354,9 @@ impl Stream {
     }
 
     fn remind(&mut self, pane: PaneId, rules: &Rules<'_>, out: &mut Vec<Alert>) {
+        if let State::Limit(limiter) = &mut self.state {
+            return limiter.remind(pane, rules.definitions, out);
+        }
         if let State::Watching { episode: Some(episode), .. } = &mut self.state {
             let now = rules.definitions.pane.end(pane);
             if now.since(episode.written_at) < rules.definitions.reminder {
@@ -349,8 +374,12 @@ impl Stream {
 
     /// The pane in which the next reminder falls due if nothing else happens.
     pub fn next_reminder(&self, definitions: &Definitions) -> Option<PaneId> {
-        let State::Watching { episode: Some(episode), .. } = &self.state else { return None };
-        let due = episode.written_at.plus(definitions.reminder);
+        let written_at = match &self.state {
+            State::Watching { episode, .. } => episode.as_ref()?.written_at,
+            State::Limit(limiter) => limiter.alert()?.detected_at,
+            State::Learning(_) => return None,
+        };
+        let due = written_at.plus(definitions.reminder);
         Some(definitions.pane.last_closed_by(due.plus(Span(definitions.pane.0.0 - 1))))
     }
 
@@ -359,7 +388,8 @@ impl Stream {
         match &self.state {
             State::Learning(_) => Phase::Learning,
             State::Watching { episode: None, .. } => Phase::Watching,
-            State::Watching { .. } => Phase::Alarming,
+            State::Limit(limiter) if limiter.alert().is_none() => Phase::Watching,
+            State::Watching { .. } | State::Limit(_) => Phase::Alarming,
         }
     }
 
@@ -367,6 +397,7 @@ impl Stream {
     pub fn alert(&self) -> Option<&Alert> {
         match &self.state {
             State::Watching { episode, .. } => episode.as_ref().map(|e| &e.last),
+            State::Limit(limiter) => limiter.alert(),
             State::Learning(_) => None,
         }
     }
@@ -384,6 +415,7 @@ impl Stream {
                 smallest_detectable: None,
                 rung: None,
             },
+            State::Limit(limiter) => limiter.status(rules.definitions),
             State::Watching { watch, episode, .. } => {
                 let verdicts = watch.verdicts(rules.definitions);
                 let ratio = |v: &Verdict| if v.threshold > 0.0 { v.statistic / v.threshold } else { 0.0 };
@@ -422,13 +454,8 @@ fn excess(verdict: &Verdict) -> f64 {
 
 /// The next event of an episode: what was known last, with a new reason.
 fn next(episode: &mut Episode, status: Status, reason: Reason, now: EventTime) -> Alert {
-    let last = &mut episode.last;
-    last.sequence += 1;
-    last.status = status;
-    last.reason = reason;
-    last.detected_at = now;
     episode.written_at = now;
-    last.clone()
+    episode.last.follow(status, reason, now)
 }
 
 /// What the reference can promise.
@@ -459,55 +486,18 @@ fn open(key: &StreamKey, watch: &Watch, verdict: &Verdict, at: Gathered, seen: &
     let size = definitions.pane;
     let (window, effect) = verdict.beyond.clone().expect("an alarming channel has a window");
     let detector = verdict.detector;
-    let kind = Kind::of_signal(&key.signal);
-    let identity = Identity {
-        app: &definitions.app,
-        kind,
-        model: &key.model,
-        version: key.version.as_deref(),
-        segment: &key.segment,
-        signal: &key.signal,
-        detector: detector.word(),
-    };
-    let fingerprint = identity.fingerprint();
-    let unknown = Side { count: 0, value: None, low: None, high: None };
-    let mut alert = Alert {
-        alert_id: alert_id(&fingerprint, at.last),
-        fingerprint,
-        sequence: 0,
-        status: Status::Firing,
-        reason: Reason::Opened,
-        severity: Severity::of(effect.times_tolerance()),
-        kind,
-        app: definitions.app.clone(),
-        model: key.model.clone(),
-        model_version: key.version.clone(),
-        segment: key.segment.clone(),
-        signal: key.signal.clone(),
-        detector: detector.word().to_owned(),
-        opened_at: size.end(at.last),
-        detected_at: size.end(at.last),
-        change_point: Some(size.start(window.first)),
-        window_start: size.start(window.first),
-        window_end: size.end(at.last),
-        statistic: window.statistic,
-        threshold: verdict.threshold,
-        false_alarms_per_day: false_alarms_per_day(watch, detector, window.statistic, verdict.threshold, definitions),
-        baseline_rung: rung(watch, definitions.baseline).to_owned(),
-        effect,
-        baseline: unknown.clone(),
-        current: unknown,
-        distances: BTreeMap::new(),
-        contributors: Vec::new(),
-        sample_request_ids: Vec::new(),
-        label_maturity: None,
-        action: if key.form == Form::Gap { "rollback" } else { kind.action() }.to_owned(),
-        summary: String::new(),
-        runbook: None,
-        labels: definitions.labels.clone(),
-        annotations: definitions.annotations.clone(),
-        definition: rules.definition_hash.to_owned(),
-    };
+    let (first, end) = (size.start(window.first), size.end(at.last));
+    let severity = Severity::of(effect.times_tolerance());
+    let opening = Opening { key, detector: detector.word().to_owned(), pane: at.last, window: (first, end), severity, effect };
+    let mut alert = opened(opening, rules);
+    alert.change_point = Some(first);
+    alert.statistic = window.statistic;
+    alert.threshold = verdict.threshold;
+    alert.false_alarms_per_day = false_alarms_per_day(watch, detector, window.statistic, verdict.threshold, definitions);
+    alert.baseline_rung = rung(watch, definitions.baseline).to_owned();
+    if key.form == Form::Gap {
+        alert.action = "rollback".to_owned();
+    }
     describe(&mut alert, detector, watch, &watch.content_since(&window), seen);
     alert.summary.push_str(&caveat(watch, detector, definitions));
     let length = match key.form {

@@ -38,7 +38,7 @@ const OUTLIERS: &str = "outliers";
 /// Signal of predictions a pane.
 const VOLUME: &str = "volume";
 /// Signal of pairs a pane.
-const LABELS: &str = "labels";
+pub(super) const LABELS: &str = "labels";
 
 /// The signal that counts the rows of a kind of pane.
 fn counted(kind: PaneKind) -> &'static str {
@@ -49,8 +49,8 @@ fn counted(kind: PaneKind) -> &'static str {
 }
 
 impl Monitor {
-    /// Closes all panes of a kind up to `through`, one after the other: what is in it, then those who count rows and found none, then
-    /// reminders that fall due. So it is no matter which mark closes a pane. Panes in which nothing of this happens cost nothing.
+    /// Closes all panes of a kind up to `through`, one after the other: what is in it, then those who count rows and found none and limits
+    /// without events, then reminders that fall due. So it is no matter which mark closes a pane. Panes in which nothing of this happens cost nothing.
     pub(super) fn close_kind(&mut self, kind: PaneKind, through: PaneId, effects: &mut Effects) {
         let Some(closed) = &mut self.closed else { return };
         let mut next = closed[at(kind)].offset(1);
@@ -61,7 +61,8 @@ impl Monitor {
             let until = through.min(self.force.unchanged_until(kind, next));
             let content = self.open[at(kind)].first_key_value().map(|p| *p.0);
             let reminder = self.next_reminder(kind, force.rules().definitions).map(|due| due.max(next));
-            let counting = self.awaits_rows(kind, next).then_some(next);
+            let awaited = self.awaits_rows(kind, next) || self.awaits_limits(kind, next, force.rules().definitions);
+            let counting = awaited.then_some(next);
             let Some(pane) = [content, reminder, counting].into_iter().flatten().min().filter(|p| *p <= until) else {
                 next = until.offset(1);
                 continue;
@@ -72,6 +73,7 @@ impl Monitor {
                 self.close_pane(kind, pane, open.cells, &force.rules(), effects);
             }
             self.close_without_rows(kind, pane, &force.rules(), effects);
+            self.close_limits_without_events(kind, pane, &force.rules(), effects);
             if reminder == Some(pane) {
                 self.remind(kind, pane, &force.rules(), effects);
             }
@@ -81,7 +83,7 @@ impl Monitor {
 
     /// Whether the rows of a pane are counted: labels only as far as predictions are closed, since those that trickle in after the last
     /// prediction of all (the data ends, or the whole topic is silent) say nothing about labels.
-    fn counts_rows(&self, kind: PaneKind, pane: PaneId) -> bool {
+    pub(super) fn counts_rows(&self, kind: PaneKind, pane: PaneId) -> bool {
         kind == PaneKind::Input || self.closed.is_some_and(|closed| pane <= closed[at(PaneKind::Input)])
     }
 
@@ -190,8 +192,10 @@ impl Monitor {
             }
         }
         if !self.replaying {
-            let all = segments.iter().filter(|(s, _)| !s.is_empty()).map(|(s, c)| (rows(c), s.clone())).collect();
-            self.shared.admit(model, all, definitions.segment_cap as usize, closing);
+            // whatever has pairs had predictions: input panes alone admit, so that it's no matter how far behind pair panes are
+            let mine = segments.iter().filter(|(s, _)| kind == PaneKind::Input && !s.is_empty());
+            let room = (definitions.segments.as_slice(), definitions.segment_cap as usize);
+            self.shared.admit(model, mine.map(|(s, c)| (rows(c), s.clone())).collect(), room, closing);
         }
         let before = segments.len();
         segments.retain(|s, _| self.shared.is_admitted(model, s, closing));
@@ -355,6 +359,9 @@ impl Monitor {
         rules: &Rules<'_>,
         out: &mut Vec<crate::engine::alert::Alert>,
     ) {
+        if let Some(counted) = seen.counted() {
+            self.close_limits((model, segment, signal), pane, counted, rules, out);
+        }
         let form = match seen {
             Observed::Numeric(..) => Form::Numeric,
             Observed::Categorical(..) => Form::Categorical,

@@ -10,6 +10,7 @@ mod close;
 mod fairness;
 pub mod force;
 mod learn;
+mod limits;
 mod recent;
 pub mod restore;
 mod shared;

@@ -11,6 +11,7 @@ use super::shared::{Shared, SharedForm};
 use super::state::{Chunk, ChunkV1, Head, HeadV1, HeadV2};
 use super::{Effects, Kept, Monitor, Tally};
 use crate::codec::wire::{Kind, Malformed, Reader};
+use crate::engine::detect::stream::{Form, StreamKey};
 use crate::engine::journal::read_seq;
 use crate::engine::plan::PlanRecord;
 use crate::engine::types::{EpochSeq, Offset, Partition};
@@ -135,7 +136,9 @@ impl Restore {
             closed[c] = chunk.closed;
             monitor.ages.0[c] = Written { seq: *seq, next: Some(chunk.next), replay_from: Some(chunk.replay_from) };
             monitor.learners.extend(chunk.learners.into_iter().filter(|_| !planted(Bug::LearnersNotRestored)));
-            for (_, stream) in chunk.streams.into_iter().filter(|_| !planted(Bug::StreamsNotRestored)) {
+            let forgotten =
+                |key: &StreamKey| planted(Bug::StreamsNotRestored) || matches!(key.form, Form::Limit(_)) && planted(Bug::LimitsNotRestored);
+            for (_, stream) in chunk.streams.into_iter().filter(|(key, _)| !forgotten(key)) {
                 monitor.streams.insert(Kept { chunk: c as u8, stream });
             }
         }

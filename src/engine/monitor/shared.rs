@@ -41,6 +41,11 @@ fn is_own(segment: &Segment) -> bool {
     !is_version(segment) && !segment.contains_key(MODEL)
 }
 
+/// Whether a segment is by one of these lists of dimensions.
+fn is_listed(segment: &Segment, listed: &[Vec<String>]) -> bool {
+    listed.iter().any(|by| segment.len() == by.len() && by.iter().all(|name| segment.contains_key(name)))
+}
+
 /// A segment: dimension to value; empty is the root.
 pub type Segment = BTreeMap<String, String>;
 
@@ -111,13 +116,20 @@ impl Shared {
     pub fn keep_segments(&mut self, listed: &[Vec<String>]) {
         for segments in self.segments.values_mut() {
             let before = segments.len();
-            segments.retain(|s, _| !is_own(s) || listed.iter().any(|by| s.len() == by.len() && by.iter().all(|name| s.contains_key(name))));
+            segments.retain(|s, _| !is_own(s) || is_listed(s, listed));
             self.changed |= segments.len() < before;
         }
     }
 
-    /// Admits new segments of a closing, largest first, while there are fewer than `cap`. Each comes with its rows.
-    pub fn admit(&mut self, model: &str, mut candidates: Vec<(u64, Segment)>, cap: usize, closing: Closing) {
+    /// Admits new segments of a closing, largest first, while there is room: of those by `listed` dimensions at most `cap` are watched.
+    /// Each comes with its rows.
+    pub fn admit(
+        &mut self,
+        model: &str,
+        mut candidates: Vec<(u64, Segment)>,
+        (listed, cap): (&[Vec<String>], usize),
+        closing: Closing,
+    ) {
         let (new, full) = (!self.segments.contains_key(model), self.segments.len() >= MAX_MODELS);
         self.changed |= new;
         let admitted = self.segments.entry(model.to_string()).or_default();
@@ -127,7 +139,9 @@ impl Shared {
         candidates.retain(|(_, s)| !admitted.contains_key(s));
         let by_name = planted(Bug::SegmentsByName);
         candidates.sort_by(|a, b| if by_name { a.1.cmp(&b.1) } else { b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)) });
-        let known = if candidates.is_empty() { 0 } else { admitted.keys().filter(|s| is_own(s)).count() };
+        // those of definitions before, which pair panes to come may still need, take no room
+        let takes_room = |s: &&Segment| is_own(s) && is_listed(s, listed);
+        let known = if candidates.is_empty() { 0 } else { admitted.keys().filter(takes_room).count() };
         for (_, segment) in candidates.into_iter().take(cap.saturating_sub(known)) {
             admitted.insert(segment, closing);
             self.changed = true;
@@ -149,9 +163,11 @@ impl Shared {
         self.segments.get(model).and_then(|s| s.get(&of_version(version))).copied().filter(|since| *since <= closing)
     }
 
-    /// Whether a segment was admitted at or before a closing. The root always is.
+    /// Whether a segment was admitted at or before a closing, and with its pane or one before it: a pair pane closes long after the input
+    /// pane, and how long must not show. The root always is.
     pub fn is_admitted(&self, model: &str, segment: &Segment, closing: Closing) -> bool {
-        segment.is_empty() || self.segments.get(model).and_then(|s| s.get(segment)).is_some_and(|from| *from <= closing)
+        let holds = |from: &Closing| *from <= closing && from.pane <= closing.pane;
+        segment.is_empty() || self.segments.get(model).and_then(|s| s.get(segment)).is_some_and(holds)
     }
 
     /// As it is written.
@@ -169,5 +185,50 @@ impl From<SharedForm> for Shared {
     fn from(f: SharedForm) -> Self {
         let segments = f.segments.into_iter().map(|(model, s)| (model, s.into_iter().collect())).collect();
         Shared { edges: f.edges, features: f.features, segments, changed: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segment(by: &str, value: &str) -> Segment {
+        Segment::from([(by.to_string(), value.to_string())])
+    }
+
+    fn of_countries(rows: &[(u64, &str)]) -> Vec<(u64, Segment)> {
+        rows.iter().map(|(n, value)| (*n, segment("country", value))).collect()
+    }
+
+    fn closing(at: i64, kind: PlanKind, pane: i64) -> Closing {
+        Closing { at: Offset(at), kind, pane: PaneId(pane) }
+    }
+
+    #[test]
+    fn what_former_definitions_admitted_takes_no_room_however_long_it_is_still_needed() {
+        let (cities, countries) = ([vec!["city".to_string()]], [vec!["country".to_string()]]);
+        let north = vec![(9, segment("city", "north")), (8, segment("city", "south"))];
+        let admitted = |kept_until_the_change: bool| {
+            let mut shared = Shared::default();
+            shared.admit("fraud", north.clone(), (&cities, 2), closing(1, PlanKind::Input, 0));
+            if !kept_until_the_change {
+                shared.keep_segments(&countries);
+            }
+            shared.admit("fraud", of_countries(&[(3, "IT"), (7, "FR"), (5, "DE")]), (&countries, 2), closing(2, PlanKind::Input, 10));
+            shared.keep_segments(&countries);
+            let last = closing(9, PlanKind::Input, 99);
+            ["FR", "DE", "IT"].map(|c| shared.is_admitted("fraud", &segment("country", c), last))
+        };
+        assert_eq!([admitted(true), admitted(false)], [[true, true, false]; 2]);
+    }
+
+    #[test]
+    fn a_segment_holds_from_its_pane_on_also_in_panes_of_pairs_that_close_long_after() {
+        let (listed, mut shared) = ([vec!["country".to_string()]], Shared::default());
+        shared.admit("fraud", of_countries(&[(1, "FR")]), (&listed, 9), closing(5, PlanKind::Input, 10));
+        let holds = |c: Closing| shared.is_admitted("fraud", &segment("country", "FR"), c);
+        assert!(holds(closing(5, PlanKind::Input, 10)) && holds(closing(5, PlanKind::Pair, 10)) && holds(closing(70, PlanKind::Pair, 11)));
+        assert!(!holds(closing(5, PlanKind::Pair, 9)) && !holds(closing(70, PlanKind::Pair, 9)), "it did not hold then");
+        assert!(!holds(closing(4, PlanKind::Input, 10)), "in a replay it was not known before");
     }
 }

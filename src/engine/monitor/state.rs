@@ -11,7 +11,7 @@ use super::chunks::{CHUNKS, ChunkIx, Written, of_learner};
 use super::learn::{Learner, LearnerKey};
 use crate::codec::wire::{Kind, Writer};
 use crate::engine::definitions::{Definitions, form::Form1};
-use crate::engine::detect::stream::{Stream, StreamKey};
+use crate::engine::detect::stream::{Form, Stream, StreamKey};
 use crate::engine::detect::v1::StreamV1;
 use crate::engine::mark::Marks;
 use crate::engine::plan::{Versioned, VersionedOf};
@@ -92,6 +92,15 @@ pub(super) struct ChunkOf<S> {
 }
 
 pub(super) type Chunk = ChunkOf<Stream>;
+
+impl Chunk {
+    /// The oldest format that can say it.
+    fn format(&self) -> u8 {
+        let limits = self.streams.iter().any(|(key, _)| matches!(key.form, Form::Limit(_)));
+        if limits { 3 } else { 2 }
+    }
+}
+
 pub(super) type ChunkV1 = ChunkOf<StreamV1>;
 
 impl From<ChunkV1> for Chunk {
@@ -154,9 +163,10 @@ impl Monitor {
             if bytes >= rewrite.bytes {
                 break;
             }
-            let body = encoded(&self.chunk(chunk, seq, next));
+            let content = self.chunk(chunk, seq, next);
+            let (body, format) = (encoded(&content), (Kind::Chunk, content.format()));
             (bytes, written) = (bytes + body.len(), written + 1);
-            records.extend(parts(of(Kind::Chunk), &format!("chunk/{chunk:04}"), chunk, seq, &body));
+            records.extend(parts(format, &format!("chunk/{chunk:04}"), chunk, seq, &body));
         }
         self.forget_closings();
         if self.shared.changed || written == CHUNKS {
