@@ -133,6 +133,8 @@ pub enum Bug {
     StreamsNotRestored,
     /// What limits have counted is not restored.
     LimitsNotRestored,
+    /// Drills that are under way are not restored.
+    DrillsNotRestored,
     /// Bins are not restored.
     BinsNotRestored,
     /// Marks are not restored.
@@ -223,6 +225,7 @@ impl Bug {
         (Bug::LearnersNotRestored, "what was learned so far is not restored"),
         (Bug::StreamsNotRestored, "open episodes and references are not restored"),
         (Bug::LimitsNotRestored, "what limits have counted is not restored"),
+        (Bug::DrillsNotRestored, "drills that are under way are not restored"),
         (Bug::BinsNotRestored, "bins are not restored"),
         (Bug::MarksNotRestored, "marks are not restored"),
         (Bug::ReplayFromChunk, "a replay begins at the chunk, without the panes that were open then"),

@@ -12,6 +12,7 @@ use driftline::engine::cell::{CellId, CellKey, Cells};
 use driftline::engine::definitions::limit::{BadSide, Billionths, Limit};
 use driftline::engine::definitions::{BaselineRule, Budget, Definitions, Fairness, JoinRules, ModelRules, Outliers, Task, Tolerance};
 use driftline::engine::detect::stream::{Form, Rules, Stream, StreamKey};
+use driftline::engine::drill::Order;
 use driftline::engine::join::{NewOutcome, NewPrediction};
 use driftline::engine::journal::{Activity, Changes, EdgeDecision, Epoch, open, read_cell_key};
 use driftline::engine::mark::Mark;
@@ -522,6 +523,21 @@ fn the_state_of_limits_is_frozen_and_only_chunks_that_hold_some_are_of_a_newer_f
     assert_eq!(fires(&restored_from(&frozen("state_3_limits"), &log)), [true, false]);
     let chunks = records(&written).into_iter().filter(|r| r[0] == Kind::Chunk as u8).map(|r| r[1]).collect::<Vec<u8>>();
     assert!(chunks.contains(&2) && chunks.contains(&3) && chunks.iter().all(|v| [2, 3].contains(v)), "{chunks:?}");
+}
+
+#[test]
+fn orders_and_the_state_of_a_drill_are_frozen() {
+    let order = Order { id: "monday-7".into(), model: "fraud".into(), severity: Severity::Critical, panes: 300 };
+    let again = |bytes: &[u8]| Order::read(&mut Reader::open_as(bytes, Kind::Command).unwrap()).unwrap().to_bytes();
+    assert_frozen("command", &order.to_bytes(), again);
+    let mut log = log();
+    log.insert(log.len() - 1, order.to_bytes()); // the last mark closes panes
+    let (mut live, next) = monitor_of(log.clone());
+    let written = state(&mut live, next);
+    write_if_new("state_4_drill", &written);
+    assert_frozen("state_4_drill", &frozen("state_4_drill"), |bytes| state(&mut restored_from(bytes, &log), next));
+    let heads = records(&written).into_iter().filter(|r| r[0] == Kind::Head as u8).map(|r| r[1]).collect::<Vec<u8>>();
+    assert_eq!(heads, [4], "without a drill a head is of an older format");
 }
 
 #[test]

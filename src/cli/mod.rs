@@ -7,6 +7,7 @@ mod connect;
 pub mod demo;
 pub mod demo_data;
 mod demo_show;
+pub mod drill;
 mod events;
 pub mod explain;
 mod explain_life;
@@ -93,6 +94,11 @@ pub enum Verb {
         after_help = "Example:\n  driftline top\n  driftline top --url http://driftline-0.driftline:9464,http://driftline-1.driftline:9464\n  driftline top --once -o json | jq .inputs"
     )]
     Top(top::TopArgs),
+    /// Order an alert that is marked as a drill, and see how long it takes to arrive, and to be resolved
+    #[command(
+        after_help = "Example:\n  driftline drill -c driftline.yaml\n  driftline drill -c driftline.yaml --model fraud --severity critical --panes 5\n  driftline drill -c driftline.yaml --alertmanager http://alertmanager:9093"
+    )]
+    Drill(drill::DrillArgs),
     /// Tell Alertmanager what fires, until it is resolved, and webhooks each event once
     #[command(
         after_help = "Example:\n  driftline forward -c driftline.yaml --alertmanager http://alertmanager:9093\n  driftline forward -c driftline.yaml --alertmanager https://am-0:9093 --alertmanager https://am-1:9093 --ca-file ca.pem --token-file token\n  driftline forward -c driftline.yaml --webhook on-call=https://chat.example/hooks/7 --webhook-secret-file secret"

@@ -25,7 +25,7 @@ pub enum Kind {
     /// The last closed panes of a summaries partition.
     Progress = 7,
     // 8 and 9 were a chunk of all streams and its head, before the first release; they are not used again
-    /// An operator's command (no writer yet).
+    /// An operator's command.
     Command = 10,
     /// A partition's count of streams (no writer yet).
     Census = 11,
@@ -46,8 +46,9 @@ impl Kind {
             Kind::Partial => 2, // 1: without counts by class; still written where there are none
             // 1: definitions that are a fixed list of fields; still written where that can say them
             Kind::Definitions | Kind::Proposal => 2,
-            // 2: one version of definitions for all panes; 1: the same with definitions of format 1
-            Kind::Head => 3,
+            // 3: without drills (their streams lie as in chunks); still written where there are none. 2: one version of definitions for all panes; 1: the same with
+            // definitions of format 1
+            Kind::Head => 4,
             _ => 1,
         }
     }

@@ -124,14 +124,24 @@ pub enum Kind {
     Fairness,
     /// Predictions that lie far out.
     Outlier,
+    /// Nothing: somebody sees whether alerts arrive (`engine::drill`).
+    Drill,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 7] =
-        [Kind::DataDrift, Kind::PredictionDrift, Kind::Performance, Kind::DataQuality, Kind::Volume, Kind::Fairness, Kind::Outlier];
+    pub const ALL: [Kind; 8] = [
+        Kind::DataDrift,
+        Kind::PredictionDrift,
+        Kind::Performance,
+        Kind::DataQuality,
+        Kind::Volume,
+        Kind::Fairness,
+        Kind::Outlier,
+        Kind::Drill,
+    ];
 
-    /// The kind of a signal, by its name (`feature:x`, `null:x`, `unseen:x`, `score`, `label`, those of pairs, `volume`, `labels`, `fairness:x`, `outliers`).
+    /// The kind of a signal, by its name (`feature:x`, `null:x`, `unseen:x`, `score`, `label`, those of pairs, `volume`, `labels`, `fairness:x`, `outliers`, `drill`).
     pub fn of_signal(signal: &str) -> Kind {
         match signal.split(':').next().unwrap_or(signal) {
             "null" | "unseen" => Kind::DataQuality,
@@ -141,6 +151,7 @@ impl Kind {
             "volume" | "labels" => Kind::Volume,
             "fairness" => Kind::Fairness,
             "outliers" => Kind::Outlier,
+            "drill" => Kind::Drill,
             _ => Kind::DataDrift,
         }
     }
@@ -155,6 +166,7 @@ impl Kind {
             Kind::Volume => "volume",
             Kind::Fairness => "fairness",
             Kind::Outlier => "outlier",
+            Kind::Drill => "drill",
         }
     }
 
@@ -168,7 +180,7 @@ impl Kind {
         match self {
             Kind::DataQuality | Kind::Volume => "fix_pipeline",
             Kind::Performance => "retrain",
-            Kind::DataDrift | Kind::PredictionDrift | Kind::Fairness | Kind::Outlier => "none",
+            Kind::DataDrift | Kind::PredictionDrift | Kind::Fairness | Kind::Outlier | Kind::Drill => "none",
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod budget;
 pub mod cell;
 pub mod definitions;
 pub mod detect;
+pub mod drill;
 pub mod index;
 pub mod join;
 pub mod journal;

@@ -1,7 +1,7 @@
-//! Alertmanager's API, version 2: what an alert is called there, and telling it.
+//! Alertmanager's API, version 2: what an alert is called there, telling it, and asking whether it is there.
 //!
 //! Guarantees: labels stay the same for as long as an alert has one severity, so it is one alert there; all of them have values.
-//! Never: asks for anything, silences anything. Comes from: `firing`. Goes to: `POST /api/v2/alerts`.
+//! Never: silences anything. Comes from: `firing`, `cli::drill`. Goes to: `POST` and `GET /api/v2/alerts`.
 
 use super::TIMEOUT;
 use super::firing::Told;
@@ -12,7 +12,8 @@ use crate::outward;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use ureq::Agent;
+use ureq::http::Response;
+use ureq::{Agent, Body, RequestBuilder};
 
 /// Labels by name.
 pub type Labels = BTreeMap<String, String>;
@@ -106,6 +107,13 @@ pub fn requests(all: &[&Told], now: i64, lasting: Span) -> Vec<Vec<u8>> {
     all.chunks(MOST).map(body).collect()
 }
 
+fn authorised<B>(request: RequestBuilder<B>, token: Option<&SecretString>) -> RequestBuilder<B> {
+    match token {
+        Some(token) => request.header("authorization", format!("Bearer {}", token.expose_secret())),
+        None => request,
+    }
+}
+
 /// One Alertmanager.
 pub struct Alertmanager {
     agent: Agent,
@@ -128,15 +136,25 @@ impl Alertmanager {
 
     /// Tells; the error says what to do.
     pub fn tell(&self, body: &[u8], token: Option<&SecretString>) -> Result<(), String> {
-        let mut request = self.agent.post(format!("{}/api/v2/alerts", self.url)).header("content-type", "application/json");
-        if let Some(token) = token {
-            request = request.header("authorization", format!("Bearer {}", token.expose_secret()));
-        }
-        let mut answer = request.send(body).map_err(|e| format!("{} can't be reached ({e})", self.url))?;
-        let status = answer.status().as_u16();
-        let said = outward::beginning(&answer.body_mut().read_to_string().unwrap_or_default());
+        let request = self.agent.post(format!("{}/api/v2/alerts", self.url)).header("content-type", "application/json");
+        self.said(authorised(request, token).send(body)).map(drop)
+    }
+
+    /// Whether an alert with this label fires there. The value: letters, digits, `-`, `_`, `.`.
+    pub fn has(&self, label: &str, value: &str, token: Option<&SecretString>) -> Result<bool, String> {
+        let request = self.agent.get(format!("{}/api/v2/alerts?filter={label}%3D%22{value}%22", self.url));
+        let said = self.said(authorised(request, token).call())?;
+        let alerts = serde_json::from_str::<Vec<serde_json::Value>>(&said);
+        alerts.map(|alerts| !alerts.is_empty()).map_err(|e| format!("{} answers with something else than alerts ({e})", self.url))
+    }
+
+    /// The body of an answer that is a good one.
+    fn said(&self, answer: Result<Response<Body>, ureq::Error>) -> Result<String, String> {
+        let mut answer = answer.map_err(|e| format!("{} can't be reached ({e})", self.url))?;
+        let (status, body) = (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap_or_default());
+        let said = outward::beginning(&body);
         match status {
-            200..=299 => Ok(()),
+            200..=299 => Ok(body),
             401 | 403 => Err(format!("{} does not let us in, status {status}: is --token-file right?", self.url)),
             404 => Err(format!("{} answers 404: does a path belong to it (--web.route-prefix)?", self.url)),
             _ => Err(format!("{} answers with status {status} ({})", self.url, said.trim())),

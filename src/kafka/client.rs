@@ -74,8 +74,15 @@ pub fn uncommitted(kafka: &Kafka, group: &str) -> ClientConfig {
     c
 }
 
-/// A transactional producer. `compression`: of its records, unless the user has a word about it.
-pub fn producer(kafka: &Kafka, transactional_id: &str, compression: &str) -> ClientConfig {
+/// A producer of single records, outside of transactions.
+pub fn plain_producer(kafka: &Kafka) -> ClientConfig {
+    let mut c = producing(kafka);
+    c.set("enable.idempotence", "true").set("message.timeout.ms", "20000");
+    c
+}
+
+/// Settings of readers left out.
+fn producing(kafka: &Kafka) -> ClientConfig {
     let mut c = base(kafka);
     for consumer_only in [
         "session.timeout.ms",
@@ -87,6 +94,12 @@ pub fn producer(kafka: &Kafka, transactional_id: &str, compression: &str) -> Cli
     ] {
         c.remove(consumer_only);
     }
+    c
+}
+
+/// A transactional producer. `compression`: of its records, unless the user has a word about it.
+pub fn producer(kafka: &Kafka, transactional_id: &str, compression: &str) -> ClientConfig {
+    let mut c = producing(kafka);
     c.set("transactional.id", transactional_id)
         .set("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS.to_string())
         .set("message.timeout.ms", (TRANSACTION_TIMEOUT_MS - 5_000).to_string()) // must not outlive the transaction

@@ -1,6 +1,7 @@
 //! The only room that knows rdkafka: client settings, one adapter of `Log`, topics.
 
 pub mod client;
+pub mod command;
 pub mod context;
 pub mod log;
 pub mod outage;

@@ -102,6 +102,7 @@ struct Panes {
     mixed: IntCounter,
     refused_segments: IntCounter,
     refused_models: IntCounter,
+    refused_commands: IntCounter,
     definitions_stale: IntCounterVec,
 }
 
@@ -272,6 +273,10 @@ impl Panes {
                 "driftline_refused_models_total",
                 "Closed panes of models that are not listed and came after a thousand others; nothing of them is watched",
             ),
+            refused_commands: make.counter(
+                "driftline_refused_commands_total",
+                "Commands in the summaries topic that can't be obeyed: drills beyond sixteen at a time or without definitions, commands of a later version",
+            ),
             definitions_stale: make.counters(
                 "driftline_definitions_stale_total",
                 "Proposed definitions that differ from those in force and were not adopted",
@@ -410,7 +415,7 @@ impl Metrics {
             &e.transaction_time,
             &e.restore_time,
         ];
-        let panes: [&dyn Collector; 16] = [
+        let panes: [&dyn Collector; 17] = [
             &p.labels,
             &p.coverage,
             &p.panes,
@@ -424,6 +429,7 @@ impl Metrics {
             &p.mixed,
             &p.refused_segments,
             &p.refused_models,
+            &p.refused_commands,
             &p.definitions_stale,
             &self.performance.gauge,
             &self.performance.outside,
@@ -535,6 +541,7 @@ impl Metrics {
         self.panes.mixed.inc_by(c.monitor.mixed);
         self.panes.refused_segments.inc_by(c.monitor.refused_segments);
         self.panes.refused_models.inc_by(c.monitor.refused_models);
+        self.panes.refused_commands.inc_by(c.monitor.refused_commands);
         for (reason, n) in [("superseded", c.monitor.stale_definitions), ("fixed", c.monitor.refused_definitions)] {
             self.panes.definitions_stale.with_label_values(&[reason]).inc_by(n);
         }

@@ -1,7 +1,7 @@
 //! What the process is doing: shared between the members' threads (who write) and HTTP (who reads). Never on the record path.
 
 use crate::engine::alert::Alert;
-use crate::engine::detect::stream::{Phase, Rules};
+use crate::engine::detect::stream::{Phase, Rules, Stream, StreamKey};
 use crate::engine::monitor::Monitor;
 use crate::engine::monitor::force::InForce;
 use crate::engine::types::{Input, Offset, PaneId, PaneKind, Partition};
@@ -126,7 +126,7 @@ pub fn detect_view(stage: &DetectStage) -> Value {
         })
         .collect();
     let models = count_models(stage);
-    let (phases, active) = summed(&models);
+    let (phases, active) = (summed(&models), count_open(stage));
     // the budget is the whole application's: each monitor has the same
     let budget = stage
         .monitors()
@@ -200,9 +200,10 @@ fn none() -> BTreeMap<&'static str, i64> {
     [Phase::Learning, Phase::Watching, Phase::Alarming].map(|phase| (word(phase), 0)).into()
 }
 
+/// Those that share the budget: limits test nothing, however many there are.
 fn count_models(stage: &DetectStage) -> Models {
     let mut models = Models::new();
-    for (key, stream) in stage.monitors().flat_map(|(_, monitor)| monitor.streams()) {
+    for (key, stream) in streams(stage).filter(|(key, _)| key.form.shares_the_budget()) {
         if !models.contains_key(&key.model) {
             models.insert(key.model.clone(), none());
         }
@@ -213,14 +214,32 @@ fn count_models(stage: &DetectStage) -> Models {
     models
 }
 
-/// Over all models by phase; open episodes by model.
-fn summed(models: &Models) -> (BTreeMap<&'static str, i64>, BTreeMap<String, i64>) {
+/// Over all models by phase.
+fn summed(models: &Models) -> BTreeMap<&'static str, i64> {
     let mut phases = none();
     models.values().flatten().for_each(|(phase, n)| *phases.entry(phase).or_default() += n);
-    (phases, models.iter().map(|(model, of)| (model.clone(), of[word(Phase::Alarming)])).collect())
+    phases
 }
 
-/// Streams by phase, open episodes by model.
+/// Open episodes by model, those of limits among them.
+fn count_open(stage: &DetectStage) -> BTreeMap<String, i64> {
+    let mut open: BTreeMap<String, i64> = BTreeMap::new();
+    for (key, stream) in streams(stage) {
+        if !open.contains_key(&key.model) {
+            open.insert(key.model.clone(), 0);
+        }
+        if let Some(n) = open.get_mut(&key.model) {
+            *n += i64::from(stream.alert().is_some());
+        }
+    }
+    open
+}
+
+fn streams(stage: &DetectStage) -> impl Iterator<Item = (&StreamKey, &Stream)> {
+    stage.monitors().flat_map(|(_, monitor)| monitor.streams())
+}
+
+/// Streams that share the budget, by phase; open episodes by model.
 pub fn count_streams(stage: &DetectStage) -> (BTreeMap<&'static str, i64>, BTreeMap<String, i64>) {
-    summed(&count_models(stage))
+    (summed(&count_models(stage)), count_open(stage))
 }

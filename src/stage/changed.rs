@@ -69,6 +69,14 @@ pub fn tell(partition: Partition, monitor: &Monitor, version: u32, tally: &Tally
             revision + 1
         );
     }
+    if tally.refused_commands > 0 {
+        tracing::warn!(
+            "summaries[{}]: {} command(s) are passed over: a drill whose id is under way, one beyond sixteen at a time, or a command of a \
+             later version (then upgrade this process)",
+            partition.0,
+            tally.refused_commands
+        );
+    }
     for v in monitor.versions().iter().filter(|v| v.versioned.version > version.max(1)) {
         let pane = v.versioned.definitions.pane;
         let since =

@@ -359,4 +359,5 @@ fn add_tally(sum: &mut crate::engine::monitor::Tally, t: crate::engine::monitor:
     sum.stale_definitions += t.stale_definitions;
     sum.refused_definitions += t.refused_definitions;
     sum.outside += t.outside;
+    sum.refused_commands += t.refused_commands;
 }

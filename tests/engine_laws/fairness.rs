@@ -8,7 +8,7 @@ use driftline::engine::mark::Mark;
 use driftline::engine::monitor::{Effects, Monitor};
 use driftline::engine::partial::{Origin, PartialEntry, encode};
 use driftline::engine::plan::Versioned;
-use driftline::engine::summary::cell::{CellSummary, Counts, PairCounts};
+use driftline::engine::summary::cell::{CellSummary, Counts, InputCounts, PairCounts};
 use driftline::engine::types::{EpochSeq, EventTime, Offset, PaneId, PaneSize, Partition, Span};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,13 +52,17 @@ fn reported(reference: Option<&str>, groups: &[(&str, PairCounts)]) -> BTreeSet<
     observe(&Versioned { version: 1, effective_from: PaneId(i64::MIN), definitions: rules(reference) }.to_bytes());
     for pane in 0..=PANES {
         let time: EventTime = SIZE.start(PaneId(pane));
-        let entry = |(value, counts): &(&str, PairCounts)| PartialEntry {
+        let entry = |value: &str, counts: Counts| PartialEntry {
             pane: PaneId(pane),
-            cell: CellKey { model: "loans".into(), version: None, values: vec![(*value).into()] },
-            summary: CellSummary { counts: Counts::Pair(counts.clone()), signals: BTreeMap::new() },
+            cell: CellKey { model: "loans".into(), version: None, values: vec![value.into()] },
+            summary: CellSummary { counts, signals: BTreeMap::new() },
         };
+        let predicted = |c: &PairCounts| Counts::Input(InputCounts { rows: c.matched, ..InputCounts::default() });
+        let both = |(value, c): &(&str, PairCounts)| [entry(value, predicted(c)), entry(value, Counts::Pair(c.clone()))];
         let origin = Origin { source: Partition(0), seq: EpochSeq(pane as u64 + 1), definitions: 1 };
-        encode(origin, "loans", groups.iter().map(entry).collect::<Vec<_>>()).iter().for_each(|bytes| observe(bytes));
+        let (mut inputs, pairs): (Vec<_>, Vec<_>) = groups.iter().map(both).map(|[input, pair]| (input, pair)).unzip();
+        inputs.extend(pairs);
+        encode(origin, "loans", inputs).iter().for_each(|bytes| observe(bytes));
         let mark = Mark {
             source: Partition(0),
             sources: 1,

@@ -1,6 +1,7 @@
 //! Laws of the pure engine: summaries are monoids, marks only move forward, a rebuilt monitor goes on as if nothing had happened.
 
 mod book;
+mod drills;
 mod fairness;
 mod marks;
 mod monitor;

@@ -7,6 +7,7 @@ use driftline::engine::book::Book;
 use driftline::engine::cell::Cells;
 use driftline::engine::definitions::limit::{BadSide, Billionths, Limit};
 use driftline::engine::definitions::{BaselineRule, Budget, Definitions, Fairness, JoinRules, ModelRules, Outliers, Task, Tolerance};
+use driftline::engine::drill::Order;
 use driftline::engine::join::{Decision, PairKind, Pairing};
 use driftline::engine::journal::Activity;
 use driftline::engine::mark::Mark;
@@ -179,14 +180,14 @@ impl Source {
 }
 
 /// A summaries log, and what a monitor that read it without a break said.
-struct Told {
+pub struct Told {
     log: Vec<Vec<u8>>,
-    said: Said,
+    pub said: Said,
 }
 
 #[derive(Default, PartialEq, Debug)]
-struct Said {
-    alerts: Vec<String>,
+pub struct Said {
+    pub alerts: Vec<String>,
     edges: Vec<String>,
     /// Definitions after the first ones; a log that has them already is not answered again.
     versions: Vec<(u32, PaneId)>,
@@ -215,7 +216,13 @@ impl Said {
     }
 }
 
-fn told(seed: u64) -> Told {
+/// What somebody orders when the slowest source has reached a pane, last first: the second is known already, the third can't be obeyed.
+fn drills() -> Vec<(i64, Order)> {
+    let of = |id: &str, panes| Order { id: id.into(), model: "fraud".into(), severity: Severity::Warning, panes };
+    [(500, of("c", 0)), (305, of("b", 1)), (300, of("b", 90)), (100, of("a", 3))].into()
+}
+
+pub fn told(seed: u64) -> Told {
     told_with(seed, definitions(), Vec::new())
 }
 
@@ -237,6 +244,7 @@ fn told_with(seed: u64, definitions: Definitions, mut proposals: Vec<(i64, Defin
             said.versions.push((answer.version, answer.effective_from));
         }
     };
+    let mut drills = drills();
     let first = Versioned { version: 1, effective_from: PaneId(i64::MIN), definitions: definitions.clone() };
     plan.observe(PlanRecord::Definitions(Box::new(first.clone())));
     write(&mut monitor, &mut plan, first.to_bytes());
@@ -247,6 +255,9 @@ fn told_with(seed: u64, definitions: Definitions, mut proposals: Vec<(i64, Defin
     }
     while sources.iter().any(|s| s.pane < PANES) {
         let slowest = sources.iter().map(|s| s.pane).min().unwrap();
+        if let Some((_, order)) = drills.pop_if(|(at, _)| *at <= slowest) {
+            write(&mut monitor, &mut plan, order.to_bytes());
+        }
         if let Some((_, proposal)) = proposals.pop_if(|(at, _)| *at <= slowest) {
             write(&mut monitor, &mut plan, proposal.to_proposal());
         }
@@ -273,6 +284,7 @@ fn told_with(seed: u64, definitions: Definitions, mut proposals: Vec<(i64, Defin
     said.end(&mut monitor, Offset(log.len() as i64));
     let tally = monitor.take_tally();
     said.not_adopted = (tally.stale_definitions, tally.refused_definitions);
+    assert_eq!(tally.refused_commands, 2, "one drill is under way already, one can't be");
     assert!(tally.late_rows > 100 && tally.moved_pairs > 100 && tally.refused_segments > 100, "{tally:?}");
     Told { log, said }
 }
@@ -503,7 +515,8 @@ fn limits_say_the_same_whoever_dies_and_change_nothing_else() {
         assert!(early.count() > 2);
         must_say_the_same(seed, &log, &said);
         let without = |a: &String| a.split_once("definition: ").unwrap().0.to_string();
-        let others = said.alerts.iter().filter(|a| !a.contains("detector: \"limit:")).map(without);
+        let drill = |a: &&String| a.contains("kind: Drill"); // a limit, too, in both
+        let others = said.alerts.iter().filter(|a| drill(a) || !a.contains("detector: \"limit:")).map(without);
         assert!(others.eq(plain.said.alerts.iter().map(without)), "log {seed}: other alerts differ");
     }
 }
@@ -540,7 +553,7 @@ fn a_changed_limit_begins_and_a_removed_one_ends_with_the_pane_from_which_the_ve
 }
 
 /// From how an alert is written.
-fn detected_at(alert: &str) -> i64 {
+pub fn detected_at(alert: &str) -> i64 {
     let (_, rest) = alert.split_once("detected_at: EventTime(").unwrap();
     rest.split_once(')').unwrap().0.parse().unwrap()
 }

@@ -10,6 +10,7 @@ mod webhooks;
 use alerts_topic::{PATIENCE, Scene, alert};
 use receiver::{Process, Receiver, Reply, nobody};
 use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use wait::within;
@@ -139,4 +140,29 @@ fn the_real_alertmanager_shows_what_fires_and_forgets_what_ended() {
     is(&[("a", "critical")]);
     scene.publish(&[(0, &event("a", 2, "RESOLVED", "CRITICAL", NOW))], true);
     is(&[]);
+    a_drill_is_followed_to(&scene, &url);
+}
+
+/// With this test in the place of the service: what a drill looks like there is tested in `bad_days`.
+fn a_drill_is_followed_to(scene: &Scene, alertmanager: &str) {
+    scene.make_topic("shop.summaries", 8);
+    let mut drill =
+        scene.command("drill", &["--alertmanager", alertmanager, "-o", "json"]).stdout(Stdio::piped()).spawn().expect("started");
+    let mut lines = BufReader::new(drill.stdout.take().expect("a pipe")).lines();
+    let mut step = |expected: &str| {
+        let line: Value = serde_json::from_str(&lines.next().expect("a line").expect("text")).expect("JSON");
+        assert_eq!(line["step"], expected, "{line}");
+        line
+    };
+    let id = step("ordered")["drill"].as_str().expect("an id").to_string();
+    let event = |sequence, status| {
+        let mut event: Value = serde_json::from_slice(&event("d", sequence, status, "INFO", NOW)).expect("JSON");
+        event["labels"] = json!({ "drill": id });
+        event.to_string().into_bytes()
+    };
+    scene.publish(&[(0, &event(0, "FIRING"))], true);
+    assert_eq!([step("fires"), step("arrived")][1]["alertmanager"], alertmanager);
+    scene.publish(&[(0, &event(1, "RESOLVED"))], true);
+    ["resolved", "left", "over"].into_iter().for_each(|expected| drop(step(expected)));
+    assert!(drill.wait().expect("an end").success());
 }

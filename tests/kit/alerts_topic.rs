@@ -26,13 +26,16 @@ pub struct Scene {
 impl Scene {
     pub fn new() -> Scene {
         let scene = Scene::without_topic();
-        let config = scene.client();
-        let admin: AdminClient<DefaultClientContext> = AdminClient::from_config(&config).expect("an admin client");
+        scene.make_topic(TOPIC, 2);
+        scene
+    }
+
+    pub fn make_topic(&self, name: &str, partitions: i32) {
+        let admin: AdminClient<DefaultClientContext> = AdminClient::from_config(&self.client()).expect("an admin client");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let topic = NewTopic::new(TOPIC, 2, TopicReplication::Fixed(1));
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
         let made = runtime.block_on(admin.create_topics(&[topic], &AdminOptions::new())).expect("an answer");
         made.into_iter().for_each(|m| drop(m.expect("a new topic")));
-        scene
     }
 
     pub fn without_topic() -> Scene {

@@ -1,7 +1,7 @@
 //! One history: a scheduler that gives turns to processes, lets time pass, and does what the seed says; then the reckoning.
 
 use super::audit::Audit;
-use super::compare::Published;
+use super::compare::{Alerts, Published};
 use super::draw::Draw;
 use super::edge::{LateEnd, World};
 use super::faults::{Fault, inflict};
@@ -13,8 +13,10 @@ use super::supply::Supply;
 use super::trace::Trace;
 use super::{newer, rules};
 use driftline::config::settings::Settings;
+use driftline::engine::alert::Severity;
 use driftline::engine::definitions::change::Change;
-use driftline::engine::types::{Input, Offset};
+use driftline::engine::drill::Order;
+use driftline::engine::types::{Input, Offset, Partition};
 use driftline::kafka::topics::{Inputs, own_topics};
 use driftline::log::Fatal;
 use driftline::log::memory::SharedCluster;
@@ -59,6 +61,8 @@ pub struct Report {
     pub released: u64,
     /// Simulated ms.
     pub took_ms: i64,
+    /// Drills that were ordered.
+    pub drills: u64,
     /// True if the alerts were compared with an oracle that closes panes by itself.
     pub timeless: bool,
 }
@@ -94,6 +98,7 @@ pub struct History {
     /// What went wrong within a call.
     failed: Option<String>,
     order: Draw,
+    orders: Draw,
     last_id: u64,
     healed_at: i64,
     report: Report,
@@ -141,6 +146,9 @@ fn play(history: &RefCell<History>) -> Result<(), String> {
             if left == 0 && h.is_over()? {
                 return Ok(());
             }
+        }
+        if h.scenario.drills && h.orders.chance(4.0 / h.scenario.turns() as f64) {
+            h.order_a_drill();
         }
         if left > 0 && turn >= gap && h.world.now() >= h.calm_until {
             gap = turn + 1 + h.draw.below(h.scenario.fault_gap()) as u64;
@@ -241,6 +249,7 @@ impl History {
             refusals: None,
             failed: None,
             order: Draw::new(s.seed, "turns"),
+            orders: Draw::new(s.seed, "drills"),
             last_id: 0,
             healed_at: s.wall_ms,
             report,
@@ -406,6 +415,22 @@ impl History {
         done
     }
 
+    /// As `driftline drill` does; now and then one that can't be obeyed.
+    fn order_a_drill(&mut self) {
+        let (now, draw) = (self.world.now(), &mut self.orders);
+        let order = Order {
+            id: format!("drill-{}", draw.below(4)), // one that is under way is not begun again
+            model: "fraud".into(),
+            severity: draw.of(&Severity::ALL),
+            panes: draw.below(6) as u32,
+        };
+        let p = draw.below(self.scenario.shards as usize) as i32;
+        self.world.trace.event(now, "somebody", p, || format!("orders {order:?} in sim.summaries[{p}]"));
+        let written = self.world.cluster.write("sim.summaries", Some(Partition(p)), now, None, Some(&order.to_bytes()), &[]);
+        written.expect("written");
+        self.report.drills += 1;
+    }
+
     fn what_is_missing(&self) -> Option<String> {
         self.audit.missing(self.scenario.once, |i, p| self.supply.end(Input::BOTH[i], p))
     }
@@ -473,7 +498,8 @@ impl History {
         if self.report.timeless {
             // summaries are compared already
             let alone = without_summaries(Oracle::new(&self.supply, &self.audit, &settings).alerts(&self.audit.definitions));
-            let published = without_summaries(std::mem::take(&mut self.audit.published));
+            let mut published = without_summaries(std::mem::take(&mut self.audit.published));
+            without_drills(&mut published.alerts); // ordered at some moment; nothing else may differ by them
             check(|| published.must_equal("the run", &alone, "the oracle with its own panes"))?;
         }
         Ok(())
@@ -483,6 +509,10 @@ impl History {
 /// Alerts, bins and dead letters alone.
 fn without_summaries(all: Published) -> Published {
     Published { partials: Vec::new(), summaries: OnceLock::new(), ..all }
+}
+
+fn without_drills(alerts: &mut Alerts) {
+    alerts.0.iter_mut().for_each(|alerts| alerts.retain(|alert| !alert.value.contains("\"kind\":\"drill\"")));
 }
 
 /// Turns a failed assertion into its text.

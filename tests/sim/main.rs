@@ -65,6 +65,7 @@ fn planted_bugs_are_found() {
         Bug::PlanWhenSeen,
         Bug::StreamsNotRestored,
         Bug::LimitsNotRestored,
+        Bug::DrillsNotRestored,
     ];
     for bug in bugs {
         assert!(find(bug, 0..10).is_some(), "nobody noticed {bug:?}");

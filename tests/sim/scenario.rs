@@ -78,6 +78,8 @@ pub struct Scenario {
     pub outliers: bool,
     /// Whether models have limits.
     pub limits: bool,
+    /// Whether somebody orders drills.
+    pub drills: bool,
     /// Somebody's file says what can take the place of the definitions in force.
     pub amends: bool,
     /// In the end a newer driftline has been at work.
@@ -145,6 +147,7 @@ impl Scenario {
             outliers: more.chance(0.5),
             amends: more.chance(0.4),
             limits: more.chance(0.5),
+            drills: more.chance(0.3),
         }
     }
 

@@ -224,6 +224,7 @@ pub(super) fn subject(alert: &Alert) -> String {
             "volume" => "Predictions".to_owned(),
             "outliers" => "Share of predictions that lie far out".to_owned(),
             "labels" => "Labels".to_owned(),
+            "drill" => "A drill, nothing is wrong: bad share".to_owned(),
             other => other.to_owned(),
         },
     };

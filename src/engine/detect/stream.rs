@@ -62,6 +62,11 @@ impl Form {
         !matches!(self, Form::Gap | Form::Disparity | Form::Limit(_))
     }
 
+    /// Whether it tests something, and so may raise a false alarm.
+    pub fn shares_the_budget(self) -> bool {
+        !matches!(self, Form::Limit(_))
+    }
+
     /// Its name: the definition part of a signal's id.
     pub fn word(self) -> &'static str {
         match self {

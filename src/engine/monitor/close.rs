@@ -61,7 +61,8 @@ impl Monitor {
             let until = through.min(self.force.unchanged_until(kind, next));
             let content = self.open[at(kind)].first_key_value().map(|p| *p.0);
             let reminder = self.next_reminder(kind, force.rules().definitions).map(|due| due.max(next));
-            let awaited = self.awaits_rows(kind, next) || self.awaits_limits(kind, next, force.rules().definitions);
+            let rows = self.awaits_rows(kind, next) || self.awaits_limits(kind, next, force.rules().definitions);
+            let awaited = rows || self.awaits_drills(kind);
             let counting = awaited.then_some(next);
             let Some(pane) = [content, reminder, counting].into_iter().flatten().min().filter(|p| *p <= until) else {
                 next = until.offset(1);
@@ -74,6 +75,7 @@ impl Monitor {
             }
             self.close_without_rows(kind, pane, &force.rules(), effects);
             self.close_limits_without_events(kind, pane, &force.rules(), effects);
+            self.close_drills(kind, pane, &force.rules(), effects);
             if reminder == Some(pane) {
                 self.remind(kind, pane, &force.rules(), effects);
             }

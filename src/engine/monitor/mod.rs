@@ -7,6 +7,7 @@
 
 pub mod chunks;
 mod close;
+mod drills;
 mod fairness;
 pub mod force;
 mod learn;
@@ -22,6 +23,7 @@ use super::alert::Alert;
 use super::cell::CellKey;
 use super::definitions::Definitions;
 use super::detect::stream::{Stream, StreamKey};
+use super::drill::{Drill, Order};
 use super::mark::{Mark, Marks};
 use super::partial::{self, EntryHead};
 use super::plan::{EdgesRecord, Plan, Progress, Versioned};
@@ -97,6 +99,8 @@ pub struct Tally {
     pub refused_definitions: u64,
     /// Pairs of binary models whose score is no probability.
     pub outside: u64,
+    /// Commands that can't be obeyed, or are of a later version.
+    pub refused_commands: u64,
 }
 
 /// The state of one summaries partition.
@@ -112,6 +116,7 @@ pub struct Monitor {
     shared_seq: EpochSeq,
     learners: BTreeMap<LearnerKey, Learner>,
     streams: Streams,
+    drills: Vec<Drill>,
     ages: Ages,
     /// The record whose closings are at work.
     now: Offset,
@@ -143,6 +148,7 @@ impl Monitor {
             shared_seq: EpochSeq(0),
             learners: BTreeMap::new(),
             streams: Streams::default(),
+            drills: Vec::new(),
             ages: Ages::default(),
             now: Offset(0),
             replaying: false,
@@ -165,7 +171,8 @@ impl Monitor {
             }
             k if k == Kind::Definitions as u8 => self.adopt(Versioned::read(bytes)?),
             k if k == Kind::Proposal as u8 => self.consider(Definitions::from_proposal(bytes)?, effects),
-            k if k == Kind::Command as u8 || k == Kind::Census as u8 => {} // of a later version
+            k if k == Kind::Command as u8 => self.drill(Order::read(&mut body)),
+            k if k == Kind::Census as u8 => {} // of a later version
             _ => return Err(Malformed::Value("a record of this kind in the summaries topic")),
         }
         Ok(())

@@ -8,7 +8,7 @@
 use super::chunks::{CHUNKS, ChunkIx, Written};
 use super::force::{Force, InForce};
 use super::shared::{Shared, SharedForm};
-use super::state::{Chunk, ChunkV1, Head, HeadV1, HeadV2};
+use super::state::{Chunk, ChunkV1, Head, HeadV1, HeadV2, HeadV4};
 use super::{Effects, Kept, Monitor, Tally};
 use crate::codec::wire::{Kind, Malformed, Reader};
 use crate::engine::detect::stream::{Form, StreamKey};
@@ -95,10 +95,12 @@ impl Restore {
 
     /// Prepares the replay of summaries.
     pub fn begin(self, partition: Partition) -> Result<Replay, Malformed> {
-        let head = match self.head.version {
-            1 => Head::from(self.head.whole::<HeadV1>(self.head.seq, "the state's head")?),
-            2 => Head::from(self.head.whole::<HeadV2>(self.head.seq, "the state's head")?),
-            _ => self.head.whole(self.head.seq, "the state's head")?,
+        let (seq, what) = (self.head.seq, "the state's head");
+        let (head, drills) = match self.head.version {
+            1 => (Head::from(self.head.whole::<HeadV1>(seq, what)?), Vec::new()),
+            2 => (Head::from(self.head.whole::<HeadV2>(seq, what)?), Vec::new()),
+            3 => (self.head.whole(seq, what)?, Vec::new()),
+            _ => self.head.whole::<HeadV4>(seq, what)?,
         };
         if head.chunks.len() != CHUNKS {
             return Err(Malformed::Value("another number of chunks"));
@@ -107,6 +109,9 @@ impl Restore {
             versioned.definitions.possible()?;
         }
         let mut monitor = Monitor::new(partition);
+        if !planted(Bug::DrillsNotRestored) {
+            monitor.drills = drills; // a replay leaves them alone
+        }
         let mut versions: Vec<InForce> = head.definitions.iter().map(|(v, from)| InForce::new(v.clone(), *from)).collect();
         let oldest = usize::from(planted(Bug::DefinitionsNotRestored)) * versions.len().saturating_sub(1);
         let versions = versions.split_off(oldest);

@@ -123,13 +123,7 @@ impl Shared {
 
     /// Admits new segments of a closing, largest first, while there is room: of those by `listed` dimensions at most `cap` are watched.
     /// Each comes with its rows.
-    pub fn admit(
-        &mut self,
-        model: &str,
-        mut candidates: Vec<(u64, Segment)>,
-        (listed, cap): (&[Vec<String>], usize),
-        closing: Closing,
-    ) {
+    pub fn admit(&mut self, model: &str, mut candidates: Vec<(u64, Segment)>, (listed, cap): (&[Vec<String>], usize), closing: Closing) {
         let (new, full) = (!self.segments.contains_key(model), self.segments.len() >= MAX_MODELS);
         self.changed |= new;
         let admitted = self.segments.entry(model.to_string()).or_default();

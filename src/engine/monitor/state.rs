@@ -13,6 +13,7 @@ use crate::codec::wire::{Kind, Writer};
 use crate::engine::definitions::{Definitions, form::Form1};
 use crate::engine::detect::stream::{Form, Stream, StreamKey};
 use crate::engine::detect::v1::StreamV1;
+use crate::engine::drill::Drill;
 use crate::engine::mark::Marks;
 use crate::engine::plan::{Versioned, VersionedOf};
 use crate::engine::types::{EpochSeq, Offset, PaneId};
@@ -64,9 +65,15 @@ impl From<HeadV2> for Head {
     }
 }
 
+/// With drills that are under way behind it.
+pub(super) type HeadV4 = (Head, Vec<Drill>);
+
 impl Head {
     /// Format and bytes, in the oldest format that can say it.
-    fn encoded(self) -> (u8, Vec<u8>) {
+    fn encoded(self, drills: &[Drill]) -> (u8, Vec<u8>) {
+        if !drills.is_empty() {
+            return (4, encoded(&(self, drills)));
+        }
         let (answer, superseded) = &self.assigned;
         let first = |v: &Versioned| v.version == 1;
         if !(superseded.is_empty() && answer.iter().all(first) && self.definitions.iter().all(|(v, _)| first(v))) {
@@ -190,7 +197,7 @@ impl Monitor {
             shared: self.shared_seq,
             chunks: self.ages.0.iter().map(|w| w.seq).collect(),
         };
-        let (format, body) = head.encoded();
+        let (format, body) = head.encoded(&self.drills);
         parts((Kind::Head, format), "head", 0, seq, &body)
     }
 
