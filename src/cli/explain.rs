@@ -5,6 +5,7 @@
 //! Comes from: `cli::events`. Goes to: standard output, by `cli::explain_page`.
 
 use super::events::{Event, Reading, detected_at};
+use super::explain_context::Episodes;
 use super::explain_page::{self, text, time};
 use super::sheet::{self, clip, harmless};
 use super::{ConfigArg, Failure, Output, settings, still_read};
@@ -68,12 +69,15 @@ pub fn explain(args: &ExplainArgs) -> Result<(), Failure> {
     logs::start("warn");
     let wanted = args.alert.trim().to_lowercase();
     let mut reading = Reading::begin(&settings, "explain")?;
-    let mut events = Vec::new();
-    reading.read_all(&mut |event| events.extend(Some(event).filter(|e| fits(&e.value, &wanted))))?;
+    let (mut events, mut all) = (Vec::new(), Episodes::default());
+    reading.read_all(&mut |event| {
+        all.observe(&event.value);
+        events.extend(Some(event).filter(|e| fits(&e.value, &wanted)));
+    })?;
     let episodes = episodes(events);
     let topic = &settings.alerts.topic;
     let page = match find(&episodes, &wanted) {
-        Found::One(i) => show(&episodes, i, args.output),
+        Found::One(i) => show(&episodes, i, args.output, &all),
         Found::Several(fitting) => return Err(Failure::Runtime(several(&episodes, &fitting, &args.alert))),
         Found::Nothing => return Err(Failure::Runtime(nothing(topic, reading.records, &args.alert))),
     };
@@ -117,7 +121,7 @@ fn find(episodes: &[Episode], wanted: &str) -> Found {
     if fitting.len() == 1 || of_one { Found::One(newest) } else { Found::Several(fitting) }
 }
 
-fn show(episodes: &[Episode], i: usize, output: Output) -> String {
+fn show(episodes: &[Episode], i: usize, output: Output, all: &Episodes) -> String {
     let episode = &episodes[i];
     if output == Output::Json {
         return episode.events.iter().map(|e| format!("{}\n", e.json)).collect();
@@ -125,7 +129,8 @@ fn show(episodes: &[Episode], i: usize, output: Output) -> String {
     let events: Vec<&Value> = episode.events.iter().map(|e| &e.value).collect();
     let same = |e: &&Episode| e.id != episode.id && e.fingerprint() == episode.fingerprint();
     let others: Vec<&Value> = episodes.iter().filter(same).map(Episode::newest).collect();
-    explain_page::page(&events, &others, sheet::width(WIDEST)).print(sheet::coloured())
+    let beside = all.beside(episode.newest());
+    explain_page::page(&events, &others, &beside, sheet::width(WIDEST)).print(sheet::coloured())
 }
 
 /// The episodes that fit, newest first, a line each.
@@ -210,7 +215,7 @@ mod tests {
     #[test]
     fn events_are_in_order_and_one_that_was_read_twice_is_shown_once() {
         let episodes = read("aa11-12");
-        let shown: String = show(&episodes, episodes.len() - 1, Output::Json);
+        let shown: String = show(&episodes, episodes.len() - 1, Output::Json, &Episodes::default());
         assert_eq!(shown, format!("{}\n{}\n", event("aa11", 12, 0).json, event("aa11", 12, 1).json));
     }
 

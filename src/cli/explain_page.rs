@@ -6,6 +6,7 @@
 //! Comes from: `cli::explain` (an episode's events in order). Goes to: `cli::sheet`.
 
 use super::demo_show::advice;
+use super::explain_context::{Brief, context};
 use super::explain_life::{life, others};
 use super::explain_words::{Scale, chance, interval, length, reference, times, tolerance, value};
 use super::sheet::{BOLD, Column, DIM, GREEN, Ink, PLAIN, Row, Sheet, bar, clip, colour, natural, whiskers};
@@ -36,7 +37,8 @@ pub fn part<T: DeserializeOwned>(event: &Value, name: &str) -> Option<T> {
     event.get(name).and_then(|v| serde_json::from_value(v.clone()).ok())
 }
 
-fn stamp(event: &Value, pointer: &str) -> Option<Timestamp> {
+/// A time of an event.
+pub fn stamp(event: &Value, pointer: &str) -> Option<Timestamp> {
     text(event, pointer).and_then(|t| t.parse().ok())
 }
 
@@ -93,8 +95,9 @@ fn sides(event: &Value) -> (&'static str, &'static str) {
     }
 }
 
-/// The page of the events of an episode; `before` are the newest events of other episodes of its fingerprint.
-pub fn page(events: &[&Value], before: &[&Value], width: usize) -> Sheet {
+/// The page of the events of an episode; `before` are the newest events of other episodes of its fingerprint, `beside` those that were there
+/// at the same time.
+pub fn page(events: &[&Value], before: &[&Value], beside: &[&Brief], width: usize) -> Sheet {
     let mut sheet = Sheet::new(width);
     let Some(last) = events.last() else { return sheet };
     let resolved = |e: &Value| text(e, "/status") == Some("RESOLVED");
@@ -111,6 +114,7 @@ pub fn page(events: &[&Value], before: &[&Value], width: usize) -> Sheet {
     recovery(&mut sheet, last);
     values(&mut sheet, shown, ink);
     contributors(&mut sheet, shown, ink);
+    context(&mut sheet, shown, beside);
     next_steps(&mut sheet, shown, resolved(last));
     life(&mut sheet, events);
     others(&mut sheet, before);
@@ -333,7 +337,7 @@ mod tests {
 
     /// Holds a page against the one that somebody has looked at; `DRIFTLINE_WRITE_FIXTURES=1` writes it.
     fn looks_like(name: &str, events: &[Value], others: &[Value], width: usize) {
-        let shown = page(&events.iter().collect::<Vec<_>>(), &others.iter().collect::<Vec<_>>(), width).print(false);
+        let shown = page(&events.iter().collect::<Vec<_>>(), &others.iter().collect::<Vec<_>>(), &[], width).print(false);
         let path = format!("{FOLDER}/{name}.txt");
         if std::env::var_os("DRIFTLINE_WRITE_FIXTURES").is_some() {
             std::fs::write(&path, &shown).unwrap();
@@ -437,7 +441,7 @@ mod tests {
             event
         };
         looks_like("limit", &[limit("points", [0.123, 0.1134, 0.1333], 0.1, [2.3, 1.34, 3.33])], &[], 100);
-        let rows = page(&[&limit("rows", [37.0, 26.85, 50.99], 100.0, [-63.0, -73.15, -49.01])], &[], 100).print(false);
+        let rows = page(&[&limit("rows", [37.0, 26.85, 50.99], 100.0, [-63.0, -73.15, -49.01])], &[], &[], 100).print(false);
         assert!(rows.contains("-63 rows from the limit (95 %: -73.15 to -49.01)"), "{rows}");
         assert!(!rows.contains("nats") && !rows.contains("if meant"), "{rows}");
     }
@@ -446,20 +450,20 @@ mod tests {
     fn words_of_a_later_version_are_shown_and_what_is_absent_is_left_out() {
         let event =
             json!({ "severity": "PAGE", "status": "MERGED", "reason": "joined", "detector": "oracle", "effect": { "name": "bits" } });
-        let shown = page(&[&event], &[], 80).print(false);
+        let shown = page(&[&event], &[], &[], 80).print(false);
         for word in ["PAGE MERGED", "by oracle", "MERGED/joined"] {
             assert!(shown.contains(word), "{shown}");
         }
         for absent in ["\n  evidence", "\n  effect", "\n  compared", "\n  changed", "\n  runbook", "\nWhat to do", "\nWhere"] {
-            assert!(!shown.contains(absent) && page(&[&full()], &[], 80).print(false).contains(absent), "{absent}:\n{shown}");
+            assert!(!shown.contains(absent) && page(&[&full()], &[], &[], 80).print(false).contains(absent), "{absent}:\n{shown}");
         }
-        assert_eq!(page(&[], &[], 80).print(false), "");
+        assert_eq!(page(&[], &[], &[], 80).print(false), "");
     }
 
     #[test]
     fn colours_are_those_of_the_severity_and_add_nothing_else() {
         let event = full();
-        let (plain, coloured) = (page(&[&event], &[], 80).print(false), page(&[&event], &[], 80).print(true));
+        let (plain, coloured) = (page(&[&event], &[], &[], 80).print(false), page(&[&event], &[], &[], 80).print(true));
         assert!(coloured.starts_with("\u{1b}[1;31mCRITICAL FIRING\u{1b}[0m"), "{coloured}");
         let bare = coloured.split('\u{1b}').enumerate().map(|(i, t)| if i == 0 { t } else { t.split_once('m').unwrap().1 });
         let spaces = |text: &str| text.lines().map(|l| l.trim_end().to_owned()).collect::<Vec<_>>();
@@ -496,7 +500,7 @@ mod tests {
             for (name, value) in &changes {
                 event[name.get(&names).as_str()] = value.clone();
             }
-            for line in page(&vec![&event; copies], &[&event], width).print(false).lines() {
+            for line in page(&vec![&event; copies], &[&event], &[], width).print(false).lines() {
                 prop_assert!(columns(line) <= width, "{} of {width}: {line:?}", columns(line));
                 prop_assert!(!line.contains(char::is_control), "{line:?}");
             }
@@ -510,7 +514,7 @@ mod tests {
             let mut event = full();
             let parts = shares.iter().map(|(b, c, s)| json!({ "what": "[10, 20)", "baseline": b, "current": c, "share": s }));
             event["contributors"] = Value::Array(parts.collect());
-            let shown = page(&[&event], &[], width).print(false);
+            let shown = page(&[&event], &[], &[], width).print(false);
             let lines: Vec<Vec<char>> = shown.lines().skip_while(|l| !l.starts_with("Where")).skip(2).take(shares.len()).map(|l| l.chars().collect()).collect();
             // the signs of percent stand below each other, and each bar between two of them
             let signs = |l: &[char]| l.iter().enumerate().filter(|(_, c)| **c == '%').map(|(i, _)| i).collect::<Vec<_>>();

@@ -10,6 +10,7 @@ mod demo_show;
 pub mod drill;
 mod events;
 pub mod explain;
+mod explain_context;
 mod explain_life;
 mod explain_page;
 mod explain_words;
