@@ -9,6 +9,7 @@ pub mod config;
 pub mod engine;
 pub mod flow;
 pub mod forward;
+pub mod identity;
 pub mod infer;
 pub mod kafka;
 pub mod log;

@@ -110,8 +110,8 @@ pub fn settings(brokers: &str, own_prefix: bool) -> Result<Settings, Failure> {
         settings.definitions.app.clone_from(&app);
         settings.app = app;
     }
-    if settings.http.is_some_and(|address| TcpListener::bind(address).is_err()) {
-        settings.http = Some(SocketAddr::from(([127, 0, 0, 1], 0))); // the usual port is taken
+    if let Some(http) = settings.http.as_mut().filter(|http| TcpListener::bind(http.listen).is_err()) {
+        http.listen = SocketAddr::from(([127, 0, 0, 1], 0)); // the usual port is taken
     }
     Ok(settings)
 }

@@ -4,6 +4,7 @@
 //! SIGTERM end it with success. Never: asks Kafka, joins a group, changes anything.
 //! Comes from: `top::ask`. Goes to: the terminal (`cli::top_screen`), or standard output.
 
+use super::forward::ForwardArgs;
 use super::sheet::{self, NARROWEST};
 use super::top_page::page;
 use super::top_screen::{Did, Screen, measured};
@@ -17,6 +18,7 @@ use crate::top::sample::{History, Sample};
 use crate::top::view::{Seen, View, view};
 use clap::Args;
 use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
@@ -35,6 +37,12 @@ pub struct TopArgs {
     /// Address of a process (its http.listen); repeat it, or write several with commas, for each process of an application
     #[arg(long, value_name = "URL", value_delimiter = ',', default_value = "http://127.0.0.1:9464", value_parser = address, env = "DRIFTLINE_TOP_URL")]
     pub url: Vec<String>,
+    /// File with the bearer token of http.token; read anew each time
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Certificates (PEM) that vouch for https addresses. Default: Mozilla's list of authorities
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
     /// Processes are asked again after this long
     #[arg(long, value_name = "LENGTH", default_value = "2s", value_parser = duration::parse)]
     pub every: Span,
@@ -78,7 +86,8 @@ pub fn top(args: &TopArgs) -> Result<(), Failure> {
     let mut urls = args.url.clone();
     let mut known = std::collections::BTreeSet::new();
     urls.retain(|url| known.insert(url.clone())); // one that is typed twice would count twice
-    let asker = Asker::new(urls).map_err(Failure::Runtime)?;
+    let ca = args.ca_file.as_deref().map(ForwardArgs::read).transpose()?;
+    let asker = Asker::new(urls, args.token_file.clone(), ca.as_deref()).map_err(|why| Failure::Runtime(format!("--ca-file {why}")))?;
     let watched = Watched { histories: asker.urls().iter().map(|_| History::default()).collect(), asker };
     let every = Duration::from_millis(args.every.0 as u64);
     match (args.once, args.output) {

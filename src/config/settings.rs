@@ -41,7 +41,7 @@ pub struct Settings {
     /// Alerts out.
     pub alerts: Alerts,
     /// HTTP listener of /metrics, /livez, /readyz, /status; `None` switches it off.
-    pub http: Option<SocketAddr>,
+    pub http: Option<Http>,
     /// Upper limit of exported time series.
     pub max_series: usize,
     /// Partitions of the summaries, state and alerts topics.
@@ -330,4 +330,33 @@ impl Settings {
     pub fn topic(&self, name: &str) -> String {
         format!("{}.{name}", self.app)
     }
+}
+
+/// The HTTP listener.
+#[derive(Clone, Debug)]
+pub struct Http {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// What it shows as a TLS server.
+    pub tls: Option<TlsFiles>,
+    /// What `/metrics` and `/status` ask for.
+    pub token: Option<Token>,
+}
+
+/// A certificate and its key, in files that may be renewed.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    /// Certificates (PEM), the server's own first.
+    pub certificate: PathBuf,
+    /// Its key (PEM).
+    pub key: PathBuf,
+}
+
+/// A bearer token.
+#[derive(Clone, Debug)]
+pub enum Token {
+    /// In a file that may be renewed.
+    File(PathBuf),
+    /// From the environment.
+    Value(SecretString),
 }

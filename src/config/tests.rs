@@ -72,7 +72,7 @@ fn the_example_means_what_it_says() {
     assert_eq!(rules.baseline, range);
     assert_eq!((rules.budget.false_alarms, rules.budget.per), (1.0, Span::days(3650)));
     assert_eq!(settings.alerts, Alerts { topic: "car-loan.alerts".to_string(), format: AlertFormat::Json });
-    assert_eq!(settings.http, Some("127.0.0.1:9464".parse().unwrap()));
+    assert_eq!(settings.http.map(|http| http.listen), Some("127.0.0.1:9464".parse().unwrap()));
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn defaults_are_those_of_the_design() {
     assert_eq!((settings.summaries_partitions, settings.replication, settings.max_series), (8, -1, 2000));
     assert_eq!((settings.instance.as_str(), settings.threads), ("0", Threads { join: 1, detect: 1 }));
     assert_eq!((settings.alerts.topic.as_str(), settings.start_from), ("shop.alerts", StartFrom::Earliest));
-    assert_eq!(settings.http, Some("0.0.0.0:9464".parse().unwrap()));
+    assert_eq!(settings.http.map(|http| http.listen), Some("127.0.0.1:9464".parse().unwrap()), "other machines only when told");
     assert_eq!(rules.model("fraud").task, Task::Binary);
     assert_eq!(rules.model("other").task, Task::Unknown);
 }
@@ -186,6 +186,14 @@ fn contradictions_are_found() {
         ("summaries: { partitions: 257 }", "summaries.partitions is 257: it must be 1 to 256"),
         ("topics: { replication: 0 }", "topics.replication is 0"),
         ("http: { listen: here }", "no address with a port"),
+        ("http: { tls: { cert_file: tests/fixtures/tls/first.pem } }", "http.tls.key_file is missing"),
+        ("http: { tls: { cert_file: nowhere.pem, key_file: tests/fixtures/tls/first.key } }", "nowhere.pem can't be read"),
+        (
+            "http: { tls: { cert_file: tests/fixtures/tls/second.pem, key_file: tests/fixtures/tls/first.key } }",
+            "first.key is not the key of the certificate",
+        ),
+        ("http: { tls: { cert_file: Cargo.toml, key_file: tests/fixtures/tls/first.key } }", "Cargo.toml holds no certificate"),
+        ("http: { token: { file: nowhere } }", "nowhere can't be read"),
         ("alerts: { topic: p }", "alerts.topic \"p\" is the topic of predictions, too"),
         ("alerts: { topic: shop.journal }", "driftline's own journal"),
         ("panes: { size: 2ms }", "at least 1s"),
@@ -330,7 +338,7 @@ fn secrets_are_read_and_never_shown() {
 
 #[test]
 fn listen_off_switches_http_off() {
-    assert_eq!(fine(&format!("{MINIMAL}http: {{ listen: off }}\n")).http, None);
+    assert_eq!(fine(&format!("{MINIMAL}http: {{ listen: off }}\n")).http.map(|http| http.listen), None);
 }
 
 #[test]

@@ -293,7 +293,10 @@ impl Metrics {
         let make = Maker(&registry);
         let metrics = Metrics {
             series_dropped: kept(&registry, IntGauge::new(DROPPED, "Series left out of this answer because of metrics.max_series")),
-            http_refused: make.counter("driftline_http_refused_total", "Requests for /metrics or /status that came too fast"),
+            http_refused: make.counter(
+                "driftline_http_refused_total",
+                "Requests for /metrics or /status that came too fast, and connections beyond 256 at a time",
+            ),
             budget: kept(
                 &registry,
                 Gauge::new("driftline_budget_false_alarms_per_day", "False alarms a day that the budget allows the whole application"),

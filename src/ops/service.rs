@@ -3,6 +3,7 @@
 //! Guarantees: a fatal error of one member stops all of them and becomes the process's exit code; a stop ends running epochs first.
 //! Comes from: `cli::run`, `cli::demo`. Goes to: `stage` over `kafka`.
 
+use super::door::Door;
 use super::http::{Shared, now_ms, serve};
 use super::metrics::Metrics;
 use super::status::{Board, detect_view, join_view};
@@ -93,8 +94,11 @@ impl Service {
         let board = Arc::new(Board::default());
         let (app, memory_limit) = (settings.app.as_str().into(), settings.memory_limit);
         let shared = Shared { metrics: metrics.clone(), board: board.clone(), app, memory_limit };
-        let http = match settings.http {
-            Some(address) => Some(runtime.block_on(serve(address, shared)).map_err(|e| ServiceError::Http(address, e))?),
+        let http = match &settings.http {
+            Some(http) => {
+                let door = Door::new(http).map_err(|why| ServiceError::Start(vec![format!("http: {why}")]))?;
+                Some(runtime.block_on(serve(http.listen, shared, door)).map_err(|e| ServiceError::Http(http.listen, e))?)
+            }
             None => None,
         };
         let registry = match stages.join {

@@ -6,6 +6,7 @@
 use super::page::Page;
 use super::sample::{Sample, Status};
 use crate::outward::{self, Unreached};
+use std::path::PathBuf;
 use std::time::Duration;
 use ureq::Agent;
 
@@ -21,6 +22,8 @@ const OURS: &str = "driftline_build_info";
 pub struct Asker {
     agent: Agent,
     urls: Vec<String>,
+    /// A file with a bearer token; read each time, since tokens are renewed.
+    token_file: Option<PathBuf>,
 }
 
 /// The address of a process as it is typed: with or without scheme, or of one of its pages.
@@ -32,9 +35,9 @@ pub fn address(typed: &str) -> Result<String, String> {
 }
 
 impl Asker {
-    /// Of processes at these addresses.
-    pub fn new(urls: Vec<String>) -> Result<Asker, String> {
-        Ok(Asker { agent: outward::agent(TIMEOUT, None)?, urls })
+    /// Of processes at these addresses. `ca`: certificates in PEM that vouch for them; without them Mozilla's list does.
+    pub fn new(urls: Vec<String>, token_file: Option<PathBuf>, ca: Option<&str>) -> Result<Asker, String> {
+        Ok(Asker { agent: outward::agent(TIMEOUT, ca)?, urls, token_file })
     }
 
     /// Whom it asks.
@@ -62,13 +65,20 @@ impl Asker {
     }
 
     fn page(&self, url: &str) -> Result<String, String> {
-        let mut answer = self.agent.get(url).call().map_err(unreached)?;
+        let mut request = self.agent.get(url);
+        if let Some(file) = &self.token_file {
+            let token = std::fs::read_to_string(file).map_err(|e| format!("--token-file {} can't be read: {e}", file.display()))?;
+            request = request.header("authorization", format!("Bearer {}", token.trim()));
+        }
+        let mut answer = request.call().map_err(unreached)?;
         let status = answer.status().as_u16();
         let body = answer.body_mut().with_config().limit(MOST).read_to_string().map_err(unreached)?;
         match status {
             200 => Ok(body),
             404 => Err("it answers 404; write the address of http.listen, with the path of a proxy before it if there is one".into()),
-            401 | 403 => Err(format!("something before it does not let us in, status {status}; ask the process itself (http.listen)")),
+            401 | 403 => Err(format!(
+                "it does not let us in, status {status}; give the token of its http.token (--token-file), or that of a proxy before it"
+            )),
             429 => Err("it is asked more than 100 times a second; close other views, or raise --every".into()),
             300..=399 => Err(format!("it answers with a redirect, status {status}; write the address that it leads to")),
             _ => Err(format!("it answers with status {status}; its log may say why")),
@@ -83,7 +93,9 @@ fn unreached(e: ureq::Error) -> String {
         Unreached::NoHost => "there is no such host; correct --url".into(),
         Unreached::Late => format!("no answer within {} s; is the process overloaded, or a firewall before it?", TIMEOUT.as_secs()),
         Unreached::NoAddress(why) => format!("that is no address ({why}); write http://HOST:PORT"),
-        Unreached::Distrusted(why) => format!("no secured connection ({why}); driftline itself speaks http:// only"),
+        Unreached::Distrusted(why) => {
+            format!("no secured connection ({why}); give its authority (--ca-file), or write http:// if it has no http.tls")
+        }
         Unreached::Other(why) => format!("it can't be reached ({why}); is --url right?"),
     }
 }

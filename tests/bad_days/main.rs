@@ -7,6 +7,7 @@ mod broker_away;
 mod changed;
 mod connect;
 mod devices;
+mod door;
 mod drill;
 #[path = "../kit/encoded.rs"]
 mod encoded;

@@ -23,6 +23,7 @@ pub struct Scene {
     client: String,
     predictions: String,
     outcomes: String,
+    door: String,
     began: i64,
 }
 
@@ -44,6 +45,7 @@ impl Scene {
             client: String::new(),
             predictions: "{ topic: TOPIC }".to_string(),
             outcomes: "{ topic: TOPIC }".to_string(),
+            door: String::new(),
             began: (now_ms() / 60_000 - 60) * 60_000, // an hour ago, on a pane's border
         }
     }
@@ -71,6 +73,12 @@ impl Scene {
         self
     }
 
+    /// Further settings of the HTTP listener.
+    pub fn door(mut self, settings: &str) -> Scene {
+        self.door = settings.to_string();
+        self
+    }
+
     /// Event times count from here.
     pub fn beginning(mut self, began: i64) -> Scene {
         self.began = began;
@@ -92,7 +100,7 @@ impl Scene {
         let path = self.file("driftline.yaml");
         let side = |text: &str, name: &str| text.replace("TOPIC", &self.topic(name));
         let text = format!(
-            "app: {}\nkafka: {{ brokers: \"{}\", client: {{ {} }} }}\npredictions: {}\noutcomes: {}\nhttp: {{ listen: \"127.0.0.1:{}\" }}\n\
+            "app: {}\nkafka: {{ brokers: \"{}\", client: {{ {} }} }}\npredictions: {}\noutcomes: {}\nhttp: {{ listen: \"127.0.0.1:{}\" {} }}\n\
              epoch: {{ time: 200ms }}\nsummaries: {{ partitions: 1 }}\ninstance: one-0\n{}\n",
             self.app,
             self.brokers,
@@ -100,6 +108,7 @@ impl Scene {
             side(&self.predictions, "predictions"),
             side(&self.outcomes, "outcomes"),
             self.http,
+            self.door,
             self.extra.join("\n")
         );
         std::fs::write(&path, text).expect("the configuration is written");

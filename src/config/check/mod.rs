@@ -6,6 +6,7 @@
 mod explode;
 mod fairness;
 mod fields;
+mod http;
 mod kafka;
 mod limits;
 mod protect;
@@ -24,7 +25,6 @@ use super::shape::Path;
 use crate::engine::join::Limits;
 use crate::engine::monitor::chunks::Pace;
 use crate::engine::types::Span;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// A contradiction.
@@ -133,7 +133,7 @@ pub fn check(config: &raw::Config, context: &mut Context<'_>) -> Settings {
         },
         epoch: epoch(&config.epoch, context),
         alerts,
-        http: http(&config.http, context),
+        http: http::http(&config.http, context),
         max_series: context.within(&["metrics", "max_series"], config.metrics.max_series, 10, 1_000_000),
         summaries_partitions: context.within(&["summaries", "partitions"], config.summaries.partitions, 1, 256),
         replication: replication(config.topics.replication, context),
@@ -156,18 +156,6 @@ fn epoch(typed: &raw::Epoch, context: &mut Context<'_>) -> EpochLimits {
         context.problem(Path::of(&["epoch", "time"]), "epoch.time must be at most 1m", why);
     }
     EpochLimits { records: context.within(&["epoch", "records"], typed.records, 1, 100_000_000), time }
-}
-
-fn http(typed: &raw::Http, context: &mut Context<'_>) -> Option<SocketAddr> {
-    if typed.listen.0 == "off" {
-        return None;
-    }
-    let address = typed.listen.0.parse().ok();
-    if address.is_none() {
-        let message = format!("http.listen: \"{}\" is no address with a port", typed.listen.0);
-        context.problem(Path::of(&["http", "listen"]), message, "write for example 0.0.0.0:9464, [::]:9464 or off");
-    }
-    address
 }
 
 fn replication(typed: i32, context: &mut Context<'_>) -> i32 {

@@ -3,11 +3,13 @@
 //! Guarantees: the schema, the reference page and the reader come from these types; every default stands here (or in
 //! `check` where it depends on another key). Never: decides whether values make sense together.
 
+mod http;
 mod inputs;
 mod limits;
 mod protect;
 mod registry;
 
+pub use http::*;
 pub use inputs::*;
 pub use limits::*;
 pub use protect::*;
@@ -413,20 +415,6 @@ impl Default for Alerts {
     fn default() -> Self {
         let (labels, annotations) = Default::default();
         Alerts { topic: None, format: FormatName::Json, reminder: Duration(Span::hours(24)), labels, annotations }
-    }
-}
-
-/// The HTTP listener.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Http {
-    /// `address:port`, or `off`.
-    pub listen: Text,
-}
-
-impl Default for Http {
-    fn default() -> Self {
-        Http { listen: Text("0.0.0.0:9464".to_string()) }
     }
 }
 
