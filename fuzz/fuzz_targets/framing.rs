@@ -1,6 +1,6 @@
 //! Confluent's five bytes and message indexes, the partitioner and the join's key: what is done to bytes before they mean anything.
 #![no_main]
-use driftline::codec::framing::unframe;
+use driftline::codec::framing::{Framing, unframe};
 use driftline::codec::protobuf::indexes;
 use driftline::engine::types::RequestKey;
 use driftline::log::partitioner::partition_of;
@@ -9,6 +9,11 @@ driftline_fuzz::target!(|data| {
     if let Ok((id, rest)) = unframe(data) {
         let again = [&[0][..], &id.0.to_be_bytes(), rest].concat();
         assert_eq!(again, data, "framed again it is the same");
+    }
+    for framing in Framing::ALL {
+        if let Ok(rest) = framing.open(data, [7; 8]) {
+            assert!(data.ends_with(rest));
+        }
     }
     let mut count = 0;
     if let Ok(rest) = indexes(data, |_| count += 1) {

@@ -147,9 +147,9 @@ fn schema_file(args: &InferArgs, input: &str) -> Result<Option<SchemaFile>, Fail
 fn relative(format: &Format, config: Option<&Path>) -> Format {
     let folder = config.and_then(Path::parent).unwrap_or(Path::new(""));
     match format.clone() {
-        Format::Avro { path, schema, confluent } => {
+        Format::Avro { path, schema, framing } => {
             let path = path.strip_prefix(folder).map_or(path.clone(), Path::to_path_buf);
-            Format::Avro { path, schema, confluent }
+            Format::Avro { path, schema, framing }
         }
         other => other,
     }

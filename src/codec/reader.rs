@@ -4,10 +4,10 @@
 //! that `when` leaves out for its key or headers is not looked into.
 //! Never: reads a clock. Comes from: `log` (a borrowed record). Goes to: `decoder`.
 
-use super::avro::Avro;
+use super::avro::{Avro, Parsed};
 use super::event::{BadRecord, MAX_NAME, MAX_VALUE, Reason};
 use super::found::{Found, Marks, Sink};
-use super::framing::{SchemaId, unframe};
+use super::framing::{Framing, SchemaId, unframe};
 use super::json;
 use super::mapping::{Mapping, Outside, Slot};
 use super::plan::{Plan, RowPlan, Stop};
@@ -57,8 +57,8 @@ pub(super) enum Read {
 enum Values {
     Json,
     Avro(Avro),
-    /// Behind five bytes that don't matter.
-    Framed(Avro),
+    /// Behind bytes of which at most a fingerprint (of this schema) matters.
+    Framed(Avro, Framing, [u8; 8]),
     Protobuf(Protobuf),
     /// Behind five bytes and message indexes that don't matter.
     FramedProtobuf(Protobuf),
@@ -79,9 +79,12 @@ impl Reader {
         let mut plan = Plan::new(&mapping);
         let values = match &source.format {
             Format::Json => Values::Json,
-            Format::Avro { schema, confluent, .. } => {
+            Format::Avro { schema, framing, .. } => {
                 let avro = Avro::compile(schema, &mut plan).map_err(SchemaError)?;
-                if *confluent { Values::Framed(avro) } else { Values::Avro(avro) }
+                match framing {
+                    Framing::Bare => Values::Avro(avro),
+                    _ => Values::Framed(avro, *framing, Parsed::of(schema, &[]).map_err(SchemaError)?.fingerprint()),
+                }
             }
             Format::Protobuf { set, message, confluent, .. } => {
                 let schema = protobuf::Schema::of_set(set).map_err(SchemaError)?;
@@ -136,12 +139,16 @@ impl Reader {
             let what = format!("the value has {} bytes, at most {MAX_VALUE} are decoded: send large payloads another way", value.len());
             return Err(bad(Reason::TooLong, what));
         }
-        if matches!(self.values, Values::Framed(_) | Values::FramedProtobuf(_) | Values::ById(_)) {
+        if let Values::Framed(_, framing, fingerprint) = self.values
+            && framing != Framing::Confluent
+        {
+            value = framing.open(value, fingerprint).map_err(|why| bad(Reason::Undecodable, why))?;
+        } else if matches!(self.values, Values::Framed(..) | Values::FramedProtobuf(_) | Values::ById(_)) {
             let (id, rest) = unframe(value).map_err(|why| bad(Reason::Undecodable, format!("the value has no schema id: {why}")))?;
             (self.schema_id, value) = (Some(id), rest);
         }
         let way = match (&mut self.values, self.schema_id) {
-            (Values::Avro(avro) | Values::Framed(avro), _) => Way::Avro(avro),
+            (Values::Avro(avro) | Values::Framed(avro, ..), _) => Way::Avro(avro),
             (Values::Protobuf(protobuf), _) => Way::Protobuf(protobuf),
             (Values::FramedProtobuf(protobuf), _) => {
                 value = protobuf::indexes(value, |_| {}).map_err(|why| bad(Reason::Undecodable, why))?;

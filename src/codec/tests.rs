@@ -152,6 +152,29 @@ fn confluent_framing_is_taken_off_and_its_id_kept() {
 }
 
 #[test]
+fn single_objects_and_values_of_glue_are_read_by_the_schema_file() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("p.avsc"), schemas::PREDICTION).unwrap();
+    let by = |framing: &str| {
+        let text = format!(
+            "app: a\nkafka: {{ brokers: 'b:1' }}\npredictions: {{ topic: p, format: {{ avro: {{ schema: p.avsc, framing: {framing} }} }} }}\noutcomes: {{ topic: o }}\n"
+        );
+        decoder(&load_text("d.yaml", &text, &|_| None, folder.path()).unwrap_or_else(|e| panic!("{e}")).predictions, &[])
+    };
+    let fingerprint = apache_avro::Schema::parse_str(schemas::PREDICTION).unwrap().fingerprint::<apache_avro::rabin::Rabin>();
+    let single = [&[0xc3, 0x01][..], &fingerprint.bytes, &bytes(OWN_PREDICTION)].concat();
+    let glue = [&[3, 0][..], &[9; 16], &bytes(OWN_PREDICTION)].concat();
+    for (framing, value, others) in [("single_object", &single, &glue), ("glue", &glue, &single)] {
+        let mut decoder = by(framing);
+        assert_eq!(decoder.decode(&record(None, Some(value))).unwrap().request_id, "r-1", "{framing}");
+        let bad = decoder.decode(&record(None, Some(others))).unwrap_err();
+        assert_eq!(bad.reason, Reason::Undecodable);
+        assert!(bad.detail.contains("is the framing "), "{}", bad.detail);
+        assert_eq!(decoder.schema_id(), None);
+    }
+}
+
+#[test]
 fn the_example_s_mapping_reads_the_example_s_records() {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/car-loan.yaml")).unwrap();
     let settings = load_text("car-loan.yaml", &text, &|_| None, Path::new("")).unwrap();
@@ -393,7 +416,8 @@ fn a_protected_double_among_others_becomes_a_category() {
     );
     let schema = r#"{"type":"record","name":"R","fields":[{"name":"id","type":"string"},{"name":"at","type":"long"},{"name":"f","type":
         {"type":"record","name":"F","fields":[{"name":"a","type":"double"},{"name":"b","type":"double"},{"name":"c","type":"double"}]}}]}"#;
-    settings.predictions.format = crate::config::settings::Format::Avro { path: "x".into(), schema: schema.to_string(), confluent: false };
+    settings.predictions.format =
+        crate::config::settings::Format::Avro { path: "x".into(), schema: schema.to_string(), framing: Default::default() };
     let number = |name: &str, x: f64| (name.to_string(), AvroValue::Double(x));
     let f = AvroValue::Record(vec![number("a", 1.0), number("b", 42.0), number("c", f64::NAN)]);
     let id = ("id".to_string(), AvroValue::String("r".to_string()));
@@ -432,7 +456,7 @@ fn faults_of_a_protected_source_show_no_values() {
 fn a_schema_that_is_none_is_an_error() {
     let source = Source {
         topic: "p".to_string(),
-        format: crate::config::settings::Format::Avro { path: "x".into(), schema: "{".to_string(), confluent: false },
+        format: crate::config::settings::Format::Avro { path: "x".into(), schema: "{".to_string(), framing: Default::default() },
         fields: Default::default(),
         when: Vec::new(),
         explode: None,

@@ -3,6 +3,7 @@
 //! Guarantees: a `Settings` that exists passed every semantic check. Comes from `config::load`. Goes to everything else.
 
 use super::place::Step;
+use crate::codec::framing::Framing;
 use crate::engine::definitions::Definitions;
 use crate::engine::join::Limits;
 use crate::engine::monitor::chunks::Pace;
@@ -179,8 +180,8 @@ pub enum Format {
         path: PathBuf,
         /// Its text.
         schema: String,
-        /// True if each value begins with Confluent's magic byte and schema id.
-        confluent: bool,
+        /// What stands before each value.
+        framing: Framing,
     },
     /// Protobuf by a schema file.
     Protobuf {

@@ -3,6 +3,7 @@
 use super::place::names;
 use super::settings::*;
 use super::{Diagnostics, load, load_text, schema};
+use crate::codec::framing::Framing;
 use crate::codec::shape::Referred;
 use crate::engine::definitions::{BaselineRule, Fairness, Task, Tolerance};
 use crate::engine::types::{EventTime, PaneSize, Span};
@@ -253,7 +254,7 @@ fn paths_are_compared_with_the_avro_schema() {
         ))
     };
     let settings = load_text("d.yaml", &text("country", "id"), &no_env, folder.path()).unwrap_or_else(|e| panic!("{e}"));
-    assert!(matches!(settings.predictions.format, Format::Avro { confluent: true, .. }));
+    assert!(matches!(settings.predictions.format, Format::Avro { framing: Framing::Confluent, .. }));
     assert_eq!(settings.predictions.fields.score, None, "a default that the schema does not have is absent");
     let said = load_text("d.yaml", &text("contry", "idd"), &no_env, folder.path()).unwrap_err().to_string();
     assert!(said.contains("exclude names \"contry\"") && said.contains("did you mean \"country\"?"), "{said}");

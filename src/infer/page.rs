@@ -5,6 +5,7 @@
 
 use super::places::{At, Place, Places, quoted, typed};
 use super::roles::{Found, Outcomes, Predictions, Task, shown, task};
+use crate::codec::framing::Framing;
 use crate::codec::schemas;
 use crate::config::settings::{Format, TimeUnit};
 
@@ -79,8 +80,8 @@ fn format(format: &Format) -> Option<String> {
         Format::Json => None,
         Format::Registry { .. } => Some("registry".to_string()),
         Format::Avro { schema, .. } if schema == schemas::PREDICTION || schema == schemas::OUTCOME => Some("avro".to_string()),
-        Format::Avro { path, confluent, .. } => {
-            let framing = if *confluent { ", framing: confluent" } else { "" };
+        Format::Avro { path, framing, .. } => {
+            let framing = if *framing == Framing::Bare { String::new() } else { format!(", framing: {}", framing.word()) };
             Some(format!("{{ avro: {{ schema: {}{framing} }} }}", quoted(&path.display().to_string())))
         }
         Format::Protobuf { path, message, confluent, .. } => {

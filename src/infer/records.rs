@@ -7,7 +7,7 @@ use super::known::Told;
 use super::places::{Places, Sample};
 use crate::codec::avro::{Parsed, Whole};
 use crate::codec::event::MAX_VALUE;
-use crate::codec::framing::{SchemaId, unframe};
+use crate::codec::framing::{Framing, SchemaId, unframe};
 use crate::codec::writers::{Answer, SchemaKind, Schemas};
 use crate::config::settings::Format;
 use crate::engine::types::{Offset, Partition};
@@ -147,10 +147,12 @@ fn body<'v>(stored: &'v Stored, format: &Format) -> Result<(Option<SchemaId>, &'
     let value = stored.value.as_deref().ok_or("the value is null")?;
     match format {
         _ if value.len() > MAX_VALUE => Err(format!("the value has more than {MAX_VALUE} bytes")),
-        Format::Registry { .. } | Format::Avro { confluent: true, .. } | Format::Protobuf { confluent: true, .. } => {
+        Format::Registry { .. } | Format::Avro { framing: Framing::Confluent, .. } | Format::Protobuf { confluent: true, .. } => {
             unframe(value).map(|(id, rest)| (Some(id), rest))
         }
-        Format::Json | Format::Avro { .. } | Format::Protobuf { .. } => Ok((None, value)),
+        Format::Avro { framing: Framing::Bare, .. } => Ok((None, value)),
+        Format::Avro { schema, framing, .. } => Ok((None, framing.open(value, Parsed::of(schema, &[])?.fingerprint())?)),
+        Format::Json | Format::Protobuf { .. } => Ok((None, value)),
     }
 }
 
@@ -205,9 +207,11 @@ fn by_file(file: &SchemaFile, values: &[&[u8]]) -> Result<Format, String> {
     let types = parsed.types();
     let mut whole = Whole::of(&types).map_err(wrong)?;
     let mut fits = |bytes: &[u8]| whole.read(bytes).is_ok();
-    let bare = values.iter().filter(|v| fits(v)).count();
-    let framed = values.iter().filter(|v| unframe(v).is_ok_and(|(_, rest)| fits(rest))).count();
-    Ok(Format::Avro { path: file.path.clone(), schema: file.text.clone(), confluent: framed > bare })
+    let fingerprint = parsed.fingerprint();
+    let mut fitting = |framing: Framing| values.iter().filter(|v| framing.open(v, fingerprint).is_ok_and(&mut fits)).count();
+    let framings = Framing::ALL.into_iter().rev(); // of equally good ones `max_by_key` takes the last: bare
+    let framing = framings.max_by_key(|framing| fitting(*framing)).unwrap_or_default();
+    Ok(Format::Avro { path: file.path.clone(), schema: file.text.clone(), framing })
 }
 
 /// Records by how they were written. What nobody can read is counted among the faults.

@@ -5,7 +5,10 @@
 use crate::decode::Shelf;
 use crate::encoded::avro;
 use crate::framed;
+use apache_avro::Schema;
+use apache_avro::rabin::Rabin;
 use driftline::codec::decoder::{OutcomeDecoder, PredictionDecoder};
+use driftline::codec::framing::Framing;
 use driftline::codec::writers::{SchemaKind, Schemas};
 use driftline::config::load_text;
 use driftline::config::settings::{Format, TimeUnit};
@@ -196,9 +199,21 @@ fn a_file_reads_values_behind_ids_too_and_the_registry_goes_before_a_file_for_bo
     let by = file("new.avsc", NEW);
     let format = |file: &SchemaFile, shelf| taken("p", &p, Some(file), shelf).unwrap().format;
     let shelf = Shelf::of(&[(12, SchemaKind::Avro, NEW)]);
-    assert!(matches!(format(&by, None), Format::Avro { confluent: true, .. }));
+    assert!(matches!(format(&by, None), Format::Avro { framing: Framing::Confluent, .. }));
     assert!(matches!(format(&by, Some(&shelf)), Format::Registry { .. }));
-    assert!(matches!(format(&SchemaFile { own: true, ..by.clone() }, Some(&shelf)), Format::Avro { confluent: true, .. }));
+    assert!(matches!(format(&SchemaFile { own: true, ..by.clone() }, Some(&shelf)), Format::Avro { framing: Framing::Confluent, .. }));
+}
+
+#[test]
+fn single_objects_and_values_of_glue_are_recognised_by_what_stands_before_them() {
+    let fingerprint = Schema::parse_str(NEW).unwrap().fingerprint::<Rabin>().bytes;
+    let heads = [(Framing::SingleObject, [&[0xc3, 0x01][..], &fingerprint].concat()), (Framing::Glue, [&[3, 0][..], &[9; 16]].concat())];
+    for (expected, head) in heads.into_iter().chain([(Framing::Bare, Vec::new())]) {
+        let p = stored((0..20).map(|i| [&head[..], &avro(NEW, &field(i))].concat()));
+        let taken = taken("p", &p, Some(&file("new.avsc", NEW)), None).unwrap();
+        assert!(matches!(taken.format, Format::Avro { framing, .. } if framing == expected), "{expected:?}");
+        assert_eq!(taken.samples.len(), 20);
+    }
 }
 
 #[test]

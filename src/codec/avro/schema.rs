@@ -24,6 +24,12 @@ impl Parsed {
         Ok(Parsed { schema, others })
     }
 
+    /// What Avro's single-object encoding knows it by: CRC-64-AVRO of its canonical form, as it stands in a value.
+    pub fn fingerprint(&self) -> [u8; 8] {
+        let bytes = self.schema.fingerprint::<apache_avro::rabin::Rabin>().bytes;
+        bytes.try_into().unwrap_or_default() // it has eight
+    }
+
     /// Its named types, wherever they are defined.
     pub fn types(&self) -> Types<'_> {
         let mut types = Types::of(&self.schema);

@@ -4,6 +4,7 @@
 
 use super::{Context, schema_paths};
 use crate::codec::avro::Parsed;
+use crate::codec::framing::Framing;
 use crate::codec::protobuf::Schema;
 use crate::codec::shape::Referred;
 use crate::config::load::{read_bytes, read_text};
@@ -19,7 +20,7 @@ const MAX_IMPORTS: usize = 256;
 
 /// Driftline's own schema.
 pub(super) fn own(input: Input, own: (&str, &str), source: &mut Source, explicit: &[&str], context: &mut Context<'_>) {
-    let format = Format::Avro { path: PathBuf::from(own.0), schema: own.1.to_string(), confluent: false };
+    let format = Format::Avro { path: PathBuf::from(own.0), schema: own.1.to_string(), framing: Framing::Bare };
     avro_format(input, format, source, explicit, context);
 }
 
@@ -29,7 +30,13 @@ pub(super) fn avro(input: Input, typed: &raw::AvroSource, source: &mut Source, e
     let path = context.base_dir.join(&file.0);
     match read_text(&path) {
         Ok(schema) => {
-            let format = Format::Avro { path, schema, confluent: typed.framing == raw::Framing::Confluent };
+            let framing = match typed.framing {
+                raw::AvroFraming::Bare => Framing::Bare,
+                raw::AvroFraming::Confluent => Framing::Confluent,
+                raw::AvroFraming::SingleObject => Framing::SingleObject,
+                raw::AvroFraming::Glue => Framing::Glue,
+            };
+            let format = Format::Avro { path, schema, framing };
             avro_format(input, format, source, explicit, context);
         }
         Err(e) => {

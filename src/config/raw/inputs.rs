@@ -122,8 +122,9 @@ pub struct AvroFormat {
 pub struct AvroSource {
     /// Path of the schema (.avsc); relative to the configuration's folder.
     pub schema: Option<Text>,
-    /// `bare` values, or `confluent`: each begins with a zero byte and a schema id of 4 bytes.
-    pub framing: Framing,
+    /// What stands before each value: nothing (`bare`), Confluent's zero byte and a schema id of 4 bytes (`confluent`), the marker C3 01 and the
+    /// schema's fingerprint (`single_object`), or AWS Glue's 18 bytes (`glue`).
+    pub framing: AvroFraming,
 }
 
 /// Protobuf by a schema file.
@@ -146,6 +147,21 @@ pub struct ProtobufSource {
     pub message: Option<Text>,
     /// `bare` values, or `confluent`: each begins with a zero byte, a schema id of 4 bytes and message indexes, which are passed over.
     pub framing: Framing,
+}
+
+/// What stands before a value of Avro.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AvroFraming {
+    /// Nothing.
+    #[default]
+    Bare,
+    /// A zero byte and a schema id of 4 bytes.
+    Confluent,
+    /// Avro's single-object encoding: C3 01, then the fingerprint of the schema, which must be that of the file.
+    SingleObject,
+    /// AWS Glue's header: 3, compression (none), and the id of the schema's version, which is not looked at.
+    Glue,
 }
 
 /// What stands before a value.
