@@ -12,6 +12,7 @@ RUN cargo build --release --locked --features tls-vendored --bin driftline
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /src/target/release/driftline /usr/local/bin/driftline
 USER 65532
+# the configuration must say `http: { listen: "0.0.0.0:9464" }`, or nobody outside of the container reaches it
 EXPOSE 9464
 ENTRYPOINT ["/usr/local/bin/driftline"]
 CMD ["run", "-c", "/etc/driftline/driftline.yaml"]

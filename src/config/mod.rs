@@ -13,6 +13,7 @@ pub mod diagnostics;
 pub mod duration;
 pub mod expand;
 pub mod load;
+pub mod mechanism;
 pub mod nearest;
 pub mod place;
 pub mod raw;

@@ -20,6 +20,7 @@ models:
   fraud: { task: binary, positive: fraud }
 ";
 
+mod kafka;
 mod limits;
 
 fn project(path: &str) -> PathBuf {

@@ -6,6 +6,7 @@
 
 use super::client;
 use super::rights::principal;
+use crate::config::mechanism::{INSTEAD, lacking};
 use crate::config::settings::Kafka;
 use rdkafka::bindings as native;
 use rdkafka::client::{Client, ClientContext};
@@ -96,6 +97,11 @@ pub fn mention(e: &KafkaError, reason: &str) -> bool {
 pub fn no_client(e: &KafkaError) -> String {
     let text = e.to_string();
     let why = if let KafkaError::ClientConfig(_, why, ..) = e { why } else { &text };
+    let lacks = |mechanism: &str| why.contains(&format!("mechanism {mechanism}")).then(|| lacking(mechanism)).flatten();
+    let oauth = || why.contains("OAuth/OIDC").then(|| lacking("OAUTHBEARER")).flatten();
+    if let Some(lacking) = lacks("GSSAPI").or_else(|| lacks("OAUTHBEARER")).or_else(oauth) {
+        return format!("{lacking}: {INSTEAD} ({why})");
+    }
     match why.contains("OpenSSL not available") || why.contains("recompile librdkafka") {
         true => format!(
             "this driftline was built without TLS and SCRAM, which kafka.client asks for: use the container image, or build with `cargo build --release --features tls-vendored` ({why})"
@@ -166,4 +172,39 @@ fn said(kafka: &Kafka, broker: &str, code: c_int) -> String {
         other => format!("is refused (OpenSSL's verification error {other})"),
     };
     format!("the certificate of {broker} {why}. To see it: openssl s_client -connect {broker} -showcerts")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rdkafka::ClientConfig;
+    use rdkafka::consumer::BaseConsumer;
+
+    fn refused(properties: &[(&str, &str)]) -> String {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", "127.0.0.1:1").set("security.protocol", "SASL_PLAINTEXT");
+        properties.iter().for_each(|(key, value)| {
+            config.set(*key, *value);
+        });
+        no_client(&config.create::<BaseConsumer>().err().expect("the client refuses it"))
+    }
+
+    #[test]
+    fn kerberos_and_oauth_are_in_no_build_so_that_none_is_recommended() {
+        for (properties, what) in [
+            (&[][..], "Kerberos"), // what the client takes for granted
+            (&[("sasl.mechanism", "GSSAPI")], "Kerberos"),
+            (&[("sasl.mechanism", "OAUTHBEARER"), ("sasl.oauthbearer.method", "oidc")], "OAuth"),
+        ] {
+            let said = refused(properties);
+            assert!(said.contains(&format!("without {what}")) && said.contains("SCRAM-SHA-512") && !said.contains("cargo build"), "{said}");
+        }
+    }
+
+    #[cfg(not(any(feature = "tls", feature = "tls-vendored")))]
+    #[test]
+    fn scram_is_in_other_builds() {
+        let said = refused(&[("sasl.mechanism", "SCRAM-SHA-512"), ("sasl.username", "a"), ("sasl.password", "b")]);
+        assert!(said.contains("--features tls-vendored"), "{said}");
+    }
 }

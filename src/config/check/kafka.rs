@@ -1,6 +1,7 @@
 //! How to reach Kafka: brokers, passed-through properties, secrets.
 
 use super::Context;
+use crate::config::mechanism::{INSTEAD, lacking};
 use crate::config::settings::Kafka;
 use crate::config::{raw, shape::Path};
 use secrecy::SecretString;
@@ -57,6 +58,7 @@ pub(super) fn kafka(typed: &raw::Kafka, context: &mut Context<'_>) -> Kafka {
             refuse_own(name, path, context);
         }
     }
+    check_mechanism(typed, context);
     let mut secrets = BTreeMap::new();
     for (name, secret) in &typed.secrets {
         let path = Path::of(&["kafka", "secrets", name]);
@@ -72,6 +74,22 @@ pub(super) fn kafka(typed: &raw::Kafka, context: &mut Context<'_>) -> Kafka {
 fn refuse_own(name: &str, path: Path, context: &mut Context<'_>) {
     if let Some((_, why)) = OWN.iter().find(|own| own.0 == name) {
         context.problem(path, format!("driftline sets \"{name}\" itself"), *why);
+    }
+}
+
+/// Refuses ways to log in that no build has.
+fn check_mechanism(typed: &raw::Kafka, context: &mut Context<'_>) {
+    let given: Vec<_> = ["sasl.mechanism", "sasl.mechanisms"].into_iter().filter_map(|key| typed.client.get_key_value(key)).collect();
+    for (key, mechanism) in &given {
+        if let Some(why) = lacking(&mechanism.0) {
+            context.problem(Path::of(&["kafka", "client", key]), format!("{key}: {why}"), INSTEAD);
+        }
+    }
+    let protocol = typed.client.get("security.protocol").map_or("", |p| p.0.trim());
+    if given.is_empty() && protocol.to_ascii_lowercase().starts_with("sasl_") {
+        let why = lacking("GSSAPI").unwrap_or_default();
+        let message = format!("{protocol} without a sasl.mechanism means GSSAPI to the Kafka client, but {why}");
+        context.problem(Path::of(&["kafka", "client", "security.protocol"]), message, INSTEAD);
     }
 }
 
