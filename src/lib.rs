@@ -2,6 +2,7 @@
 //! per cell, detects drift on closed panes and publishes each alert exactly once. Start reading at `flow`.
 #![warn(missing_docs)]
 
+mod audit;
 pub mod broker;
 pub mod cli;
 pub mod codec;

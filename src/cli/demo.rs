@@ -3,6 +3,7 @@
 use super::demo_data::{DemoData, Message, load};
 use super::demo_show::{Summary, block};
 use super::{Failure, say};
+use crate::audit;
 use crate::broker::{Embedded, Options};
 use crate::config::load_text;
 use crate::config::settings::Settings;
@@ -61,7 +62,12 @@ pub fn demo(args: &DemoArgs) -> Result<(), Failure> {
         env!("CARGO_PKG_VERSION")
     ))?;
     say(&format!("broker {brokers}{}", if embedded.is_some() { " (embedded: for demos and tests, in memory)" } else { "" }))?;
-    fill(&settings, &data)?;
+    let filled = fill(&settings, &data);
+    if embedded.is_none() {
+        let objects = [settings.predictions.topic.clone(), settings.outcomes.topic.clone(), format!("{}.*", settings.app)];
+        audit::record(&settings, "demo: create topics and write to them", &objects, if filled.is_ok() { "done" } else { "failed" });
+    }
+    filled?;
     drop(data);
     let at_end = if args.once { AtEnd::Exit } else { AtEnd::Stay };
     let service = Service::start(Arc::new(settings.clone()), Stages { join: true, detect: true }, at_end)?;

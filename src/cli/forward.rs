@@ -7,9 +7,11 @@
 use super::forward_alertmanagers::Alertmanagers;
 use super::forward_webhooks::{Courier, Tally};
 use super::{ConfigArg, Failure, settings};
+use crate::audit;
 use crate::config::duration;
 use crate::engine::types::Span;
 use crate::ops::{logs, stop};
+use crate::outward;
 use clap::{ArgGroup, Args};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -96,14 +98,20 @@ pub fn forward(args: &ForwardArgs) -> Result<(), Failure> {
         let mut begun = courier.begin()?;
         jobs.push(Box::new(move |stop| begun.run(stop)));
     }
+    let receivers: Vec<String> =
+        args.alertmanager.iter().filter_map(|url| outward::origin(url)).chain(tallies.iter().map(|t| t.shown.clone())).collect();
+    audit::record(&settings, "forward", &receivers, "begins to tell alerts");
     let stop = stop::asked().map_err(|e| Failure::Runtime(format!("waiting for signals: {e}")))?;
     let left = jobs.len();
     let untold = untold(left, &start(jobs, &stop)?, &stop);
     tallies.iter().for_each(|tally| tracing::info!("{tally}"));
-    match untold?.join(", ") {
-        all if all.is_empty() => Ok(()),
-        some => Err(Failure::Runtime(format!("not told: {some}"))),
-    }
+    let failed = match untold.map(|untold| untold.join(", ")) {
+        Ok(all) if all.is_empty() => None,
+        Ok(some) => Some(Failure::Runtime(format!("not told: {some}"))),
+        Err(failure) => Some(failure),
+    };
+    audit::record(&settings, "forward", &receivers, if failed.is_none() { "has ended" } else { "has failed; the last line says why" });
+    failed.map_or(Ok(()), Err)
 }
 
 /// Starts each on its thread; their ends are received.

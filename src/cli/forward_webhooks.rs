@@ -33,7 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What has become of the events of one webhook since the start.
 pub struct Tally {
-    shown: String,
+    /// Name and host of who is told.
+    pub shown: String,
     taken: AtomicU64,
     refused: AtomicU64,
     stale: AtomicU64,

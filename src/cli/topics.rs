@@ -1,7 +1,9 @@
 //! `driftline topics create`: driftline's own topics, with the settings that they need.
 
 use super::{ConfigArg, Failure, Output, say, settings};
-use crate::kafka::topics::{Created, create};
+use crate::audit;
+use crate::config::settings::Settings;
+use crate::kafka::topics::{Created, TopicSpec, create};
 use crate::ops::logs;
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -36,12 +38,29 @@ pub struct CreateArgs {
     pub output: Output,
 }
 
+/// The audit's line.
+fn account(settings: &Settings, report: &Result<Vec<(TopicSpec, Created)>, String>) {
+    let (objects, result) = match report {
+        Ok(all) => {
+            let new: Vec<String> = all.iter().filter(|t| t.1 == Created::Created).map(|t| t.0.name.clone()).collect();
+            let result = format!("{} created, {} there already", new.len(), all.len() - new.len());
+            (new, result)
+        }
+        Err(why) => (vec![format!("{}.*", settings.app)], format!("failed, some may be created: {why}")),
+    };
+    audit::record(settings, "topics create", &objects, &result);
+}
+
 /// Creates topics.
 pub fn topics(args: &TopicsArgs) -> Result<(), Failure> {
     let TopicsVerb::Create(args) = &args.verb;
     let settings = settings(&args.config)?;
     logs::start("warn");
-    let report = create(&settings, args.dry_run).map_err(Failure::Runtime)?;
+    let report = create(&settings, args.dry_run);
+    if !args.dry_run {
+        account(&settings, &report);
+    }
+    let report = report.map_err(Failure::Runtime)?;
     if args.output == Output::Json {
         let rows: Vec<_> = report.iter().map(|(spec, created)| json!({ "topic": spec, "result": created })).collect();
         return say(&json!(rows).to_string());

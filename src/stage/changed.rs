@@ -2,7 +2,8 @@
 //!
 //! Never: decides anything; `engine::monitor::force` does.
 
-use crate::config::settings::FieldSource;
+use crate::audit;
+use crate::config::settings::{FieldSource, Settings};
 use crate::engine::definitions::Definitions;
 use crate::engine::definitions::change::Change;
 use crate::engine::monitor::{MISSING_VALUE, Monitor, Tally};
@@ -29,6 +30,12 @@ pub fn said(in_force: &Definitions, file: &Definitions) -> Option<String> {
             keys.join(", ")
         )),
     }
+}
+
+/// The audit's line of a proposal.
+pub fn account(settings: &Settings, committed: bool) {
+    let result = if committed { "committed; the log says what came of it" } else { "not committed, so nobody sees it" };
+    audit::record(settings, "propose definitions", &[settings.definitions.hash().to_string()], result);
 }
 
 /// This process has proposed its definitions.

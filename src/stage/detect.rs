@@ -220,6 +220,7 @@ impl DetectStage {
         if propose {
             log.begin_epoch();
             let done = matches!(commit_epoch(log, &[proposal(&self.settings)], &[], |_| {})?, Ended::Committed);
+            changed::account(&self.settings, done);
             let in_force = self.tasks.values().find_map(|t| t.monitor.definitions());
             if let Some(in_force) = in_force.filter(|_| done) {
                 self.proposed = true;

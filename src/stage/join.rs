@@ -285,7 +285,9 @@ impl JoinStage {
         self.proposed = true;
         log.begin_epoch();
         let proposal = proposal(&self.settings);
-        commit_epoch(log, &[proposal], &[], |_| {}).map(|_| ())
+        let ended = commit_epoch(log, &[proposal], &[], |_| {})?;
+        changed::account(&self.settings, matches!(ended, Ended::Committed));
+        Ok(())
     }
 
     fn judge(&mut self, log: &mut dyn Log) -> Result<(), Fatal> {

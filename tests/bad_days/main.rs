@@ -3,6 +3,7 @@
 //! Every test starts `driftline` as a child process. The broker is the embedded one in the test's process, or the one in
 //! `DRIFTLINE_TEST_BROKERS` (tests that stop the broker always use an embedded one of their own).
 
+mod audit;
 mod broker_away;
 mod changed;
 mod connect;
