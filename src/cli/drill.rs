@@ -9,6 +9,7 @@ use super::events::Reading;
 use super::forward::ForwardArgs;
 use super::tail::SeverityArg;
 use super::{ConfigArg, Failure, Output, say, settings};
+use crate::audit;
 use crate::config::duration;
 use crate::config::settings::Settings;
 use crate::engine::alert::Severity;
@@ -138,8 +139,10 @@ impl Course {
 
     /// Writes the order.
     fn begin(&mut self, settings: &Settings) -> Result<(), Failure> {
-        let offset =
-            command::send(&settings.kafka, &self.topic, self.partition, &self.order.to_bytes()).map_err(|e| Failure::Runtime(e.0))?;
+        let sent = command::send(&settings.kafka, &self.topic, self.partition, &self.order.to_bytes());
+        let objects = [format!("drill {} of {} in {}[{}]", self.order.id, self.order.model, self.topic, self.partition.0)];
+        audit::record(settings, "drill", &objects, sent.as_ref().map_or_else(|e| e.0.as_str(), |_| "ordered"));
+        let offset = sent.map_err(|e| Failure::Runtime(e.0))?;
         let (place, Order { id, model, panes, .. }) = (format!("{}[{}]@{}", self.topic, self.partition.0, offset.0), &self.order);
         let text = format!("drill {id} of {model} for {panes} pane(s) of {}: {place}", settings.definitions.pane.0);
         self.say("ordered", text, json!({ "drill": id, "place": place }))

@@ -282,7 +282,6 @@ fn contributors(sheet: &mut Sheet, event: &Value, ink: Ink) {
     sheet.table(&shape, rows);
 }
 
-/// What to look at and what to do, as far as the event knows.
 /// How to say that a change is meant, where a stream is compared with its own past.
 fn acceptance(event: &Value) -> Option<String> {
     let (model, signal, since) = (text(event, "/model")?, text(event, "/signal")?, stamp(event, "/change_point")?);
@@ -293,6 +292,7 @@ fn acceptance(event: &Value) -> Option<String> {
     Some(format!("set models.{model}.accepted.{panes}: {since} and restart (docs/operations.md, Accepting a change)"))
 }
 
+/// What to look at and what to do, as far as the event knows.
 fn next_steps(sheet: &mut Sheet, event: &Value, over: bool) {
     let ids: Vec<String> = part(event, "sample_request_ids").unwrap_or_default();
     let action = text(event, "/action").map(|a| match advice(a) {

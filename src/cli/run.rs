@@ -39,7 +39,8 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
         started => started?,
     };
     if let Some(http) = service.http {
-        tracing::info!("driftline {} watches {}; metrics at http://{http}/metrics", env!("CARGO_PKG_VERSION"), settings.app);
+        let scheme = if settings.http.as_ref().is_some_and(|http| http.tls.is_some()) { "https" } else { "http" };
+        tracing::info!("driftline {} watches {}; metrics at {scheme}://{http}/metrics", env!("CARGO_PKG_VERSION"), settings.app);
     }
     Ok(service.wait()?)
 }
