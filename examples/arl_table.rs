@@ -137,7 +137,7 @@ impl Run<'_> {
         let mut learning = Learning::new(PaneId(0), source.pane(Change::Nothing, 0));
         (1..REFERENCE).for_each(|p| learning.add(PaneId(p), source.pane(Change::Nothing, 0), definitions.pane));
         let watch = match priced {
-            true => learning.watch(definitions.pane, &definitions.tolerance),
+            true => learning.watch(definitions.pane, &definitions.tolerance, None),
             false => Watch::new(learning.reference.clone(), learning.panes, Learnt::NOTHING),
         };
         Run { source, watch, pending: None, pane: REFERENCE, definitions }

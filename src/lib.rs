@@ -3,6 +3,7 @@
 #![warn(missing_docs)]
 
 mod audit;
+pub mod baseline;
 pub mod broker;
 pub mod cli;
 pub mod codec;

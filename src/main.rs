@@ -1,7 +1,7 @@
 //! The command line: parse, load settings, call one function per verb.
 
 use clap::Parser;
-use driftline::cli::{Cli, Verb, check, demo, drill, explain, forward, infer, run, schema, size, tail, top, topics};
+use driftline::cli::{Cli, Verb, baseline, check, demo, drill, explain, forward, infer, run, schema, size, tail, top, topics};
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         Verb::Tail(args) => tail::tail(&args),
         Verb::Explain(args) => explain::explain(&args),
         Verb::Top(args) => top::top(&args),
+        Verb::Baseline(args) => baseline::baseline(&args),
         Verb::Drill(args) => drill::drill(&args),
         Verb::Forward(args) => forward::forward(&args),
     };

@@ -135,6 +135,10 @@ pub enum Bug {
     LimitsNotRestored,
     /// Drills that are under way are not restored.
     DrillsNotRestored,
+    /// Streams that a file speaks of begin anew, but not in a replay.
+    ProfileOnce,
+    /// A file's bins take effect at once.
+    ProfileAtOnce,
     /// Bins are not restored.
     BinsNotRestored,
     /// Marks are not restored.
@@ -226,6 +230,8 @@ impl Bug {
         (Bug::StreamsNotRestored, "open episodes and references are not restored"),
         (Bug::LimitsNotRestored, "what limits have counted is not restored"),
         (Bug::DrillsNotRestored, "drills that are under way are not restored"),
+        (Bug::ProfileOnce, "streams that a file speaks of begin anew, but not in a replay"),
+        (Bug::ProfileAtOnce, "a file's bins take effect at once"),
         (Bug::BinsNotRestored, "bins are not restored"),
         (Bug::MarksNotRestored, "marks are not restored"),
         (Bug::ReplayFromChunk, "a replay begins at the chunk, without the panes that were open then"),

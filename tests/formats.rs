@@ -9,6 +9,7 @@ use driftline::engine::baseline::loda::{Loda, Sampled};
 use driftline::engine::baseline::rarity::Rarity;
 use driftline::engine::baseline::sample::Sample;
 use driftline::engine::cell::{CellId, CellKey, Cells};
+use driftline::engine::command::Command;
 use driftline::engine::definitions::limit::{BadSide, Billionths, Limit};
 use driftline::engine::definitions::{BaselineRule, Budget, Definitions, Fairness, JoinRules, ModelRules, Outliers, Task, Tolerance};
 use driftline::engine::detect::stream::{Form, Rules, Stream, StreamKey};
@@ -528,7 +529,10 @@ fn the_state_of_limits_is_frozen_and_only_chunks_that_hold_some_are_of_a_newer_f
 #[test]
 fn orders_and_the_state_of_a_drill_are_frozen() {
     let order = Order { id: "monday-7".into(), model: "fraud".into(), severity: Severity::Critical, panes: 300 };
-    let again = |bytes: &[u8]| Order::read(&mut Reader::open_as(bytes, Kind::Command).unwrap()).unwrap().to_bytes();
+    let again = |bytes: &[u8]| match Command::read(&mut Reader::open_as(bytes, Kind::Command).unwrap()) {
+        Some(Command::Drill(order)) => order.to_bytes(),
+        other => panic!("{other:?}"),
+    };
     assert_frozen("command", &order.to_bytes(), again);
     let mut log = log();
     log.insert(log.len() - 1, order.to_bytes()); // the last mark closes panes

@@ -17,7 +17,6 @@ use crate::engine::drill::{LABEL, MOST_PANES, Order};
 use crate::engine::types::{Partition, Span};
 use crate::forward::alertmanager::Alertmanager;
 use crate::kafka::command;
-use crate::log::partitioner::partition_of;
 use crate::ops::http::now_ms;
 use crate::ops::logs;
 use clap::Args;
@@ -130,7 +129,7 @@ impl Course {
             output: args.output,
             order: order.clone(),
             topic: settings.topic("summaries"),
-            partition: partition_of(order.model.as_bytes(), settings.summaries_partitions as u32),
+            partition: settings.partition_of(&order.model),
             alerts: settings.alerts.topic.clone(),
             began: Instant::now(),
             patience: Duration::from_millis(patience.0.max(0) as u64),

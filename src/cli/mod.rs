@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 ok, 1 runtime, 2 usage or configuration, 4 fatal Kafka error (restart me).
 
+pub mod baseline;
 pub mod check;
 mod connect;
 pub mod demo;
@@ -95,6 +96,11 @@ pub enum Verb {
         after_help = "Example:\n  driftline top\n  driftline top --url http://driftline-0.driftline:9464,http://driftline-1.driftline:9464\n  driftline top --once -o json | jq .inputs"
     )]
     Top(top::TopArgs),
+    /// Say by a file what is normal for a model: build it from training data or a topic, look at it, give it to a running application
+    #[command(
+        after_help = "Example:\n  driftline baseline build -c driftline.yaml --model fraud --from train.csv --score p_fraud --out fraud.baseline\n  driftline baseline build -c driftline.yaml --model fraud --from-topic --out fraud.baseline\n  driftline baseline show fraud.baseline\n  driftline baseline load -c driftline.yaml fraud.baseline"
+    )]
+    Baseline(baseline::BaselineArgs),
     /// Order an alert that is marked as a drill, and see how long it takes to arrive, and to be resolved
     #[command(
         after_help = "Example:\n  driftline drill -c driftline.yaml\n  driftline drill -c driftline.yaml --model fraud --severity critical --panes 5\n  driftline drill -c driftline.yaml --alertmanager http://alertmanager:9093"

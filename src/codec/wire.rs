@@ -49,6 +49,7 @@ impl Kind {
             // 3: without drills (their streams lie as in chunks); still written where there are none. 2: one version of definitions for all panes; 1: the same with
             // definitions of format 1
             Kind::Head => 4,
+            Kind::Shared => 2, // 1: without baselines that were given; still written where there are none
             _ => 1,
         }
     }
@@ -56,7 +57,7 @@ impl Kind {
 
 /// The newest version of a kind by its number; 1 for those that this build does not know.
 pub const fn newest(kind: u8) -> u8 {
-    let grown = [Kind::Chunk, Kind::Partial, Kind::Definitions, Kind::Proposal, Kind::Head];
+    let grown = [Kind::Chunk, Kind::Partial, Kind::Definitions, Kind::Proposal, Kind::Head, Kind::Shared];
     let mut i = 0;
     while i < grown.len() {
         if kind == grown[i] as u8 {
@@ -321,6 +322,11 @@ impl<'a> Reader<'a> {
     /// Everything that is left (at most `limit` bytes).
     pub fn rest_of(&mut self, limit: usize) -> Result<&'a [u8], Malformed> {
         self.take(self.rest.len().min(limit), "the rest")
+    }
+
+    /// Everything that is left.
+    pub fn rest(&mut self) -> &'a [u8] {
+        std::mem::take(&mut self.rest)
     }
 
     /// UTF-8.

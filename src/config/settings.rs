@@ -7,7 +7,8 @@ use crate::codec::framing::Framing;
 use crate::engine::definitions::Definitions;
 use crate::engine::join::Limits;
 use crate::engine::monitor::chunks::Pace;
-use crate::engine::types::{Input, Span};
+use crate::engine::types::{Input, Partition, Span};
+use crate::log::partitioner::partition_of;
 use secrecy::SecretString;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -29,6 +30,8 @@ pub struct Settings {
     pub outcomes: Source,
     /// What decides results; travels through the log.
     pub definitions: Definitions,
+    /// Files that say what is normal for a model; they travel through the log, too.
+    pub baselines: Vec<Baseline>,
     /// An event time further ahead of the clock than this is a wrong unit.
     pub max_ahead: Span,
     /// An input that is quiet at its end for this long (wall clock) holds nobody back.
@@ -59,6 +62,17 @@ pub struct Settings {
     pub journal: Limits,
     /// How fast a monitor's state is written again (not in the file either).
     pub state: Pace,
+}
+
+/// What a file says is normal for a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Baseline {
+    /// The model.
+    pub model: String,
+    /// `Profile::id`.
+    pub id: u64,
+    /// The record that gives it to a monitor.
+    pub record: Arc<[u8]>,
 }
 
 /// How to reach Kafka.
@@ -116,6 +130,13 @@ pub struct Source {
     pub explode: Option<Explode>,
     /// What nobody downstream may see; the same for both inputs.
     pub protect: Option<Arc<Protect>>,
+}
+
+impl Settings {
+    /// The summaries partition of a model.
+    pub fn partition_of(&self, model: &str) -> Partition {
+        partition_of(model.as_bytes(), self.summaries_partitions as u32)
+    }
 }
 
 impl Source {

@@ -179,7 +179,7 @@ fn contradictions_are_found() {
         ("baseline: { from: 2026-02-01T00:00:00Z, to: 2026-01-01T00:00:00Z }", "baseline.to is not after"),
         ("baseline: { from: 2026-02-01T00:00:00Z }", "baseline.to is not"),
         ("baseline: { learn: 7d, from: 2026-01-01T00:00:00Z, to: 2026-02-01T00:00:00Z }", "keep one of them"),
-        ("baseline: { file: b.bin }", "not in this version"),
+        ("baseline: { file: b.bin }", "write models.NAME.baseline: FILE"),
         ("baseline: { from: yesterday }", "\"yesterday\" is no time"),
         ("budget: { false_alarms: 0 }", "must be more than 0"),
         ("budget: { false_alarms: -1 }", "must be more than 0"),

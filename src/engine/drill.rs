@@ -7,6 +7,7 @@
 //! Comes from: `driftline drill`, as a command in `<app>.summaries`. Goes to: `monitor::drills`.
 
 use super::alert::{Alert, Kind as Sort, Severity};
+use super::command;
 use super::definitions::limit::{BadSide, Billionths, Limit};
 use super::detect::limit::Counted;
 use super::detect::stream::{Form, Rules, Stream, StreamKey};
@@ -23,8 +24,6 @@ pub const MOST_PANES: u32 = 1_000;
 pub const MOST: usize = 16;
 /// Bytes of an id and of a model's name at most.
 const LONGEST: [usize; 2] = [64, 256];
-/// Among commands, its number.
-const COMMAND: u64 = 1;
 /// Rows of its pane: all of them bad, or none.
 const ROWS: u64 = 100;
 
@@ -52,7 +51,7 @@ impl Order {
     /// Its record.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut w = Writer::new();
-        w.uint(COMMAND);
+        w.uint(command::DRILL);
         w.text(&self.id);
         w.text(&self.model);
         w.byte(Severity::ALL.iter().position(|s| *s == self.severity).unwrap_or_default() as u8);
@@ -60,12 +59,9 @@ impl Order {
         w.sealed(Kind::Command)
     }
 
-    /// Reads a command's body: nothing if it is another command, or can't be obeyed.
-    pub fn read(r: &mut Reader<'_>) -> Option<Order> {
+    /// Reads a command's body behind its number: nothing if it can't be obeyed.
+    pub(crate) fn read(r: &mut Reader<'_>) -> Option<Order> {
         let mut order = || -> Result<Order, Malformed> {
-            if r.uint()? != COMMAND {
-                return Err(Malformed::Value("a command of a later version"));
-            }
             let (id, model) = (r.text()?.to_string(), r.text()?.to_string());
             let severity = *Severity::ALL.get(usize::from(r.byte()?)).ok_or(Malformed::Value("a severity"))?;
             let panes = u32::try_from(r.uint()?).map_err(|_| Malformed::Value("so many panes"))?;
@@ -124,6 +120,7 @@ impl Drill {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::command::Command;
 
     fn order() -> Order {
         Order { id: "monday-7".into(), model: "fraud".into(), severity: Severity::Critical, panes: 2 }
@@ -131,8 +128,8 @@ mod tests {
 
     #[test]
     fn an_order_is_read_as_it_was_written() {
-        let read = |bytes: &[u8]| Order::read(&mut Reader::open_as(bytes, Kind::Command).unwrap());
-        assert_eq!(read(&order().to_bytes()), Some(order()));
+        let read = |bytes: &[u8]| Command::read(&mut Reader::open_as(bytes, Kind::Command).unwrap());
+        assert_eq!(read(&order().to_bytes()), Some(Command::Drill(order())));
         for (change, what) in [
             ((|o| o.id.clear()) as fn(&mut Order), "no id"),
             (|o| o.id = "a b".into(), "an id with a space"),
@@ -145,14 +142,5 @@ mod tests {
             change(&mut wrong);
             assert_eq!(read(&wrong.to_bytes()), None, "{what}");
         }
-    }
-
-    #[test]
-    fn a_command_of_a_later_version_is_none_of_ours() {
-        let mut later = Writer::new();
-        later.uint(COMMAND + 1);
-        let bytes = later.sealed(Kind::Command);
-        assert_eq!(Order::read(&mut Reader::open_as(&bytes, Kind::Command).unwrap()), None);
-        assert_eq!(Order::read(&mut Reader::new(&[])), None);
     }
 }

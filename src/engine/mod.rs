@@ -6,6 +6,7 @@ pub mod baseline;
 pub mod book;
 pub mod budget;
 pub mod cell;
+pub mod command;
 pub mod definitions;
 pub mod detect;
 pub mod drill;

@@ -38,6 +38,14 @@ pub fn account(settings: &Settings, committed: bool) {
     audit::record(settings, "propose definitions", &[settings.definitions.hash().to_string()], result);
 }
 
+/// The audit's line of a baseline file.
+pub fn account_baseline(settings: &Settings, model: &str, id: u64, committed: bool) {
+    let object = format!("baseline {id:016x} of {model}");
+    let result =
+        if committed { "committed; it holds from a pane on that no input has reached" } else { "not committed, so nobody sees it" };
+    audit::record(settings, "give baseline", &[object], result);
+}
+
 /// This process has proposed its definitions.
 pub fn tell_proposed(in_force: &Definitions, file: &Definitions) {
     let Some(said) = said(in_force, file) else { return };
@@ -78,8 +86,7 @@ pub fn tell(partition: Partition, monitor: &Monitor, version: u32, tally: &Tally
     }
     if tally.refused_commands > 0 {
         tracing::warn!(
-            "summaries[{}]: {} command(s) are passed over: a drill whose id is under way, one beyond sixteen at a time, or a command of a \
-             later version (then upgrade this process)",
+            "summaries[{}]: {} command(s) are passed over: a drill whose id is under way, one beyond sixteen at a time, a baseline beyond 256 that are kept or 4,096 in all, or a command of a later version (then upgrade this process)",
             partition.0,
             tally.refused_commands
         );

@@ -217,6 +217,7 @@ impl DetectStage {
             };
             self.tasks.insert(*p, task);
         }
+        self.offer(log, partitions)?;
         if propose {
             log.begin_epoch();
             let done = matches!(commit_epoch(log, &[proposal(&self.settings)], &[], |_| {})?, Ended::Committed);
@@ -229,6 +230,22 @@ impl DetectStage {
         }
         self.started = true;
         log.start(&at)
+    }
+
+    /// Gives monitors the baseline files of this process that they have never seen.
+    fn offer(&mut self, log: &mut dyn Log, partitions: &[Partition]) -> Result<(), Fatal> {
+        let settings = self.settings.clone();
+        for baseline in &settings.baselines {
+            let partition = settings.partition_of(&baseline.model);
+            let unknown = self.tasks.get(&partition).is_some_and(|t| !t.monitor.knows_baseline(baseline.id));
+            if partitions.contains(&partition) && unknown {
+                log.begin_epoch();
+                let record = plain(&settings.topic("summaries"), Some(partition), None, baseline.record.to_vec());
+                let done = matches!(commit_epoch(log, &[record], &[], |_| {})?, Ended::Committed);
+                changed::account_baseline(&settings, &baseline.model, baseline.id, done);
+            }
+        }
+        Ok(())
     }
 
     fn hurry(&mut self, now: i64) {

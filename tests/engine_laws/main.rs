@@ -1,5 +1,6 @@
 //! Laws of the pure engine: summaries are monoids, marks only move forward, a rebuilt monitor goes on as if nothing had happened.
 
+mod baselines;
 mod book;
 mod drills;
 mod fairness;

@@ -181,14 +181,14 @@ impl Source {
 
 /// A summaries log, and what a monitor that read it without a break said.
 pub struct Told {
-    log: Vec<Vec<u8>>,
+    pub log: Vec<Vec<u8>>,
     pub said: Said,
 }
 
 #[derive(Default, PartialEq, Debug)]
 pub struct Said {
     pub alerts: Vec<String>,
-    edges: Vec<String>,
+    pub edges: Vec<String>,
     /// Definitions after the first ones; a log that has them already is not answered again.
     versions: Vec<(u32, PaneId)>,
     progress: String,
@@ -227,7 +227,12 @@ pub fn told(seed: u64) -> Told {
 }
 
 /// The same with proposals that come when the slowest source has reached a pane.
-fn told_with(seed: u64, definitions: Definitions, mut proposals: Vec<(i64, Definitions)>) -> Told {
+fn told_with(seed: u64, definitions: Definitions, proposals: Vec<(i64, Definitions)>) -> Told {
+    told_of(seed, definitions, proposals.into_iter().map(|(at, proposal)| (at, proposal.to_proposal())).collect())
+}
+
+/// The same with any records, last first.
+pub fn told_of(seed: u64, definitions: Definitions, mut others: Vec<(i64, Vec<u8>)>) -> Told {
     let (r, mut plan) = (&mut Draw(seed * 1_000_000_000), Plan::default());
     let mut monitor = Monitor::new(Partition(0));
     let (mut log, mut said, mut effects) = (Vec::new(), Said::default(), Effects::default());
@@ -250,6 +255,9 @@ fn told_with(seed: u64, definitions: Definitions, mut proposals: Vec<(i64, Defin
     write(&mut monitor, &mut plan, first.to_bytes());
     let mut sources: Vec<Source> =
         (0..SOURCES).map(|n| Source { number: n as i32, pane: 0, seq: 0, book: Book::default(), cells: Cells::default() }).collect();
+    if let Some((_, record)) = others.pop_if(|(at, _)| *at < 0) {
+        write(&mut monitor, &mut plan, record); // before anybody has said anything
+    }
     for s in &mut sources {
         s.epoch(Activity::Active, &plan).into_iter().for_each(|record| write(&mut monitor, &mut plan, record));
     }
@@ -258,8 +266,8 @@ fn told_with(seed: u64, definitions: Definitions, mut proposals: Vec<(i64, Defin
         if let Some((_, order)) = drills.pop_if(|(at, _)| *at <= slowest) {
             write(&mut monitor, &mut plan, order.to_bytes());
         }
-        if let Some((_, proposal)) = proposals.pop_if(|(at, _)| *at <= slowest) {
-            write(&mut monitor, &mut plan, proposal.to_proposal());
+        if let Some((_, record)) = others.pop_if(|(at, _)| *at <= slowest) {
+            write(&mut monitor, &mut plan, record);
         }
         let i = r.below(SOURCES as u64) as usize;
         let s = &mut sources[i];
@@ -356,7 +364,7 @@ fn with_crashes(log: &[Vec<u8>], r: &mut Draw, pace: Pace, forgets: bool) -> (Sa
 }
 
 /// Every crash and pace: the same alerts, bins, progress and, in the end, state.
-fn must_say_the_same(seed: u64, log: &[Vec<u8>], said: &Said) {
+pub fn must_say_the_same(seed: u64, log: &[Vec<u8>], said: &Said) {
     for (i, pace) in PACES.into_iter().enumerate() {
         let (mut again, crashes) = with_crashes(log, &mut Draw(seed * 77 + i as u64), pace, false);
         assert!(crashes > 2, "{crashes} crashes");

@@ -3,6 +3,7 @@
 //! Guarantees: goes on after a mistake, so that all are reported together; a default never hides a mistake.
 //! Comes from: `shape` (keys and types are right). Goes to: `Settings`.
 
+mod baselines;
 mod explode;
 mod fairness;
 mod fields;
@@ -124,6 +125,7 @@ pub fn check(config: &raw::Config, context: &mut Context<'_>) -> Settings {
         predictions,
         outcomes,
         definitions,
+        baselines: baselines::baselines(config, context),
         max_ahead: config.max_ahead.span(),
         idle_timeout: context.at_least(&["idle_timeout"], config.idle_timeout.span(), Span::seconds(1)),
         silence_after,

@@ -181,7 +181,7 @@ fn instant(time: raw::Time) -> EventTime {
 fn baseline(typed: &raw::Baseline, pane: PaneSize, context: &mut Context<'_>) -> BaselineRule {
     let path = Path::of(&["baseline"]);
     if typed.file.is_some() {
-        context.problem(path.clone().key("file"), "baseline files are not in this version", "use { from, to } or { learn: 7d }");
+        context.problem(path.clone().key("file"), "a baseline file is of one model", "write models.NAME.baseline: FILE");
     }
     let learn = typed.learn.map_or(Span::days(7), |d| d.0);
     if typed.learn.is_some() && learn < pane.0 {

@@ -249,6 +249,9 @@ pub struct Model {
     /// A change that is meant (a new release, a new market): from when on what the model shows is normal. What is compared with its own
     /// past learns anew from there.
     pub accepted: Accepted,
+    /// A file that `driftline baseline build` wrote: what is normal for the model's inputs and scores. Each file is obeyed once, from a pane on
+    /// that no input has reached.
+    pub baseline: Option<Text>,
     /// Limits that hold from the first pane, whatever is normal. At most 64.
     pub limits: Vec<Limit>,
 }
@@ -350,7 +353,7 @@ pub struct Baseline {
     pub to: Option<Time>,
     /// Learn from the first while of what each model shows.
     pub learn: Option<Duration>,
-    /// A baseline file. Not in this version.
+    /// Not here: a file is of one model (`models.NAME.baseline`).
     pub file: Option<Text>,
 }
 

@@ -6,6 +6,7 @@ pub mod disparity;
 pub mod edges;
 pub mod gap;
 pub mod loda;
+pub mod profile;
 pub mod rarity;
 pub mod reference;
 pub mod sample;

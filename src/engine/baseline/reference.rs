@@ -116,6 +116,16 @@ impl Tally {
         }
     }
 
+    /// Whether both are of one form, under the same edges.
+    pub fn compares_with(&self, other: &Tally) -> bool {
+        match (self, other) {
+            (Tally::Numeric(a), Tally::Numeric(b)) => a.counts.len() == b.counts.len(),
+            (Tally::Categorical(a), Tally::Categorical(b)) => a.counts.len() == b.counts.len(),
+            (Tally::Rate { .. }, Tally::Rate { .. }) => true,
+            _ => false,
+        }
+    }
+
     /// Adds another tally of the same stream, of later panes, under the same edges. False (and nothing added) if they do not fit together.
     #[must_use]
     pub fn merge(&mut self, other: &Tally) -> bool {

@@ -148,15 +148,29 @@ fn start(derived: &Derived) -> Folds {
     }
 }
 
+/// Events a pane with any. Where rows are counted: 1.
+fn events_a_pane(reference: &Tally, panes: u64) -> f64 {
+    match reference {
+        Tally::Volume(_) => 1.0,
+        Tally::Gap(_) | Tally::Disparity(_) => FOLD_EVENTS as f64,
+        _ => reference.n() as f64 / panes.max(1) as f64,
+    }
+}
+
 impl Watch {
     /// Starts to watch. `panes` is the number of reference panes with events.
     pub fn new(reference: Tally, panes: u64, learnt: Learnt) -> Watch {
+        let events_a_pane = events_a_pane(&reference, panes);
+        Watch::at_pace(reference, events_a_pane, learnt)
+    }
+
+    /// Starts to watch against a reference that did not come in panes; `seen` were so many panes of the stream's own.
+    pub(super) fn against(reference: Tally, seen: (&Tally, u64), learnt: Learnt) -> Watch {
+        Watch::at_pace(reference, events_a_pane(seen.0, seen.1), learnt)
+    }
+
+    fn at_pace(reference: Tally, events_a_pane: f64, learnt: Learnt) -> Watch {
         let derived = Derived::of(&reference);
-        let events_a_pane = match &reference {
-            Tally::Volume(_) => 1.0,
-            Tally::Gap(_) | Tally::Disparity(_) => FOLD_EVENTS as f64,
-            _ => reference.n() as f64 / panes.max(1) as f64,
-        };
         let folds = start(&derived);
         Watch { reference, events_a_pane, folds, learnt, derived: OnceLock::from(derived), thresholds: None }
     }

@@ -17,7 +17,7 @@ use super::noise::Noise;
 use super::season::{HOURS, Overall, PSEUDO_EVENTS, Season};
 use super::versions::LEAST_VARIANCE;
 use crate::engine::baseline::disparity::Disparity;
-use crate::engine::baseline::reference::Tally;
+use crate::engine::baseline::reference::{Observed, Tally};
 use crate::engine::definitions::Tolerance;
 use crate::engine::types::{PaneId, PaneSize, Span};
 use serde::{Deserialize, Serialize};
@@ -188,9 +188,13 @@ impl Learning {
         }
     }
 
-    /// Watches against what it is by now.
-    pub fn watch(&self, size: PaneSize, tolerance: &Tolerance) -> Watch {
-        Watch::new(self.reference.clone(), self.panes, self.learnt(size, tolerance))
+    /// Watches against what it is by now, or against what was given in its place: how panes vary is learnt from the stream in any case.
+    pub fn watch(&self, size: PaneSize, tolerance: &Tolerance, given: Option<Observed<'_>>) -> Watch {
+        let learnt = self.learnt(size, tolerance);
+        match given.map(|given| given.to_tally()).filter(|given| given.compares_with(&self.reference)) {
+            Some(given) => Watch::against(given, (&self.reference, self.panes), learnt),
+            None => Watch::new(self.reference.clone(), self.panes, learnt),
+        }
     }
 
     /// On the better scores, unless they have looked for much less time.

@@ -35,6 +35,9 @@ pub const NEWBORN_EVENTS: u64 = 2_000;
 /// Its reference grows for so long.
 pub const NEWBORN_SPAN: Span = Span::days(7);
 
+/// Said of alerts whose reference a file gave.
+const FROM_FILE: &str = " What is normal is a baseline file's.";
+
 /// How a signal is summarised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Form {
@@ -173,14 +176,34 @@ impl Stream {
 
     /// One closed pane with events (or, where rows are counted, with or without any). Panes come in order.
     pub fn close(&mut self, pane: PaneId, seen: &Observed<'_>, rules: &Rules<'_>, out: &mut Vec<Alert>) {
-        let tally = seen.to_tally();
+        self.close_beside(None, pane, seen, rules, out);
+    }
+
+    /// The same where a file says what is normal: from the stream it then learns only how panes vary.
+    pub fn close_beside(
+        &mut self,
+        given: Option<Observed<'_>>,
+        pane: PaneId,
+        seen: &Observed<'_>,
+        rules: &Rules<'_>,
+        out: &mut Vec<Alert>,
+    ) {
+        let (tally, before) = (seen.to_tally(), out.len());
         if tally.weight() > 0 {
             self.follow_edges(seen.version(), pane, rules, out);
-            if let Some(tally) = self.learn(pane, tally, rules) {
+            if let Some(tally) = self.learn(pane, tally, given, rules) {
                 self.gather(pane, tally, seen, rules, out);
             }
         }
         self.remind(pane, rules, out);
+        if given.is_some() {
+            let open = match &mut self.state {
+                State::Watching { episode: Some(episode), .. } => Some(&mut episode.last),
+                _ => None,
+            };
+            let unsaid = |a: &&mut Alert| !a.summary.ends_with(FROM_FILE);
+            out[before..].iter_mut().chain(open).filter(unsaid).for_each(|a| a.summary.push_str(FROM_FILE));
+        }
     }
 
     /// Time passed without events for this stream: reminders only.
@@ -225,13 +248,13 @@ impl Stream {
     }
 
     /// Adds a pane to a reference that still grows; gives it back if the stream watches.
-    fn learn(&mut self, pane: PaneId, tally: Tally, rules: &Rules<'_>) -> Option<Tally> {
+    fn learn(&mut self, pane: PaneId, tally: Tally, given: Option<Observed<'_>>, rules: &Rules<'_>) -> Option<Tally> {
         let size = rules.definitions.pane;
         match &mut self.state {
-            State::Learning(_) => self.grow(pane, tally, rules),
+            State::Learning(_) => self.grow(pane, tally, given, rules),
             State::Watching { learning: Some(learning), episode: None, .. } => {
                 learning.add(pane, tally.clone(), size);
-                self.climb(pane, rules);
+                self.climb(pane, given, rules);
                 Some(tally)
             }
             State::Limit(_) => None,
@@ -249,7 +272,7 @@ impl Stream {
         }
     }
 
-    fn grow(&mut self, pane: PaneId, tally: Tally, rules: &Rules<'_>) -> Option<Tally> {
+    fn grow(&mut self, pane: PaneId, tally: Tally, given: Option<Observed<'_>>, rules: &Rules<'_>) -> Option<Tally> {
         let beside = match &tally {
             Tally::Gap(_) => Some(Tally::Gap(Gap::default())),
             Tally::Disparity(disparity) => Some(Tally::Disparity(Disparity::none(disparity.limit))),
@@ -281,7 +304,7 @@ impl Stream {
         }
         if enough || grown {
             let learnt = learning.take().expect("a reference with events exists");
-            let watch = Box::new(learnt.watch(size, &definitions.tolerance));
+            let watch = Box::new(learnt.watch(size, &definitions.tolerance, given));
             self.state = State::Watching { watch, episode: None, learning: Some(learnt).filter(|_| !over) };
             return Some(tally);
         }
@@ -293,13 +316,13 @@ impl Stream {
     }
 
     /// Watches against more of its reference when that can promise more, or is complete.
-    fn climb(&mut self, pane: PaneId, rules: &Rules<'_>) {
+    fn climb(&mut self, pane: PaneId, given: Option<Observed<'_>>, rules: &Rules<'_>) {
         let size = rules.definitions.pane;
         let (ends, _) = self.ends(self.first.unwrap_or(pane), rules.definitions);
         let State::Watching { watch, learning, .. } = &mut self.state else { return };
         let over = size.end(pane) >= ends;
         let Some(grown) = learning.as_ref().filter(|l| over || l.rung(size) > watch.rung()) else { return };
-        let mut higher = grown.watch(size, &rules.definitions.tolerance);
+        let mut higher = grown.watch(size, &rules.definitions.tolerance, given);
         higher.follow(watch);
         **watch = higher;
         if over {

@@ -58,7 +58,7 @@ impl Monitor {
         while next <= through {
             self.begin_pane(kind, next, effects);
             let Some(force) = self.force.of(kind, next).cloned() else { return };
-            let until = through.min(self.force.unchanged_until(kind, next));
+            let until = through.min(self.unchanged_until(kind, next));
             let content = self.open[at(kind)].first_key_value().map(|p| *p.0);
             let reminder = self.next_reminder(kind, force.rules().definitions).map(|due| due.max(next));
             let rows = self.awaits_rows(kind, next) || self.awaits_limits(kind, next, force.rules().definitions);
@@ -223,6 +223,7 @@ impl Monitor {
                 }
             }
         }
+        self.forget_learners();
         // A pair can lie up to `early` beyond the outcome that the look-ahead has let in.
         let margin = if kind == PaneKind::Pair { definitions.pane.panes_in(definitions.join.early) + 1 } else { 0 };
         let ahead = if planted(Bug::EdgesAtOnce) { 0 } else { definitions.look_ahead() };
@@ -247,7 +248,15 @@ impl Monitor {
     }
 
     fn takes_learner(&self, key: &super::LearnerKey) -> bool {
-        !self.replaying || self.takes(of_learner(key))
+        self.takes(of_learner(key)) && !self.shared.profiles.fixes(key, self.now)
+    }
+
+    /// Those whose bins a file has given since.
+    fn forget_learners(&mut self) {
+        if !self.shared.profiles.is_empty() {
+            let (replaying, ages, now, profiles) = (self.replaying, &self.ages, self.now, &self.shared.profiles);
+            self.learners.retain(|key, _| !profiles.fixes(key, now) || replaying && !ages.lacks(of_learner(key), now));
+        }
     }
 
     #[allow(clippy::too_many_arguments)] // one segment's pane with everything it is judged by
@@ -374,16 +383,18 @@ impl Monitor {
             Observed::Disparity(_) => Form::Disparity,
         };
         let (replaying, now, ages) = (self.replaying, self.now, &self.ages);
+        let takes = |chunk| !replaying || ages.lacks(chunk, now);
+        let given = || self.shared.profiles.reference(model, signal, form, pane, &self.force).filter(|_| segment.is_empty());
         if let Some(kept) = self.streams.get_mut(model, None, segment, signal, form) {
-            if !replaying || ages.lacks(kept.chunk, now) {
-                kept.stream.close(pane, seen, rules, out);
+            if takes(kept.chunk) {
+                kept.stream.close_beside(given(), pane, seen, rules, out);
             }
             return;
         }
         let key = StreamKey { model: model.to_string(), version: None, segment: segment.clone(), signal: signal.to_string(), form };
         let chunk = of_stream(&key);
-        if self.takes(chunk) {
-            self.streams.insert(Kept { chunk, stream: Stream::new(key) }).stream.close(pane, seen, rules, out);
+        if takes(chunk) {
+            self.streams.insert(Kept { chunk, stream: Stream::new(key) }).stream.close_beside(given(), pane, seen, rules, out);
         }
     }
 }

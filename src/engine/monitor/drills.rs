@@ -10,11 +10,10 @@ use crate::engine::types::{PaneId, PaneKind};
 
 impl Monitor {
     /// Obeys an order, unless it can't be, or is known already.
-    pub(super) fn drill(&mut self, order: Option<Order>) {
-        let known = |order: &Order| self.drills.iter().any(|drill| drill.id() == order.id);
-        let size = self.definitions().map(|d| d.pane);
-        match order.filter(|order| !known(order)).zip(size).filter(|_| self.drills.len() < MOST) {
-            Some((order, size)) => self.drills.push(Drill::begin(order, size)),
+    pub(super) fn drill(&mut self, order: Order) {
+        let known = self.drills.iter().any(|drill| drill.id() == order.id);
+        match self.definitions().map(|d| d.pane).filter(|_| !known && self.drills.len() < MOST) {
+            Some(size) => self.drills.push(Drill::begin(order, size)),
             None => self.tally.refused_commands += 1,
         }
     }

@@ -87,6 +87,12 @@ impl Force {
         now.accepted(kind).filter(|(model, first)| *first == pane || *first < pane && new(model, *first)).map(|(model, _)| model).collect()
     }
 
+    /// Whether what a model shows in input panes was accepted after `from`, as of `pane`.
+    pub fn accepted_since(&self, model: &str, from: PaneId, pane: PaneId) -> bool {
+        let mut accepted = self.of(PaneKind::Input, pane).into_iter().flat_map(|v| v.accepted(PaneKind::Input));
+        accepted.any(|(name, first)| name == model && from < first && first <= pane)
+    }
+
     /// Lets go of versions that no pane after `closed` is closed under.
     pub fn forget(&mut self, closed: [PaneId; 2]) {
         let over = self.versions.iter().skip(1).take_while(|v| (0..2).all(|k| v.from[k] <= closed[k])).count();
@@ -176,9 +182,25 @@ impl Monitor {
         if !anew.is_empty() && !once {
             self.end_streams(kind, pane, Reason::Accepted, &|key| anew.contains(&key.model) && key.form.has_a_past(), effects);
         }
+        if !(self.replaying && planted(Bug::ProfileOnce)) {
+            self.begin_profiles(kind, pane, effects);
+        }
     }
 
-    fn end_streams(&mut self, kind: PaneKind, pane: PaneId, why: Reason, over: &dyn Fn(&StreamKey) -> bool, effects: &mut Effects) {
+    /// The last pane of those from `pane` on before which nothing begins.
+    pub(super) fn unchanged_until(&self, kind: PaneKind, pane: PaneId) -> PaneId {
+        let given = self.shared.profiles.next_after(pane).filter(|_| kind == PaneKind::Input);
+        self.force.unchanged_until(kind, pane).min(given.map_or(PaneId(i64::MAX), |from| from.offset(-1)))
+    }
+
+    pub(super) fn end_streams(
+        &mut self,
+        kind: PaneKind,
+        pane: PaneId,
+        why: Reason,
+        over: &dyn Fn(&StreamKey) -> bool,
+        effects: &mut Effects,
+    ) {
         let Some(size) = self.definitions().map(|d| d.pane) else { return };
         let mut out = Vec::new();
         let (replaying, ages, offset) = (self.replaying, &self.ages, self.now);

@@ -12,6 +12,7 @@ mod fairness;
 pub mod force;
 mod learn;
 mod limits;
+mod profiles;
 mod recent;
 pub mod restore;
 mod shared;
@@ -21,9 +22,10 @@ mod versions;
 
 use super::alert::Alert;
 use super::cell::CellKey;
+use super::command::Command;
 use super::definitions::Definitions;
 use super::detect::stream::{Stream, StreamKey};
-use super::drill::{Drill, Order};
+use super::drill::Drill;
 use super::mark::{Mark, Marks};
 use super::partial::{self, EntryHead};
 use super::plan::{EdgesRecord, Plan, Progress, Versioned};
@@ -171,7 +173,11 @@ impl Monitor {
             }
             k if k == Kind::Definitions as u8 => self.adopt(Versioned::read(bytes)?),
             k if k == Kind::Proposal as u8 => self.consider(Definitions::from_proposal(bytes)?, effects),
-            k if k == Kind::Command as u8 => self.drill(Order::read(&mut body)),
+            k if k == Kind::Command as u8 => match Command::read(&mut body) {
+                Some(Command::Drill(order)) => self.drill(order),
+                Some(Command::Baseline(profile)) => self.give(offset, *profile, effects),
+                None => self.tally.refused_commands += 1,
+            },
             k if k == Kind::Census as u8 => {} // of a later version
             _ => return Err(Malformed::Value("a record of this kind in the summaries topic")),
         }
@@ -256,6 +262,7 @@ impl Monitor {
                 self.closed = Some([before, before]);
                 self.closings.push((offset, [before, before]));
                 effects.moved = true;
+                self.place_profiles(effects);
             }
             return;
         };

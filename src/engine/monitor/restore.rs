@@ -7,6 +7,7 @@
 
 use super::chunks::{CHUNKS, ChunkIx, Written};
 use super::force::{Force, InForce};
+use super::profiles::Profiles;
 use super::shared::{Shared, SharedForm};
 use super::state::{Chunk, ChunkV1, Head, HeadV1, HeadV2, HeadV4};
 use super::{Effects, Kept, Monitor, Tally};
@@ -121,7 +122,13 @@ impl Restore {
         monitor.force = Force { versions, assigned: head.assigned.0.clone(), superseded: head.assigned.1.clone() };
         monitor.shared_seq = head.shared;
         if head.shared.0 > 0 {
-            monitor.shared = Shared::from(self.shared.whole::<SharedForm>(head.shared, "what streams share")?);
+            let what = "what streams share";
+            let (form, profiles) = match self.shared.version {
+                1 => (self.shared.whole::<SharedForm>(head.shared, what)?, Profiles::default()),
+                _ => self.shared.whole::<(SharedForm, Profiles)>(head.shared, what)?,
+            };
+            monitor.shared = Shared::from(form);
+            monitor.shared.profiles = profiles;
             if planted(Bug::SharedNotRestored) {
                 let edges = std::mem::take(&mut monitor.shared.edges);
                 monitor.shared = Shared::default();

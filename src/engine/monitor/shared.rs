@@ -5,6 +5,7 @@
 //! Never: changes from when an entry holds, or forgets one that a pane still to be closed could need.
 //! Comes from: closed panes. Goes to: `<app>.state`, whole, in each epoch that changes it; that is seldom.
 
+use super::profiles::Profiles;
 use crate::engine::definitions::Definitions;
 use crate::engine::plan::{EdgesRecord, PlanKind};
 use crate::engine::types::{Offset, PaneId};
@@ -67,11 +68,13 @@ pub struct Shared {
     pub edges: Vec<EdgesRecord>,
     features: BTreeMap<String, BTreeMap<String, PaneId>>,
     segments: BTreeMap<String, BTreeMap<Segment, Closing>>,
+    /// What files say is normal.
+    pub(super) profiles: Profiles,
     /// Not written since it changed.
     pub changed: bool,
 }
 
-/// As it is written.
+/// As it is written, but for profiles, which lie behind it.
 #[derive(Serialize, Deserialize)]
 pub struct SharedForm {
     edges: Vec<EdgesRecord>,
@@ -178,7 +181,7 @@ impl Shared {
 impl From<SharedForm> for Shared {
     fn from(f: SharedForm) -> Self {
         let segments = f.segments.into_iter().map(|(model, s)| (model, s.into_iter().collect())).collect();
-        Shared { edges: f.edges, features: f.features, segments, changed: false }
+        Shared { edges: f.edges, features: f.features, segments, profiles: Profiles::default(), changed: false }
     }
 }
 

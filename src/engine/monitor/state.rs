@@ -6,9 +6,9 @@
 //! Never: splits a chunk over epochs; forgets a closing that the oldest chunk's replay needs.
 //! Comes from: `Monitor`. Goes to: `<app>.state`, one partition per summaries partition.
 
-use super::Monitor;
 use super::chunks::{CHUNKS, ChunkIx, Written, of_learner};
 use super::learn::{Learner, LearnerKey};
+use super::{Monitor, at};
 use crate::codec::wire::{Kind, Writer};
 use crate::engine::definitions::{Definitions, form::Form1};
 use crate::engine::detect::stream::{Form, Stream, StreamKey};
@@ -16,7 +16,7 @@ use crate::engine::detect::v1::StreamV1;
 use crate::engine::drill::Drill;
 use crate::engine::mark::Marks;
 use crate::engine::plan::{Versioned, VersionedOf};
-use crate::engine::types::{EpochSeq, Offset, PaneId};
+use crate::engine::types::{EpochSeq, Offset, PaneId, PaneKind};
 use serde::{Deserialize, Serialize};
 
 const PART_BYTES: usize = 480 * 1024;
@@ -153,11 +153,6 @@ fn parts((kind, version): (Kind, u8), name: &str, id: ChunkIx, seq: EpochSeq, bo
     pieces.iter().enumerate().map(part).collect()
 }
 
-/// A kind in its newest format.
-fn of(kind: Kind) -> (Kind, u8) {
-    (kind, kind.version())
-}
-
 fn encoded<T: Serialize>(value: &T) -> Vec<u8> {
     postcard::to_stdvec(value).expect("plain data encodes")
 }
@@ -179,7 +174,11 @@ impl Monitor {
         if self.shared.changed || written == CHUNKS {
             self.shared.changed = false;
             self.shared_seq = seq;
-            records.extend(parts(of(Kind::Shared), "shared", 0, seq, &encoded(&self.shared.form())));
+            let (format, body) = match &self.shared.profiles {
+                none if none.is_empty() => (1, encoded(&self.shared.form())),
+                profiles => (2, encoded(&(self.shared.form(), profiles))),
+            };
+            records.extend(parts((Kind::Shared, format), "shared", 0, seq, &body));
         }
         records.extend(self.head(seq, next));
         (records, written)
@@ -220,6 +219,7 @@ impl Monitor {
             self.closings.drain(..needed);
             if let Some((_, closed)) = self.closings.first() {
                 self.force.forget(*closed);
+                self.shared.changed |= self.shared.profiles.forget(closed[at(PaneKind::Input)]);
             }
         }
     }
