@@ -61,16 +61,16 @@ impl From<PaneKind> for PlanKind {
 }
 
 impl EdgesRecord {
-    /// Key in the compacted plan topic.
+    /// Key in the compacted plan topic: each version of bins has its own, because whoever comes later books old panes.
     pub fn key(&self) -> Vec<u8> {
-        let form = match &self.bins {
-            Bins::Numeric(_) => "numeric",
-            Bins::Categories(_) => "categories",
-            Bins::Rarity(Rarity::Numbers { .. }) => "rarity-numbers",
-            Bins::Rarity(Rarity::Texts { .. }) => "rarity-texts",
-            Bins::Loda(_) => "loda",
+        let (form, version) = match &self.bins {
+            Bins::Numeric(edges) => ("numeric", edges.version),
+            Bins::Categories(categories) => ("categories", categories.version),
+            Bins::Rarity(Rarity::Numbers { .. }) => ("rarity-numbers", 1),
+            Bins::Rarity(Rarity::Texts { .. }) => ("rarity-texts", 1),
+            Bins::Loda(_) => ("loda", 1),
         };
-        format!("edges/{}/{}/{form}/1", self.model, self.signal).into_bytes()
+        format!("edges/{}/{}/{form}/{version}", self.model, self.signal).into_bytes()
     }
 
     /// Its record.

@@ -8,18 +8,21 @@ use super::faults::{Fault, inflict};
 use super::inputs::scene;
 use super::oracle::{Oracle, sorted};
 use super::process::{Counted, Process, Seat};
-use super::scenario::{File, Scenario};
+use super::scenario::{Baselines, File, Scenario};
 use super::supply::Supply;
 use super::trace::Trace;
 use super::{newer, rules};
+use driftline::baseline::build::{Cell, Look, Names, Row};
 use driftline::config::settings::Settings;
 use driftline::engine::alert::Severity;
+use driftline::engine::baseline::profile::Profile;
 use driftline::engine::definitions::change::Change;
 use driftline::engine::drill::Order;
 use driftline::engine::types::{Input, Offset, Partition};
 use driftline::kafka::topics::{Inputs, own_topics};
 use driftline::log::Fatal;
 use driftline::log::memory::SharedCluster;
+use driftline::log::partitioner::partition_of;
 use driftline::planted;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -63,6 +66,8 @@ pub struct Report {
     pub took_ms: i64,
     /// Drills that were ordered.
     pub drills: u64,
+    /// Baseline files that were given.
+    pub baselines: u64,
     /// True if the alerts were compared with an oracle that closes panes by itself.
     pub timeless: bool,
 }
@@ -99,6 +104,9 @@ pub struct History {
     failed: Option<String>,
     order: Draw,
     orders: Draw,
+    baselines: Draw,
+    /// What was given before anything else, and where.
+    first_baseline: Option<(Partition, Vec<u8>)>,
     last_id: u64,
     healed_at: i64,
     report: Report,
@@ -119,6 +127,9 @@ pub fn run(scenario: &Scenario, show: bool) -> Result<Report, String> {
     let weak = Rc::downgrade(&history);
     let others = move || weak.upgrade().is_some_and(|history| turn_within(&history));
     history.borrow().world.others.replace(Some(Rc::new(others)));
+    if scenario.baselines != Baselines::None {
+        history.borrow_mut().give_a_baseline();
+    }
     play(&history)?;
     history.borrow_mut().reckon()?;
     if scenario.newer {
@@ -149,6 +160,9 @@ fn play(history: &RefCell<History>) -> Result<(), String> {
         }
         if h.scenario.drills && h.orders.chance(4.0 / h.scenario.turns() as f64) {
             h.order_a_drill();
+        }
+        if h.scenario.baselines == Baselines::Anytime && h.baselines.chance(2.0 / h.scenario.turns() as f64) {
+            h.give_a_baseline();
         }
         if left > 0 && turn >= gap && h.world.now() >= h.calm_until {
             gap = turn + 1 + h.draw.below(h.scenario.fault_gap()) as u64;
@@ -250,6 +264,8 @@ impl History {
             failed: None,
             order: Draw::new(s.seed, "turns"),
             orders: Draw::new(s.seed, "drills"),
+            baselines: Draw::new(s.seed, "baselines"),
+            first_baseline: None,
             last_id: 0,
             healed_at: s.wall_ms,
             report,
@@ -415,6 +431,18 @@ impl History {
         done
     }
 
+    /// As `driftline baseline load` does; now and then one that is known already.
+    fn give_a_baseline(&mut self) {
+        let now = self.world.now();
+        let profile = baseline(&mut self.baselines);
+        let p = partition_of(profile.model.as_bytes(), self.scenario.shards as u32);
+        self.world.trace.event(now, "somebody", p.0, || format!("gives baseline {:016x} in sim.summaries[{}]", profile.id(), p.0));
+        let record = profile.to_bytes();
+        self.world.cluster.write("sim.summaries", Some(p), now, None, Some(&record), &[]).expect("written");
+        self.report.baselines += 1;
+        self.first_baseline.get_or_insert((p, record));
+    }
+
     /// As `driftline drill` does; now and then one that can't be obeyed.
     fn order_a_drill(&mut self) {
         let (now, draw) = (self.world.now(), &mut self.orders);
@@ -494,10 +522,12 @@ impl History {
         let published = &self.audit.published;
         check(|| published.must_equal("the run", &expected, "the oracle"))?;
         rules::check(&self.supply, &self.audit, &settings)?;
-        self.report.timeless = self.audit.timeless();
+        self.report.timeless = self.audit.timeless() && self.report.baselines <= 1;
         if self.report.timeless {
             // summaries are compared already
-            let alone = without_summaries(Oracle::new(&self.supply, &self.audit, &settings).alerts(&self.audit.definitions));
+            let alone = without_summaries(
+                Oracle::new(&self.supply, &self.audit, &settings).alerts(&self.audit.definitions, self.first_baseline.as_ref()),
+            );
             let mut published = without_summaries(std::mem::take(&mut self.audit.published));
             without_drills(&mut published.alerts); // ordered at some moment; nothing else may differ by them
             check(|| published.must_equal("the run", &alone, "the oracle with its own panes"))?;
@@ -509,6 +539,28 @@ impl History {
 /// Alerts, bins and dead letters alone.
 fn without_summaries(all: Published) -> Published {
     Published { partials: Vec::new(), summaries: OnceLock::new(), ..all }
+}
+
+/// What a file says is normal for the first model: of four of them one comes now and then.
+fn baseline(draw: &mut Draw) -> Profile {
+    let number = draw.below(4) as u64;
+    let (mut names, mut rows) = (Names::default(), Draw::new(number, "a baseline's rows"));
+    let [score, x, plan, gone] = ["score", "feature:x", "feature:plan", "feature:gone"].map(|name| names.number(name));
+    let row = |_| {
+        let mut row = vec![
+            (score, Cell::Number(rows.below(1_000) as f64 / 1_000.0)),
+            (x, Cell::Number(rows.below(4_000) as f64 / 1_000.0 - 2.0 + number as f64)),
+            (plan, Cell::Text(["a", "b", "c"][rows.below(3) as usize].to_string())),
+        ];
+        row.extend((number == 3).then_some((gone, Cell::Number(1.0))));
+        row
+    };
+    let rows: Vec<Row> = (0..400).map(row).collect();
+    let mut look = Look::default();
+    rows.iter().for_each(|row| look.row(row.clone()));
+    let mut count = look.fix(&names);
+    rows.into_iter().for_each(|row| count.row(row));
+    count.profile("fraud", number, &names).expect("a profile").0
 }
 
 fn without_drills(alerts: &mut Alerts) {

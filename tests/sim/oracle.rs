@@ -121,8 +121,11 @@ impl<'s> Oracle<'s> {
     }
 
     /// Everything, when inputs end for good and nothing was lost or declared silent before. All versions of the definitions are known from the
-    /// start: each holds from the pane on that it names.
-    pub fn alerts(mut self, versions: &[Versioned]) -> Published {
+    /// start: each holds from the pane on that it names. So is a baseline file.
+    pub fn alerts(mut self, versions: &[Versioned], baseline: Option<&(Partition, Vec<u8>)>) -> Published {
+        if let Some((p, record)) = baseline {
+            self.observe(p.0 as usize, record);
+        }
         for definitions in versions {
             (0..self.monitors.len()).for_each(|p| self.observe(p, &sealed(Kind::Definitions, definitions)));
             self.plan.observe(PlanRecord::Definitions(Box::new(definitions.clone())));

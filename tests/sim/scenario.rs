@@ -80,10 +80,23 @@ pub struct Scenario {
     pub limits: bool,
     /// Whether somebody orders drills.
     pub drills: bool,
+    /// Whether somebody gives baseline files, and when.
+    pub baselines: Baselines,
     /// Somebody's file says what can take the place of the definitions in force.
     pub amends: bool,
     /// In the end a newer driftline has been at work.
     pub newer: bool,
+}
+
+/// When somebody gives a baseline file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Baselines {
+    /// Never.
+    None,
+    /// Before anything else.
+    First,
+    /// Before anything else, and now and then.
+    Anytime,
 }
 
 impl Scenario {
@@ -148,6 +161,7 @@ impl Scenario {
             amends: more.chance(0.4),
             limits: more.chance(0.5),
             drills: more.chance(0.3),
+            baselines: more.of(&[Baselines::None, Baselines::None, Baselines::None, Baselines::First, Baselines::Anytime]),
         }
     }
 
