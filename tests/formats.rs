@@ -2,10 +2,12 @@
 //!
 //! Each file in `tests/fixtures/formats` is one record in hex, as the build that introduced the format wrote it.
 
+use driftline::baseline::build::{Cell, Look, Names};
 use driftline::codec::wire::{Kind, Reader};
 use driftline::engine::alert::Severity;
 use driftline::engine::baseline::edges::numeric_edges;
 use driftline::engine::baseline::loda::{Loda, Sampled};
+use driftline::engine::baseline::profile::Profile;
 use driftline::engine::baseline::rarity::Rarity;
 use driftline::engine::baseline::sample::Sample;
 use driftline::engine::cell::{CellId, CellKey, Cells};
@@ -542,6 +544,34 @@ fn orders_and_the_state_of_a_drill_are_frozen() {
     assert_frozen("state_4_drill", &frozen("state_4_drill"), |bytes| state(&mut restored_from(bytes, &log), next));
     let heads = records(&written).into_iter().filter(|r| r[0] == Kind::Head as u8).map(|r| r[1]).collect::<Vec<u8>>();
     assert_eq!(heads, [4], "without a drill a head is of an older format");
+}
+
+/// Of 400 rows of the model in `log`.
+fn profile() -> Profile {
+    let mut names = Names::default();
+    let [score, plan] = ["score", "feature:plan"].map(|name| names.number(name));
+    let rows =
+        || (0..400u32).map(|i| vec![(score, Cell::Number(f64::from(i) / 400.0)), (plan, Cell::Text(["a", "b"][(i % 2) as usize].into()))]);
+    let mut look = Look::default();
+    rows().for_each(|row| look.row(row));
+    let mut count = look.fix(&names);
+    rows().for_each(|row| count.row(row));
+    count.profile("fraud", 7, &names).unwrap().0
+}
+
+#[test]
+fn baseline_files_and_the_state_of_one_that_was_given_are_frozen() {
+    assert_frozen("command_baseline", &profile().to_bytes(), |bytes| Profile::from_file(bytes).unwrap().to_bytes());
+    let mut log = log();
+    log.insert(1, profile().to_bytes());
+    let (mut live, next) = monitor_of(log.clone());
+    let written = state(&mut live, next);
+    write_if_new("state_4_baseline", &written);
+    assert_frozen("state_4_baseline", &frozen("state_4_baseline"), |bytes| state(&mut restored_from(bytes, &log), next));
+    let restored = restored_from(&frozen("state_4_baseline"), &log);
+    assert!(restored.knows_baseline(profile().id()) && restored.baselines().all(|given| given.2.is_some()));
+    let shared = records(&written).into_iter().filter(|r| r[0] == Kind::Shared as u8).map(|r| r[1]).collect::<Vec<u8>>();
+    assert_eq!(shared, [2], "without a baseline it is of the older format");
 }
 
 #[test]

@@ -58,15 +58,10 @@ struct Looked {
 }
 
 /// The first look at all rows.
+#[derive(Default)]
 pub struct Look {
     rows: u64,
     signals: Vec<Looked>,
-}
-
-impl Default for Look {
-    fn default() -> Look {
-        Look { rows: 0, signals: Vec::new() }
-    }
 }
 
 /// The second look: counts.
@@ -209,8 +204,8 @@ mod tests {
         let mut names = Names::default();
         let [amount, plan, rare] = ["feature:amount", "feature:plan", "feature:rare"].map(|n| names.number(n));
         let row = |i: u32| {
-            let mut row = vec![(plan, Cell::Text(if i % 4 == 0 { "b" } else { "a" }.into()))];
-            row.extend((i % 5 > 0).then(|| (amount, Cell::Number(f64::from(i)))));
+            let mut row = vec![(plan, Cell::Text(if i.is_multiple_of(4) { "b" } else { "a" }.into()))];
+            row.extend((!i.is_multiple_of(5)).then(|| (amount, Cell::Number(f64::from(i)))));
             row.extend((i < 99).then_some((rare, Cell::Number(1.0))));
             row
         };

@@ -288,7 +288,9 @@ fn number_text(x: f64) -> String {
 mod tests {
     use super::*;
 
-    fn read(name: &str, content: &[u8], columns: Columns) -> (Vec<Vec<(String, Cell)>>, BTreeMap<String, String>) {
+    type Named = Vec<(String, Cell)>;
+
+    fn read(name: &str, content: &[u8], columns: Columns) -> (Vec<Named>, BTreeMap<String, String>) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         std::fs::write(&path, content).unwrap();

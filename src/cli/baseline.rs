@@ -146,7 +146,7 @@ fn load(args: &LoadArgs) -> Result<(), Failure> {
     let (topic, partition) = (settings.topic("summaries"), settings.partition_of(&profile.model));
     let sent = command::send(&settings.kafka, &topic, partition, &profile.to_bytes());
     let object = format!("baseline {:016x} of {} in {topic}[{}]", profile.id(), profile.model, partition.0);
-    audit::record(&settings, "give baseline", &[object.clone()], sent.as_ref().map_or_else(|e| e.0.as_str(), |_| "given"));
+    audit::record(&settings, "give baseline", std::slice::from_ref(&object), sent.as_ref().map_or_else(|e| e.0.as_str(), |_| "given"));
     let offset = sent.map_err(|e| Failure::Runtime(e.0))?;
     say(&format!("{object}@{}", offset.0))?;
     let ahead = definitions_ahead(&settings);

@@ -122,7 +122,7 @@ pub fn detect_view(stage: &DetectStage) -> Value {
         .map(|(p, m)| {
             let blocker = |kind| m.marks().blocker(kind).map(|b| json!({ "source": b.0.0, "input": b.1.word(), "watermark_ms": b.2.0 }));
             let closed = m.progress().zip(m.definitions()).map(|(p, d)| json!({ "input_through_ms": d.pane.end(p.input).0, "pair_through_ms": d.pane.end(p.pair).0 }));
-            json!({ "partition": p.0, "closed": closed, "open_panes": m.open_panes(), "held_back_by": { "input": blocker(PaneKind::Input), "pair": blocker(PaneKind::Pair) }, "streams": m.streams().count(), "definitions": m.definition_hash(), "versions": versions(m) })
+            json!({ "partition": p.0, "closed": closed, "open_panes": m.open_panes(), "held_back_by": { "input": blocker(PaneKind::Input), "pair": blocker(PaneKind::Pair) }, "streams": m.streams().count(), "definitions": m.definition_hash(), "versions": versions(m), "baselines": baselines(m) })
         })
         .collect();
     let models = count_models(stage);
@@ -150,6 +150,13 @@ fn open_alerts(stage: &DetectStage) -> Vec<Value> {
         })
     };
     open.iter().take(MOST_ALERTS).map(shown).collect()
+}
+
+/// Baseline files that a monitor was given, with the first instant that each holds from.
+fn baselines(monitor: &Monitor) -> Vec<Value> {
+    let since = |from: Option<PaneId>| Some(monitor.definitions()?.pane.start(from?).0);
+    let one = |(model, id, from, rows): (&str, u64, Option<PaneId>, u64)| json!({ "model": model, "baseline": format!("{id:016x}"), "predictions": rows, "from_ms": since(from) });
+    monitor.baselines().map(one).collect()
 }
 
 /// Definitions that panes to come (or a restart) are closed under: the newest last, with the first panes that it holds for.

@@ -4,6 +4,7 @@
 //! `DRIFTLINE_TEST_BROKERS` (tests that stop the broker always use an embedded one of their own).
 
 mod audit;
+mod baseline;
 mod broker_away;
 mod changed;
 mod connect;

@@ -550,7 +550,7 @@ fn baseline(draw: &mut Draw) -> Profile {
         let mut row = vec![
             (score, Cell::Number(rows.below(1_000) as f64 / 1_000.0)),
             (x, Cell::Number(rows.below(4_000) as f64 / 1_000.0 - 2.0 + number as f64)),
-            (plan, Cell::Text(["a", "b", "c"][rows.below(3) as usize].to_string())),
+            (plan, Cell::Text(["a", "b", "c"][rows.below(3)].to_string())),
         ];
         row.extend((number == 3).then_some((gone, Cell::Number(1.0))));
         row

@@ -66,6 +66,7 @@ fn planted_bugs_are_found() {
         Bug::StreamsNotRestored,
         Bug::LimitsNotRestored,
         Bug::DrillsNotRestored,
+        Bug::ProfileAtOnce,
     ];
     for bug in bugs {
         assert!(find(bug, 0..10).is_some(), "nobody noticed {bug:?}");

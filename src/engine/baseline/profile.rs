@@ -184,9 +184,9 @@ impl Profile {
     /// What the file says of a stream of all rows: nothing if it has no such signal in this form, or too little of it.
     pub fn reference(&self, stream: &str, form: Form) -> Option<Observed<'_>> {
         let enough = |n: u64| n >= LEAST_VALUES;
-        let seen = |values: &'_ Values| match (values, form) {
-            (Values::Numbers { .. }, Form::Numeric) | (Values::Texts { .. }, Form::Categorical) => true,
-            _ => false,
+        let seen = |values: &Values| match values {
+            Values::Numbers { .. } => form == Form::Numeric,
+            Values::Texts { .. } => form == Form::Categorical,
         };
         match self.values_of(stream).find(|values| seen(values)) {
             Some(Values::Numbers { edges, bins, .. }) => Some(Observed::Numeric(bins, edges)).filter(|_| enough(bins.n)),
@@ -272,7 +272,8 @@ pub(crate) mod tests {
 
     #[test]
     fn what_no_file_can_have_given_is_none() {
-        let wrong: [(fn(&mut Profile), &str); 9] = [
+        type Change = fn(&mut Profile);
+        let wrong: [(Change, &str); 9] = [
             (|p| p.model.clear(), "no model"),
             (|p| p.rows = 99, "hardly any rows"),
             (|p| p.rows = 350, "more values than rows"),

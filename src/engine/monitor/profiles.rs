@@ -30,6 +30,8 @@ const MOST_KNOWN: usize = 4_096;
 /// A profile, and since when it holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Given {
+    /// `Profile::id`.
+    pub id: u64,
     /// The command's offset.
     pub given_at: Offset,
     /// The first pane; none while no pane has been closed.
@@ -99,7 +101,7 @@ impl Profiles {
 impl Monitor {
     /// What was given, with the first pane that each holds from: model, id, pane, predictions behind it.
     pub fn baselines(&self) -> impl Iterator<Item = (&str, u64, Option<PaneId>, u64)> {
-        self.shared.profiles.given.iter().map(|g| (g.profile.model.as_str(), g.profile.id(), g.from, g.profile.rows))
+        self.shared.profiles.given.iter().map(|g| (g.profile.model.as_str(), g.id, g.from, g.profile.rows))
     }
 
     /// Whether a file (`Profile::id`) has come already.
@@ -118,7 +120,7 @@ impl Monitor {
             return;
         }
         profiles.known.push(id);
-        profiles.given.push(Given { given_at: offset, from: None, profile });
+        profiles.given.push(Given { id, given_at: offset, from: None, profile });
         self.shared.changed = true;
         self.place_profiles(effects);
     }
