@@ -1,12 +1,13 @@
 //! Tables: rows of a file with named columns, as training data lie around.
 //!
 //! Guarantees: a column is numbers or texts as it would be in the stream: JSON and Avro say which, and a column of a CSV file is numbers if
-//! all of its values can be; an empty place of a CSV file, null and NaN-by-name (`NA`, `null`, `None`) are missing.
+//! all of its values can be, and truth if all of them are (`True` is `true` then, as JSON has it); an empty place of a CSV file, null and
+//! missing values by name (`NA`, `null`, `None`) are missing.
 //! Never: joins, filters or samples.
 //! Comes from: a file, read twice or thrice. Goes to: `build`.
 
 use super::build::{Cell, Names, Row};
-use crate::codec::event::beginning;
+use crate::codec::event::{Value, beginning, canonical_text};
 use crate::engine::book::{LABEL, SCORE, feature_signal};
 use apache_avro::types::Value as Avro;
 use serde_json::Value as Json;
@@ -97,6 +98,8 @@ pub struct Table {
     columns: Columns,
     /// Columns of a CSV file that hold numbers.
     numeric: BTreeSet<String>,
+    /// Columns of a CSV file that hold truth values.
+    truth: BTreeSet<String>,
     /// Names of signals.
     pub names: Names,
     /// Columns that are no signal, and why.
@@ -106,6 +109,27 @@ pub struct Table {
 
 fn unread(path: &Path, e: impl std::fmt::Display) -> String {
     format!("{}: {e}", path.display())
+}
+
+/// What all values of a column are.
+#[derive(Clone, Copy)]
+struct AllOf {
+    numbers: bool,
+    truth: bool,
+}
+
+/// How the values of a CSV column are read.
+#[derive(Clone, Copy)]
+enum Read {
+    Number,
+    Truth,
+    /// A class: `1.0` is the class `1`, as in the stream.
+    Class,
+    Text,
+}
+
+fn is_truth(text: &str) -> bool {
+    matches!(text, "true" | "false" | "True" | "False" | "TRUE" | "FALSE")
 }
 
 fn is_missing(text: &str) -> bool {
@@ -120,6 +144,7 @@ impl Table {
             kind,
             columns,
             numeric: BTreeSet::new(),
+            truth: BTreeSet::new(),
             names: Names::default(),
             left_out: BTreeMap::new(),
             signals: BTreeMap::new(),
@@ -127,16 +152,19 @@ impl Table {
         if let Kind::Csv | Kind::Tsv = kind {
             let mut reader = table.separated()?;
             let header = reader.headers().map_err(|e| unread(path, e))?.clone();
-            let mut state = vec![(true, false); header.len()];
+            let mut all: Vec<Option<AllOf>> = vec![None; header.len()];
             for record in reader.records() {
                 let record = record.map_err(|e| unread(path, e))?;
-                for ((numeric, any), text) in state.iter_mut().zip(&record).filter(|(_, text)| !is_missing(text)) {
-                    (*numeric, *any) = (*numeric && text.trim().parse::<f64>().is_ok(), true);
+                for (all, text) in all.iter_mut().zip(&record).filter(|(_, text)| !is_missing(text)) {
+                    let (before, text) = (all.unwrap_or(AllOf { numbers: true, truth: true }), text.trim());
+                    let numbers = before.numbers && text.parse::<f64>().is_ok();
+                    *all = Some(AllOf { numbers, truth: before.truth && is_truth(text) });
                 }
                 seen();
             }
-            let numbers = header.iter().zip(state).filter(|(_, (numeric, any))| *numeric && *any).map(|(name, _)| name.to_string());
-            table.numeric = numbers.collect();
+            let named =
+                |is: fn(AllOf) -> bool| header.iter().zip(&all).filter(move |(_, all)| all.is_some_and(is)).map(|c| c.0.to_string());
+            (table.numeric, table.truth) = (named(|all| all.numbers).collect(), named(|all| all.truth).collect());
             let absent = |named: &Option<String>| named.clone().filter(|name| !header.iter().any(|column| column == name));
             if let Some(absent) = absent(&table.columns.score).or(absent(&table.columns.label)) {
                 let there: Vec<&str> = header.iter().take(20).collect();
@@ -183,17 +211,32 @@ impl Table {
         if self.columns.is_text(column) { Cell::Text(number_text(x)) } else { Cell::Number(x) }
     }
 
+    fn read_as(&self, column: &str) -> Read {
+        if self.columns.label.as_deref() == Some(column) {
+            Read::Class
+        } else if self.columns.texts.contains(column) {
+            Read::Text
+        } else if self.numeric.contains(column) {
+            Read::Number
+        } else if self.truth.contains(column) {
+            Read::Truth
+        } else {
+            Read::Text
+        }
+    }
+
     fn each_separated(&mut self, sink: &mut dyn FnMut(Row)) -> Result<(), String> {
         let mut reader = self.separated()?;
         let header = reader.headers().map_err(|e| unread(&self.path, e))?.clone();
-        let places: Vec<(Option<usize>, bool)> =
-            header.iter().map(|column| (self.signal(column), self.numeric.contains(column) && !self.columns.is_text(column))).collect();
+        let places: Vec<(Option<usize>, Read)> = header.iter().map(|column| (self.signal(column), self.read_as(column))).collect();
         for record in reader.records() {
             let record = record.map_err(|e| unread(&self.path, e))?;
             let mut row = Row::new();
-            for ((signal, numeric), text) in places.iter().zip(&record).filter(|(_, text)| !is_missing(text)) {
-                let cell = match text.trim().parse::<f64>() {
-                    Ok(x) if *numeric => Cell::Number(x),
+            for ((signal, read), text) in places.iter().zip(&record).filter(|(_, text)| !is_missing(text)) {
+                let cell = match (read, text.trim().parse::<f64>()) {
+                    (Read::Number, Ok(x)) => Cell::Number(x),
+                    (Read::Class, Ok(x)) => Cell::Text(number_text(x)),
+                    (Read::Truth, _) => Cell::Text(text.trim().to_ascii_lowercase()),
                     _ => self.text(text),
                 };
                 row.extend(signal.map(|signal| (signal, cell)));
@@ -281,7 +324,7 @@ impl Table {
 
 /// A number that is a text in the stream: `3` rather than `3.0`.
 fn number_text(x: f64) -> String {
-    format!("{x}")
+    canonical_text(Value::Number(x)).map_or_else(String::new, Cow::into_owned)
 }
 
 #[cfg(test)]
@@ -313,11 +356,16 @@ mod tests {
     fn a_column_of_a_csv_file_is_numbers_if_all_its_values_are() {
         let columns = Columns {
             score: Some("p".into()),
+            label: Some("c".into()),
             ignored: ["id".to_string()].into(),
             texts: ["zip".to_string()].into(),
             ..Columns::default()
         };
-        let (rows, left_out) = read("t.csv", b"id,p,amount,plan,zip,odd\n1,.5,3,basic,01234,1\n2,0.25,,\"a, b\",99,x\n", columns);
+        let (rows, left_out) = read(
+            "t.csv",
+            b"id,p,amount,plan,zip,odd,new,said,c\n1,.5,3,basic,01234,1,True,True,1.0\n2,0.25,,\"a, b\",99,x,false,maybe,0\n",
+            columns,
+        );
         assert_eq!(
             rows,
             [
@@ -326,9 +374,20 @@ mod tests {
                     number("feature:amount", 3.0),
                     text("feature:plan", "basic"),
                     text("feature:zip", "01234"),
-                    text("feature:odd", "1")
+                    text("feature:odd", "1"),
+                    text("feature:new", "true"),
+                    text("feature:said", "True"),
+                    text("label", "1")
                 ],
-                vec![number("score", 0.25), text("feature:plan", "a, b"), text("feature:zip", "99"), text("feature:odd", "x")],
+                vec![
+                    number("score", 0.25),
+                    text("feature:plan", "a, b"),
+                    text("feature:zip", "99"),
+                    text("feature:odd", "x"),
+                    text("feature:new", "false"),
+                    text("feature:said", "maybe"),
+                    text("label", "0")
+                ],
             ]
         );
         assert_eq!(left_out, BTreeMap::from([("id".to_string(), "ignored".to_string())]));
