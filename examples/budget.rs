@@ -37,7 +37,7 @@ fn alarms(setting: Setting, seed: u64, days: i64) -> BTreeMap<String, u64> {
 }
 
 fn settings() -> Vec<Setting> {
-    use Reference::{Days, Panes200};
+    use Reference::{Days, File, Panes200};
     let wave = |swing, tau, rho| Wave { swing, tau, rho };
     let waves = [
         wave(0.0, 0.0, 0.0),
@@ -80,6 +80,12 @@ fn settings() -> Vec<Setting> {
             let wave = waves[(i + 2 * j) % waves.len()];
             all.push(Setting { values, wave, reference, events, tides });
         }
+    }
+    // a file says nothing of volumes
+    let measured = std::iter::once(Values::Normal).chain(values).filter(|v| !matches!(v, Values::Volume(_)));
+    for (i, values) in measured.enumerate() {
+        let ((events, tides), wave) = (volumes[i % 4], waves[(3 * i + 7) % waves.len()]);
+        all.push(Setting { values, wave, reference: File([1, 7][i % 2]), events, tides });
     }
     all
 }

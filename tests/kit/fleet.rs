@@ -6,6 +6,7 @@ use crate::offline;
 use crate::split_mix::SplitMix64;
 use driftline::engine::alert::{Alert, Reason};
 use driftline::engine::baseline::edges::{categories, numeric_edges};
+use driftline::engine::baseline::reference::Tally;
 use driftline::engine::baseline::volume::Volume;
 use driftline::engine::definitions::{BaselineRule, Definitions};
 use driftline::engine::detect::stream::{Form, Observed, Rules, Stream, StreamKey};
@@ -86,6 +87,8 @@ pub struct Wave {
 pub enum Reference {
     Panes200,
     Days(i64),
+    /// A file with the rows of 14 other days; how panes vary is learnt for so many days.
+    File(i64),
 }
 
 /// What the streams of a fleet are like.
@@ -111,6 +114,7 @@ impl Setting {
         let reference = match self.reference {
             Reference::Panes200 => "200 panes".into(),
             Reference::Days(days) => format!("{days}d"),
+            Reference::File(days) => format!("file+{days}d"),
         };
         let events = format!("{}{}", self.events, if self.tides { " by day and night" } else { "" });
         format!("{:<16} {wave:<22} reference {reference:<9} events {events}", format!("{:?}", self.values).to_lowercase())
@@ -120,7 +124,7 @@ impl Setting {
     pub fn definitions(&self) -> Definitions {
         let panes = match self.reference {
             Reference::Panes200 => 200,
-            Reference::Days(days) => days * DAY,
+            Reference::Days(days) | Reference::File(days) => days * DAY,
         };
         let to = jiff::Timestamp::from_second(panes * 60).expect("a time");
         offline::definitions(&CONFIG.replace("END", &to.to_string()))
@@ -246,16 +250,8 @@ impl Shape {
         }
     }
 
-    /// Closes the next pane of a stream.
-    fn close(
-        &mut self,
-        source: &mut Source,
-        bins: &mut NumericBins,
-        (pane, shift): (PaneId, f64),
-        stream: &mut Stream,
-        rules: &Rules<'_>,
-        out: &mut Vec<Alert>,
-    ) {
+    /// What the next pane of a stream holds.
+    fn draw(&mut self, source: &mut Source, shift: f64) -> Tally {
         let (events, mean) = source.next();
         let mean = mean + shift;
         match self {
@@ -264,11 +260,11 @@ impl Shape {
                 let p = *p;
                 let rate = (p + mean * (p * (1.0 - p)).sqrt()).clamp(p * 0.1, 0.99);
                 let k = source.draw.poisson(n as f64 * rate).min(n);
-                stream.close(pane, &Observed::Rate { n, k }, rules, out);
+                Tally::Rate { n, k }
             }
             Shape::Volume(part) => {
                 let rows = source.draw.poisson(events * (*part * mean).exp());
-                stream.close(pane, &Observed::Volume(Volume::of_pane(rows)), rules, out);
+                Tally::Volume(Volume::of_pane(rows))
             }
             Shape::Categories(categories, weights) => {
                 let mut counts = CategoryCounts::empty(categories.pinned.len());
@@ -278,10 +274,10 @@ impl Shape {
                     counts.counts[i] = source.draw.poisson(events * share);
                     counts.n += counts.counts[i];
                 }
-                stream.close(pane, &Observed::Categorical(&counts, categories), rules, out);
+                Tally::Categorical(counts)
             }
             Shape::Numeric(edges, (at, parts)) => {
-                bins.reset(edges.bins());
+                let mut bins = NumericBins::empty(edges.bins());
                 if *at != mean {
                     let mut last = 0.0;
                     let below = edges.cuts.iter().map(|c| source.setting.values.below(*c, mean)).chain([1.0]);
@@ -292,11 +288,30 @@ impl Shape {
                     *count = source.draw.poisson(events * part);
                     bins.n += *count;
                 }
-                if bins.n > 0 {
-                    stream.close(pane, &Observed::Numeric(bins, edges), rules, out);
-                }
+                Tally::Numeric(bins)
             }
         }
+    }
+
+    /// A pane as a stream sees it.
+    fn seen<'a>(&'a self, tally: &'a Tally) -> Observed<'a> {
+        match (self, tally) {
+            (Shape::Numeric(edges, _), Tally::Numeric(bins)) => Observed::Numeric(bins, edges),
+            (Shape::Categories(categories, _), Tally::Categorical(counts)) => Observed::Categorical(counts, categories),
+            (_, Tally::Rate { n, k }) => Observed::Rate { n: *n, k: *k },
+            (_, Tally::Volume(volume)) => Observed::Volume(*volume),
+            (_, other) => unreachable!("{other:?}"),
+        }
+    }
+
+    /// What a file counts: the rows of days of the same kind that are not the stream's own.
+    fn file(&mut self, setting: Setting, seed: u64) -> Tally {
+        let mut source = Source { phase: Source::new(setting, seed).phase, ..Source::new(setting, !seed) };
+        let mut all = self.draw(&mut source, 0.0);
+        for _ in 1..14 * DAY {
+            assert!(all.merge(&self.draw(&mut source, 0.0)), "panes of one kind");
+        }
+        all
     }
 }
 
@@ -305,7 +320,8 @@ pub struct Member<'d> {
     shape: Shape,
     source: Source,
     stream: Stream,
-    bins: NumericBins,
+    /// What a file gave.
+    given: Option<Tally>,
     out: Vec<Alert>,
     pane: i64,
     definitions: &'d Definitions,
@@ -321,15 +337,10 @@ impl Member<'_> {
             _ => Form::Numeric,
         };
         let key = StreamKey { model: "m".into(), version: None, segment: BTreeMap::new(), signal: "feature:x".into(), form };
-        let mut member = Member {
-            shape: Shape::of(setting, seed),
-            source: Source::new(setting, seed),
-            stream: Stream::new(key),
-            bins: NumericBins::empty(0),
-            out: Vec::new(),
-            pane: 0,
-            definitions,
-        };
+        let mut shape = Shape::of(setting, seed);
+        let given = matches!(setting.reference, Reference::File(_)).then(|| shape.file(setting, seed));
+        let mut member =
+            Member { shape, given, source: Source::new(setting, seed), stream: Stream::new(key), out: Vec::new(), pane: 0, definitions };
         let BaselineRule::Range { to, .. } = definitions.baseline else { unreachable!("a range") };
         (0..definitions.pane.pane_of(to).0).for_each(|_| assert!(member.close(0.0).is_none(), "an alarm while it learns"));
         member
@@ -338,7 +349,11 @@ impl Member<'_> {
     /// Closes the next pane, with a mean that a change has moved by so many standard deviations. The detector, if an episode opens.
     pub fn close(&mut self, shift: f64) -> Option<String> {
         let rules = Rules { definitions: self.definitions, definition_hash: "" };
-        self.shape.close(&mut self.source, &mut self.bins, (PaneId(self.pane), shift), &mut self.stream, &rules, &mut self.out);
+        let (tally, pane) = (self.shape.draw(&mut self.source, shift), PaneId(self.pane));
+        let given = self.given.as_ref().map(|given| self.shape.seen(given));
+        if tally.weight() > 0 {
+            self.stream.close_beside(given, pane, &self.shape.seen(&tally), &rules, &mut self.out);
+        }
         self.pane += 1;
         self.out.drain(..).filter(|a| a.reason == Reason::Opened).map(|a| a.detector).next_back()
     }
