@@ -289,6 +289,7 @@ impl Table {
     fn each_record(&mut self, sink: &mut dyn FnMut(Row)) -> Result<(), String> {
         let file = File::open(&self.path).map_err(|e| unread(&self.path, e))?;
         let path = self.path.clone();
+        crate::codec::avro::bound_allocations();
         let reader = apache_avro::Reader::new(BufReader::new(file)).map_err(|e| unread(&path, e))?;
         for value in reader {
             let value = value.map_err(|e| unread(&path, e))?;

@@ -4,6 +4,7 @@
 //! back to the same alert. Never: writes a wall time.
 //! Comes from: `engine::alert`. Goes to: the alerts topic; field by field in `docs/alerts.md`.
 
+use super::avro;
 use crate::engine::alert::{Alert, Contributor, Effect, Kind, Reason, Severity, Side, Status};
 use crate::engine::types::EventTime;
 use apache_avro::Schema;
@@ -54,13 +55,10 @@ pub enum AlertError {
     },
 }
 
-/// Bytes of a text or a list in an alert that is read: apache-avro makes room for a length before it looks for the bytes.
-const LONGEST: usize = 1 << 20;
-
 fn schema() -> &'static Schema {
     static SCHEMA_PARSED: OnceLock<Schema> = OnceLock::new();
     SCHEMA_PARSED.get_or_init(|| {
-        apache_avro::util::max_allocation_bytes(LONGEST);
+        avro::bound_allocations();
         Schema::parse_str(SCHEMA).expect("the schema in this crate is valid")
     })
 }
