@@ -17,6 +17,9 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
+/// Bytes of a block, a text or a list in an Avro file: it is refused before room is made for more.
+const LONGEST_BLOCK: usize = 64 << 20;
+
 /// How a file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Kind {
@@ -289,7 +292,7 @@ impl Table {
     fn each_record(&mut self, sink: &mut dyn FnMut(Row)) -> Result<(), String> {
         let file = File::open(&self.path).map_err(|e| unread(&self.path, e))?;
         let path = self.path.clone();
-        crate::codec::avro::bound_allocations();
+        apache_avro::util::max_allocation_bytes(LONGEST_BLOCK);
         let reader = apache_avro::Reader::new(BufReader::new(file)).map_err(|e| unread(&path, e))?;
         for value in reader {
             let value = value.map_err(|e| unread(&path, e))?;

@@ -32,15 +32,6 @@ pub const MAX_ELEMENTS: usize = 100_000;
 /// Fields of records that a value may have, counted once for each time that a record comes: records of nulls take no bytes at all.
 pub const MAX_FIELDS: usize = 4_000_000;
 
-/// Bytes of a text, a list or a container's block that apache-avro may make room for.
-const LONGEST: usize = 64 << 20;
-
-/// To be called before apache-avro reads anything. It makes room for a length before it looks for the bytes, of 512 MiB unless told
-/// otherwise, and who reads first decides for the whole process.
-pub fn bound_allocations() {
-    apache_avro::util::max_allocation_bytes(LONGEST);
-}
-
 /// A compiled type, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct TypeIx(u32);
