@@ -62,7 +62,7 @@ impl Fold for RateUp {
             if certainly_below(floor, Family::Bernoulli.bound((p.n, p.s), (n, sum)), noise, &window) {
                 return;
             }
-            let statistic = noise.tempered(Family::Bernoulli.ratio((p.n, p.s), (n, sum)), &window) + bonus(folds);
+            let statistic = Family::Bernoulli.evidence((p.n, p.s), (n, sum), noise, &window) + bonus(folds);
             visit(Candidate { statistic, first: p.next, folds, n, sum, along: now.along - p.along });
         });
     }

@@ -467,7 +467,7 @@ impl Watch {
                 let window = (expected[0].max(a), a);
                 let at = self.window(folds, window.0);
                 let up = window.1 / window.0 > r / m;
-                let statistic = if up { noise.tempered(Family::Bernoulli.ratio((*m, *r), window), &at) + bonus(folds) } else { 0.0 };
+                let statistic = if up { Family::Bernoulli.evidence((*m, *r), window, noise, &at) + bonus(folds) } else { 0.0 };
                 (statistic, effect::rate(window, (*m, *r), noise.phi(&at), tolerance))
             }
             (Derived::Gap, _) => {

@@ -75,19 +75,28 @@ impl Family {
 impl Family {
     /// The likelihood ratio, less what chance takes of it.
     ///
-    /// Traffic that varies does so by factors. As far as phi is waves (the part `a = (phi-1)/phi`), a rise by the factor r counts as the
-    /// logarithm's shift by ln r, `(ln r)²/2` instead of `r ln r - r + 1` times the expected rows: a wave doubles as often as it halves.
+    /// Traffic and rare events vary by factors. As far as phi is waves (the part `a = (phi-1)/phi`), a rise by the factor r counts as the
+    /// logarithm's shift by ln r (of a rate: the odds'), `(ln r)²/2` instead of `r ln r - r + 1` times the expected events: a wave doubles as
+    /// often as it halves.
     pub fn evidence(&self, before: (f64, f64), window: (f64, f64), noise: &Noise, at: &Window) -> f64 {
         let mut nats = self.ratio(before, window);
-        if let (Family::Poisson, (n1, s1), (n2, s2)) = (self, before, window)
-            && s1 > 0.0
-            && s2 * n1 > s1 * n2
-        {
-            let shift = libm::log(s2 * n1 / (s1 * n2));
-            let (of_logarithms, phi) = (0.5 * shift * shift * s1 * n2 / (n1 + n2), noise.phi(at));
+        if let Some(of_logarithms) = self.of_logarithms(before, window) {
+            let phi = noise.phi(at);
             nats -= (nats - of_logarithms).max(0.0) * (phi - 1.0) / phi;
         }
         noise.tempered(nats, at)
+    }
+
+    /// The ratio of a rise, if what is counted varied by factors.
+    fn of_logarithms(&self, (n1, s1): (f64, f64), (n2, s2): (f64, f64)) -> Option<f64> {
+        let standing = |events: f64, n: f64| if matches!(self, Family::Bernoulli) { events / (n - events) } else { events / n };
+        let rises =
+            !matches!(self, Family::Standardised { .. }) && s1 > 0.0 && s2 * n1 > s1 * n2 && (s2 < n2 || matches!(self, Family::Poisson));
+        rises.then(|| {
+            let shift = libm::log(standing(s2, n2) / standing(s1, n1));
+            let free = if matches!(self, Family::Bernoulli) { 1.0 - s1 / n1 } else { 1.0 };
+            0.5 * shift * shift * free * s1 * n2 / (n1 + n2)
+        })
     }
 
     /// No less than `ratio`, without logarithms.
@@ -268,5 +277,38 @@ impl Fold for Focus {
                 visit(Candidate { statistic, first: p.next, folds, n, sum, along: now.along - p.along });
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_varies_by_factors_is_seen_as_logarithms_when_it_rises() {
+        let rate = |before, window| (Family::Bernoulli.ratio(before, window), Family::Bernoulli.of_logarithms(before, window));
+        // by hand: p = 130/11000, 1000 KL(.03 | p) + 10000 KL(.01 | p) = 9.933 + 1.493; the odds' logarithm moves by 1.1190,
+        // 1.1190^2/2 * .99 * 100 * 1000/11000 = 5.635
+        let (nats, of_logarithms) = rate((10_000.0, 100.0), (1_000.0, 30.0));
+        assert!((nats - 11.426).abs() < 0.002 && (of_logarithms.unwrap() - 5.635).abs() < 0.002, "{nats} {of_logarithms:?}");
+        // small changes of common ones are as much evidence either way
+        let (nats, of_logarithms) = rate((1e6, 3e5), (1e4, 3_050.0));
+        assert!((of_logarithms.unwrap() / nats - 1.0).abs() < 0.01, "{nats} {of_logarithms:?}");
+        // a fall, nothing before, all of the window, values: nothing to take off
+        assert_eq!(rate((10_000.0, 100.0), (1_000.0, 5.0)).1, None);
+        assert_eq!(rate((10_000.0, 0.0), (1_000.0, 5.0)).1, None);
+        assert_eq!(rate((10_000.0, 100.0), (10.0, 10.0)).1, None);
+        assert_eq!(Family::NORMAL.of_logarithms((100.0, 1.0), (10.0, 10.0)), None);
+    }
+
+    #[test]
+    fn bursts_of_a_rare_event_are_less_evidence_than_as_many_single_ones() {
+        let (before, window) = ((100_000.0, 100.0), (2_000.0, 12.0));
+        let at = Window { folds: 20, n: 2_000.0, before: 100_000.0, history: 1_000 };
+        let waves = Noise::new(1_000, 100.0, &[0.01, 0.02, 0.03, 0.04, 0.04], 0.0);
+        let seen = Family::Bernoulli.evidence(before, window, &waves, &at);
+        assert!(seen < 0.9 * waves.tempered(Family::Bernoulli.ratio(before, window), &at), "{seen}");
+        let single = Family::Bernoulli.evidence(before, window, &Noise::INDEPENDENT, &at);
+        assert_eq!(single, Noise::INDEPENDENT.tempered(Family::Bernoulli.ratio(before, window), &at));
     }
 }

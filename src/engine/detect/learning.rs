@@ -335,10 +335,12 @@ pub(super) fn makes_a_fold(gathered: &Tally) -> bool {
 }
 
 impl Derived {
-    /// What hours of which little is known are drawn to: by 50 events, or by panes with 50 rows.
+    /// What hours of which little is known are drawn to: by 50 events, of a rate by as many as hold 50 with the property, or by panes with 50
+    /// rows.
     fn drawn_to(&self, means: [f64; 2]) -> Overall {
         let curved = matches!(self, Derived::Volume(_));
-        let pseudo = if curved && means[0] > 0.0 { PSEUDO_EVENTS / means[0] } else { PSEUDO_EVENTS };
+        let counted = curved || matches!(self, Derived::Rate { .. } | Derived::Errors { .. });
+        let pseudo = if counted && means[0] > 0.0 { PSEUDO_EVENTS / means[0] } else { PSEUDO_EVENTS };
         Overall { means, pseudo, curved }
     }
 }
