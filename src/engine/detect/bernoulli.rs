@@ -3,7 +3,8 @@
 //! The method of `focus`, with zeros and ones. Statistic: the maximum over windows (n2, k2) with a higher rate than the
 //! reference and history (n1, k1) before them of `n1 KL(k1/n1 ‖ p) + n2 KL(k2/n2 ‖ p) + ½ ln w`, `p = (k1+k2)/(n1+n2)`,
 //! `KL(a ‖ b) = a ln(a/b) + (1-a) ln((1-a)/(1-b))`. A window counts with at least 2 expected or at least 5 observed events, so
-//! that one error is no evidence and a reference without any error is not blind.
+//! that one error is no evidence and a reference without any error is not blind. As far as the reference shows waves, rises count by
+//! factors (`Family::evidence`): rare errors come in bursts.
 //! Cost: about ln T corners. Blind to: falls of the rate; changes inside one pane.
 //!
 //! ```
