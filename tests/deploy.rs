@@ -94,3 +94,22 @@ fn the_topics_are_those_that_topics_create_makes() {
         assert_eq!(spec.config, config, "{}", spec.name);
     }
 }
+
+#[test]
+fn keda_looks_at_the_lag_of_the_group_that_joins_and_asks_for_no_more_pods_than_partitions() {
+    let (settings, topics) = (settings("base/driftline.yaml"), documents("components/strimzi/topics.yaml"));
+    let scaled = &documents("components/keda/scaledobject.yaml")[0]["spec"];
+    let trigger = &scaled["triggers"][0]["metadata"];
+    assert_eq!(trigger["bootstrapServers"], settings.kafka.brokers);
+    assert_eq!(trigger["topic"], settings.predictions.topic);
+    let group = trigger["consumerGroup"].as_str().expect("a group");
+    let read: Vec<Resource> = needed(&settings).into_iter().map(|right| right.0).collect();
+    assert!(read.iter().any(|r| matches!(r, Resource::Group(name) if name == group)) && group.ends_with("-join"), "{group}");
+    // the journal has as many partitions as the inputs
+    let journal = topics.iter().find(|t| t["metadata"]["name"] == "fraud.journal").expect("a journal");
+    assert_eq!(scaled["maxReplicaCount"], journal["spec"]["partitions"]);
+    assert!(scaled["minReplicaCount"].as_i64().expect("a number") >= 1);
+    let stateful = &documents("base/statefulset.yaml")[0];
+    assert_eq!(scaled["scaleTargetRef"]["kind"], stateful["kind"]);
+    assert_eq!(scaled["scaleTargetRef"]["name"], stateful["metadata"]["name"]);
+}
