@@ -1,7 +1,9 @@
 //! What a TLS server of ours shows: its certificates, and the key that proves that they are its own.
 //!
 //! Guarantees: TLS 1.2 or newer; a key that does not belong to the certificate is refused before anybody connects.
-//! Never: asks clients for certificates, looks at a clock. Comes from: PEM. Goes to: `ops::door`; `config` tries whether it can be read.
+//! Never: asks clients for certificates, looks at a clock (`until` says when a certificate ends). Comes from: PEM. Goes to: `ops::door`; `config` tries whether it can be read.
+
+mod validity;
 
 use std::sync::Arc;
 use tokio_rustls::rustls::crypto::ring;
@@ -38,6 +40,12 @@ pub fn server(certificates: &[u8], key: &[u8]) -> Result<Arc<ServerConfig>, Wron
     Ok(Arc::new(server))
 }
 
+/// The last instant (ms since 1970) at which all certificates of this PEM are good; nothing if there is none that says so.
+pub fn until(certificates: &[u8]) -> Option<i64> {
+    let ends = CertificateDer::pem_slice_iter(certificates).flatten().map(|der| validity::not_after(&der));
+    ends.min_by_key(|end| end.unwrap_or(i64::MAX)).flatten()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,5 +60,15 @@ mod tests {
         assert!(matches!(wrong(b"hello", key), Wrong::Certificate(why) if why.contains("no certificate")));
         assert!(matches!(wrong(&first[..200], key), Wrong::Certificate(_)), "half of a file");
         assert!(matches!(wrong(first, first), Wrong::Key(why) if why.contains("no private key")));
+    }
+
+    #[test]
+    fn a_chain_is_good_until_the_first_of_it_ends() {
+        let first = include_bytes!("../tests/fixtures/tls/first.pem").as_slice();
+        let expired = include_bytes!("../tests/fixtures/tls/expired.pem").as_slice();
+        let chain = [first, expired].concat();
+        assert_eq!(until(&chain), until(expired));
+        assert!(until(first) > until(expired));
+        assert_eq!(until(b"hello"), None);
     }
 }

@@ -4,7 +4,10 @@ use super::connect::findings;
 use super::findings::Level;
 use super::{ConfigArg, Failure, Output, say};
 use crate::config::load;
-use crate::config::settings::Settings;
+use crate::config::settings::{Http, Settings, TlsFiles};
+use crate::identity;
+use crate::ops::door::ending;
+use crate::ops::http::now_ms;
 use crate::ops::logs;
 use crate::registry::probe;
 use clap::Args;
@@ -32,6 +35,9 @@ pub fn check(args: &CheckArgs) -> Result<(), Failure> {
     let loaded = load(&args.config.config);
     if let Ok(Settings { registry: Some(at), .. }) = &loaded {
         probe(at).map_err(|trouble| Failure::Runtime(format!("the schema registry {}: {trouble}", at.url)))?;
+    }
+    if let Ok(Settings { http: Some(Http { tls: Some(tls), .. }), .. }) = &loaded {
+        unexpired(tls)?;
     }
     if let (Ok(settings), true) = (&loaded, args.connect) {
         return report(settings, args);
@@ -64,6 +70,20 @@ pub fn check(args: &CheckArgs) -> Result<(), Failure> {
                 d.streams_cap
             ))
         }
+    }
+}
+
+/// An expired certificate of the listener is an error here; a process that restarts with one goes on, with a warning.
+fn unexpired(tls: &TlsFiles) -> Result<(), Failure> {
+    let now = now_ms();
+    let until = std::fs::read(&tls.certificate).ok().and_then(|pem| identity::until(&pem));
+    match (ending(until, now), until < Some(now)) {
+        (Some(why), true) => Err(Failure::Runtime(format!("http.tls: the certificate in {} {why}", tls.certificate.display()))),
+        (Some(why), false) => {
+            eprintln!("note: http.tls: the certificate in {} {why}", tls.certificate.display());
+            Ok(())
+        }
+        (None, _) => Ok(()),
     }
 }
 

@@ -1,16 +1,18 @@
 //! Who may see the pages: the listener's certificate and its bearer token, both read again when their files change.
 //!
 //! Guarantees: a renewed certificate or token counts within seconds, without a restart; what can't be read (half a file, another key) leaves
-//! the one before in force, with a warning. Tokens are compared by their digests, so an answer's time tells nothing.
+//! the one before in force, with a warning. When the certificate ends is a metric, and a warning where that is soon. Tokens are compared by their digests, so an answer's time tells nothing.
 //! Never: shows a secret; asks for a token where probes knock.
 //! Comes from: `http` of the configuration. Goes to: `ops::http`.
 
+use super::http::now_ms;
 use crate::config::settings::{Http, Token};
 use crate::identity::{self, Wrong};
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use prometheus::Gauge;
 use ring::digest::{SHA256, digest};
 use secrecy::ExposeSecret;
 use std::path::PathBuf;
@@ -20,6 +22,8 @@ use tokio_rustls::TlsAcceptor;
 
 /// Files are looked at again after this long.
 const AGAIN: Duration = Duration::from_secs(2);
+/// A certificate that ends within so many milliseconds is worth a word: fourteen days.
+const SOON: i64 = 14 * 86_400_000;
 
 type Secret = [u8; 32];
 
@@ -82,16 +86,44 @@ impl<T: Clone> Renewed<T> {
 
 /// See the module.
 pub struct Door {
-    tls: Option<Renewed<TlsAcceptor>>,
+    tls: Option<Renewed<Shown>>,
     token: Option<Renewed<Secret>>,
+    expiry: Gauge,
 }
 
-fn acceptor(contents: &[Vec<u8>]) -> Result<TlsAcceptor, String> {
+/// What clients are shown, and until when (ms since 1970) it is good.
+#[derive(Clone)]
+struct Shown {
+    tls: TlsAcceptor,
+    until: Option<i64>,
+}
+
+/// The metric for `Door::new`.
+pub fn expiry() -> Result<Gauge, prometheus::Error> {
+    let help = "When the listener's certificate ends, in seconds since 1970; 0 without TLS";
+    Gauge::new("driftline_http_certificate_expiry_timestamp_seconds", help)
+}
+
+/// What to say at `now` of a certificate that is good until then, if that is not long.
+pub fn ending(until: Option<i64>, now: i64) -> Option<String> {
+    let until = until.filter(|until| *until < now + SOON)?;
+    let at = jiff::Timestamp::from_millisecond(until).map_or_else(|_| "long ago".into(), |t| t.to_string());
+    Some(match until < now {
+        true => format!("has expired ({at}): browsers and Prometheus refuse it; renew it"),
+        false => format!("expires soon ({at}): renew it; the new one counts without a restart"),
+    })
+}
+
+fn acceptor(contents: &[Vec<u8>]) -> Result<Shown, String> {
     let server = identity::server(&contents[0], &contents[1]).map_err(|wrong| match wrong {
         Wrong::Certificate(why) => format!("its file {why}"),
         Wrong::Key(why) => format!("the key's file {why}"),
     })?;
-    Ok(TlsAcceptor::from(server))
+    let until = identity::until(&contents[0]);
+    if let Some(why) = ending(until, now_ms()) {
+        tracing::warn!("HTTP: the certificate {why}");
+    }
+    Ok(Shown { tls: TlsAcceptor::from(server), until })
 }
 
 fn secret(token: &[u8]) -> Result<Secret, String> {
@@ -102,8 +134,8 @@ fn secret(token: &[u8]) -> Result<Secret, String> {
 }
 
 impl Door {
-    /// Of the configuration.
-    pub fn new(http: &Http) -> Result<Door, String> {
+    /// Of the configuration; `expiry` shows when the certificate ends.
+    pub fn new(http: &Http, expiry: Gauge) -> Result<Door, String> {
         let tls = http.tls.as_ref().map(|tls| Renewed::new("the certificate", vec![tls.certificate.clone(), tls.key.clone()], acceptor));
         let token = http.token.as_ref().map(|token| match token {
             Token::File(file) => Renewed::new("the token", vec![file.clone()], |contents| secret(&contents[0])),
@@ -117,12 +149,16 @@ impl Door {
                 Ok(Renewed { what: "the token", files: Vec::new(), make: |_| Err("it has no file".into()), state })
             }
         });
-        Ok(Door { tls: tls.transpose()?, token: token.transpose()? })
+        let door = Door { tls: tls.transpose()?, token: token.transpose()?, expiry };
+        door.tls(); // the metric is right before the first client comes
+        Ok(door)
     }
 
     /// For a new connection; none if it is a plain one.
     pub fn tls(&self) -> Option<TlsAcceptor> {
-        self.tls.as_ref().map(Renewed::current)
+        let shown = self.tls.as_ref()?.current();
+        self.expiry.set(shown.until.map_or(0.0, |until| (until / 1_000) as f64));
+        Some(shown.tls)
     }
 
     /// Whether a request's `authorization` opens it.
@@ -150,7 +186,7 @@ mod tests {
     #[test]
     fn a_token_opens_by_its_scheme_and_its_value() {
         let token = Some(Token::Value("s3cret".to_string().into()));
-        let door = Door::new(&Http { listen: ([127, 0, 0, 1], 0).into(), tls: None, token }).unwrap();
+        let door = Door::new(&Http { listen: ([127, 0, 0, 1], 0).into(), tls: None, token }, expiry().unwrap()).unwrap();
         for good in ["Bearer s3cret", "bearer s3cret", "BEARER  s3cret "] {
             assert!(door.opens(Some(good.as_bytes())), "{good}");
         }
@@ -158,8 +194,39 @@ mod tests {
             assert!(!door.opens(Some(wrong.as_bytes())), "{wrong}");
         }
         assert!(!door.opens(None));
-        let open = Door::new(&Http { listen: ([127, 0, 0, 1], 0).into(), tls: None, token: None }).unwrap();
+        let open = Door::new(&Http { listen: ([127, 0, 0, 1], 0).into(), tls: None, token: None }, expiry().unwrap()).unwrap();
         assert!(open.opens(None));
+    }
+
+    #[test]
+    fn the_end_of_a_certificate_is_told_in_time() {
+        let at = |text: &str| text.parse::<jiff::Timestamp>().unwrap().as_millisecond();
+        let until = Some(at("2026-12-24T00:00:00Z"));
+        assert_eq!(ending(until, at("2026-12-09T23:59:59Z")), None);
+        assert!(ending(until, at("2026-12-10T00:00:01Z")).unwrap().contains("expires soon (2026-12-24T00:00:00Z)"));
+        assert!(ending(until, at("2026-12-24T00:00:01Z")).unwrap().contains("has expired (2026-12-24T00:00:00Z)"));
+        assert_eq!(ending(None, 0), None);
+    }
+
+    #[test]
+    fn when_the_certificate_ends_is_a_metric_that_follows_its_file() {
+        let fixture = |name: &str| format!("{}/tests/fixtures/tls/{name}", env!("CARGO_MANIFEST_DIR"));
+        let dir = tempfile::tempdir().unwrap();
+        let (certificate, key) = (dir.path().join("tls.crt"), dir.path().join("tls.key"));
+        let put = |name: &str| {
+            std::fs::copy(fixture(&format!("{name}.pem")), &certificate).unwrap();
+            std::fs::copy(fixture("first.key"), &key).unwrap();
+        };
+        put("expired");
+        let tls = Some(crate::config::settings::TlsFiles { certificate: certificate.clone(), key: key.clone() });
+        let shown = expiry().unwrap();
+        let door = Door::new(&Http { listen: ([127, 0, 0, 1], 0).into(), tls, token: None }, shown.clone()).unwrap();
+        assert_eq!(shown.get(), 1_580_515_200.0, "2020-02-01: it starts, and says so");
+        put("first");
+        let renewed = door.tls.as_ref().unwrap();
+        renewed.renew(&mut renewed.state.lock().unwrap());
+        door.tls();
+        assert!(shown.get() > 4e9, "2126");
     }
 
     #[test]

@@ -43,6 +43,8 @@ pub struct Metrics {
     max_series: usize,
     series_dropped: IntGauge,
     http_refused: IntCounter,
+    /// When the listener's certificate ends.
+    pub certificate_expiry: Gauge,
     budget: Gauge,
     budget_streams: IntGauge,
     /// So many streams have been warned of.
@@ -293,6 +295,7 @@ impl Metrics {
         let make = Maker(&registry);
         let metrics = Metrics {
             series_dropped: kept(&registry, IntGauge::new(DROPPED, "Series left out of this answer because of metrics.max_series")),
+            certificate_expiry: kept(&registry, super::door::expiry()),
             http_refused: make.counter(
                 "driftline_http_refused_total",
                 "Requests for /metrics or /status that came too fast, and connections beyond 256 at a time",
@@ -407,9 +410,10 @@ impl Metrics {
             &i.released,
             &i.stuck,
         ];
-        let epochs: [&dyn Collector; 9] = [
+        let epochs: [&dyn Collector; 10] = [
             &self.series_dropped,
             &self.http_refused,
+            &self.certificate_expiry,
             &self.budget,
             &self.budget_streams,
             &self.build_info,

@@ -96,7 +96,8 @@ impl Service {
         let shared = Shared { metrics: metrics.clone(), board: board.clone(), app, memory_limit };
         let http = match &settings.http {
             Some(http) => {
-                let door = Door::new(http).map_err(|why| ServiceError::Start(vec![format!("http: {why}")]))?;
+                let door =
+                    Door::new(http, metrics.certificate_expiry.clone()).map_err(|why| ServiceError::Start(vec![format!("http: {why}")]))?;
                 Some(runtime.block_on(serve(http.listen, shared, door)).map_err(|e| ServiceError::Http(http.listen, e))?)
             }
             None => None,

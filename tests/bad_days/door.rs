@@ -107,6 +107,26 @@ fn a_renewed_token_and_certificate_count_without_a_restart_and_broken_ones_do_no
 }
 
 #[test]
+fn an_expired_certificate_is_refused_by_check_and_told_by_a_process_that_shows_it() {
+    let scene = guarded("expired", b"one");
+    let until = "driftline_http_certificate_expiry_timestamp_seconds";
+    assert_eq!(ended(&["check", "-c", &scene.config()]).code, Some(0));
+    place(&scene, "server.pem", &std::fs::read(format!("{FOLDER}/expired.pem")).expect("a fixture"));
+    let refused = ended(&["check", "-c", &scene.config()]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(["server.pem has expired (2020-02-01T00:00:00Z)", "renew it"].iter().all(|word| refused.err.contains(word)), "{refused:?}");
+    let mut run = scene.run(&[]);
+    run.says(&["the certificate has expired (2020-02-01T00:00:00Z)"]);
+    certificate(&scene, "first");
+    run.until("the renewed one", |_| page(&scene, "/metrics", Some("one")).ok().filter(|a| a.0 == 200));
+    let mut answer =
+        agent().get(format!("https://127.0.0.1:{}/metrics", scene.http)).header("authorization", "Bearer one").call().expect("an answer");
+    let text = answer.body_mut().read_to_string().expect("a text");
+    let line = text.lines().find(|line| line.starts_with(until)).expect("the metric");
+    assert!(line.rsplit(' ').next().and_then(|at| at.parse::<f64>().ok()).expect("a number") > 4e9, "2126: {line}");
+}
+
+#[test]
 fn connections_that_say_nothing_have_a_number_and_an_end() {
     let scene = Scene::new("silent").topics(1);
     let mut run: Running = scene.run(&[]);
